@@ -1,0 +1,1 @@
+//! REST routes, DTOs, authentication and OpenAPI of Leadsman.

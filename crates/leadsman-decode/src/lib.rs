@@ -1,0 +1,1 @@
+//! Bytes to domain events for every wire format; pure.

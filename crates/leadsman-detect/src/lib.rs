@@ -1,0 +1,1 @@
+//! Detectors, calibration and explanation; pure and seeded.

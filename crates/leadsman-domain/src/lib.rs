@@ -1,0 +1,38 @@
+//! The vocabulary every other crate shares, and the ports the edge implements.
+//!
+//! Nothing here reads a clock, touches a file or names a runtime: `now` and `seed` are arguments
+//! wherever they are needed.
+
+mod actor;
+mod error;
+mod event;
+mod finding;
+mod hash;
+mod id;
+mod matrix;
+mod metric;
+mod registry;
+mod store;
+mod stream;
+mod text;
+mod time;
+
+pub use actor::{Actor, ActorClass, ActorRules};
+pub use error::ErrorKind;
+pub use event::{AuditEvent, Level, ObjectRef, Risk, RiskFlags, Stage, Verb};
+pub use finding::{
+    Baseline, Contribution, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingKind, ModelRef, Rarity,
+    Severity, Technique, WindowRef,
+};
+pub use hash::ContentHash;
+pub use id::{EventId, FindingId, IdError, IncidentId, RequestKey};
+pub use matrix::{FeatureMatrix, FeatureSchema, MatrixError, RowKey};
+pub use metric::MetricSample;
+pub use registry::{ModelAlias, ModelManifest, ModelSummary};
+pub use store::{Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Store, StoreError, StoreStats};
+pub use stream::{
+    DeadLetter, Decoded, EventSource, FindingSink, PayloadKind, RawBatch, RawRecord, Reject, RejectReason, SinkError,
+    SourceError, SourceId, Span,
+};
+pub use text::{Untrusted, identifier};
+pub use time::{TimeError, Timestamp, Window};

@@ -1,0 +1,170 @@
+use std::future::Future;
+
+use crate::{DeadLetter, ErrorKind, Finding, FindingId, Severity, SourceId, Span, Timestamp};
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another owner claimed the partition, or the offsets do not follow on: this owner must stop.
+    #[error("checkpoint of {partition} moved on: another process owns it, or this one is out of date")]
+    Fenced {
+        /// `source/partition`.
+        partition: String,
+    },
+    /// The store is out of reach, full or busy.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be read back.
+    #[error("the store holds data that cannot be read: {0}")]
+    Corrupt(String),
+    /// The store was written by a newer release.
+    #[error(
+        "the store has schema version {found}, this release knows {known}: upgrade leadsman, or name another data directory"
+    )]
+    NewerSchema {
+        /// Version found.
+        found: i64,
+        /// Version known.
+        known: i64,
+    },
+}
+
+impl StoreError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Fenced { .. } => ErrorKind::Conflict,
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Corrupt(_) | Self::NewerSchema { .. } => ErrorKind::Internal,
+        }
+    }
+}
+
+/// Where a partition stands, as claimed by one owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The source.
+    pub source: SourceId,
+    /// Its partition.
+    pub partition: i32,
+    /// Generation of ownership; a commit with an older one is refused.
+    pub epoch: i64,
+    /// First offset whose outcome is not stored yet.
+    pub next_offset: u64,
+    /// Offset that `snapshot` stands at; replay starts here.
+    pub state_offset: u64,
+    /// The detection state at `state_offset`; `None` is the empty state.
+    pub snapshot: Option<Vec<u8>>,
+    /// What the source wants to recognise at its next start (a file's identity, say).
+    pub source_tag: Option<String>,
+}
+
+/// One micro-batch's outcome, written in one transaction.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// What was processed; `from` must equal the stored `next_offset`.
+    pub span: Span,
+    /// The owner's generation.
+    pub epoch: i64,
+    /// Findings, upserted by id where `rev` is higher.
+    pub findings: Vec<Finding>,
+    /// Refused items.
+    pub dead_letters: Vec<DeadLetter>,
+    /// A new snapshot, standing at `span.to`.
+    pub snapshot: Option<Vec<u8>>,
+    /// What the source wants remembered.
+    pub source_tag: Option<String>,
+    /// Sinks that get the findings through the outbox.
+    pub sinks: Vec<String>,
+}
+
+/// A finding on its way to a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxItem {
+    /// Finding id.
+    pub id: FindingId,
+    /// Its revision.
+    pub rev: u64,
+    /// The sink.
+    pub sink: String,
+    /// Partitioning key: the entity.
+    pub key: String,
+    /// The finding as JSON.
+    pub body: Vec<u8>,
+}
+
+/// Which findings to list. Order: newest change first, by commit sequence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FindingQuery {
+    /// At most this many.
+    pub limit: usize,
+    /// Only those whose commit sequence is below this (the cursor).
+    pub before: Option<i64>,
+    /// Only this band or above.
+    pub min_severity: Option<Severity>,
+    /// Only this score or above.
+    pub min_score: Option<u8>,
+    /// Only this entity.
+    pub entity: Option<String>,
+    /// Only findings last seen at or after.
+    pub from: Option<Timestamp>,
+    /// Only findings last seen before.
+    pub to: Option<Timestamp>,
+}
+
+/// One page of findings.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FindingPage {
+    /// The findings with their commit sequence.
+    pub items: Vec<(i64, Finding)>,
+    /// Cursor of the next page; `None` at the end.
+    pub next: Option<i64>,
+    /// How many match in all.
+    pub total: u64,
+}
+
+/// Counts for health and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreStats {
+    /// Findings stored.
+    pub findings: u64,
+    /// Dead letters stored.
+    pub dead_letters: u64,
+    /// Findings not yet published.
+    pub outbox: u64,
+}
+
+/// Findings, checkpoints, outbox and dead letters.
+///
+/// Contract: [`Store::commit`] is all or nothing and durable when it returns; its checkpoint
+/// compare-and-set fences an owner whose partition was claimed by another.
+pub trait Store: Send + Sync {
+    /// Takes ownership of a partition and says where it stands.
+    fn claim(&self, source: &SourceId, partition: i32) -> impl Future<Output = Result<Checkpoint, StoreError>> + Send;
+
+    /// Writes one micro-batch's outcome.
+    fn commit(&self, commit: Commit) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The oldest unpublished findings of a sink.
+    fn pending_outbox(
+        &self,
+        sink: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<OutboxItem>, StoreError>> + Send;
+
+    /// Forgets published items.
+    fn ack_outbox(&self, items: &[OutboxItem]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// One finding with its commit sequence.
+    fn finding(&self, id: FindingId) -> impl Future<Output = Result<Option<(i64, Finding)>, StoreError>> + Send;
+
+    /// A page of findings.
+    fn findings(&self, query: FindingQuery) -> impl Future<Output = Result<FindingPage, StoreError>> + Send;
+
+    /// Dead letters, newest first.
+    fn dead_letters(&self, limit: usize) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;
+
+    /// Counts.
+    fn stats(&self) -> impl Future<Output = Result<StoreStats, StoreError>> + Send;
+}

@@ -1,0 +1,1 @@
+//! Plain state machines over the detectors: observe, score, combine, retrain.

@@ -1,0 +1,1 @@
+//! Events to EventFrame (polars) to FeatureMatrix (ndarray).

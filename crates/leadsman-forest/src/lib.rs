@@ -1,0 +1,1 @@
+//! Isolation forest behind linfa's traits: seeded, serialisable, explained.

@@ -1,0 +1,1 @@
+//! Event source and finding sink on Apache Kafka.

@@ -1,0 +1,1 @@
+//! A seeded Kubernetes cluster: benign traffic and labelled attacks.

@@ -1,0 +1,1 @@
+//! Findings, checkpoints and outbox in SQLite; the model registry directory.

@@ -1,0 +1,1 @@
+//! Test support: broker, Prometheus, the binary under test.
