@@ -1,5 +1,6 @@
 /// Hashes a sequence of fields so that no two different sequences share an input: each field is
 /// length-prefixed, absent differs from empty.
+#[derive(Clone)]
 pub struct ContentHash(blake3::Hasher);
 
 impl ContentHash {

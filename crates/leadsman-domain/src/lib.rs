@@ -14,6 +14,7 @@ mod metric;
 mod registry;
 mod store;
 mod stream;
+mod surprise;
 mod text;
 mod time;
 
@@ -34,5 +35,6 @@ pub use stream::{
     DeadLetter, Decoded, EventSource, FindingSink, PayloadKind, RawBatch, RawRecord, Reject, RejectReason, SinkError,
     SourceError, SourceId, Span,
 };
+pub use surprise::Surprise;
 pub use text::{Untrusted, identifier};
 pub use time::{TimeError, Timestamp, Window};

@@ -1,1 +1,24 @@
-//! Plain state machines over the detectors: observe, score, combine, retrain.
+//! Plain state machines over the detectors. No I/O, no clock, no runtime: a log of events and a model give
+//! the same findings, bit for bit, however the log is cut into batches.
+//!
+//! [`Engine`] turns events and closed windows into findings; [`ShardState`] is everything it remembers of
+//! one partition; [`Trainer`] is the same machinery pointed at a training period.
+
+mod engine;
+mod error;
+mod observer;
+mod report;
+mod requests;
+mod shard;
+mod train;
+
+pub use engine::{Engine, EngineSettings, Polarity, ScoredWindow};
+pub use error::EngineError;
+pub use requests::Admission;
+pub use shard::{ObserveCounts, ShardState};
+pub use train::{DataSummary, TrainReport, TrainSpec, Trainer};
+
+use std::time::Duration;
+
+/// How long a window stays open for events that arrive out of order.
+pub const ALLOWED_LATENESS: Duration = Duration::from_secs(300);

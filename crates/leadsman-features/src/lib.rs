@@ -1,1 +1,19 @@
-//! Events to EventFrame (polars) to FeatureMatrix (ndarray).
+//! Events to [`EventFrame`] (polars) to [`FeatureMatrix`](leadsman_domain::FeatureMatrix) (ndarray).
+//!
+//! Two kinds of window come out: what an actor did in a window of audit events, and what a workload used
+//! in a window of metric samples. Both are tumbling, half-open and built from event time only.
+
+mod audit;
+mod error;
+mod frame;
+mod metrics;
+mod samples;
+mod stats;
+mod window;
+
+pub use audit::{audit_schema, extract_audit};
+pub use error::FeatureError;
+pub use frame::{EventFrame, EventRow};
+pub use metrics::{extract_metrics, metric_feature_names};
+pub use samples::{SampleFrame, SampleRow};
+pub use window::WindowBuffer;

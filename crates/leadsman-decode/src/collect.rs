@@ -1,0 +1,228 @@
+//! From cut-out bytes to events, samples and rejects.
+
+use std::time::Duration;
+
+use leadsman_domain::{Decoded, Reject, RejectReason, Timestamp};
+
+use crate::event;
+use crate::json::{self, fields, optional_text};
+use crate::line::RawItem;
+use crate::metric;
+use crate::refusal::Refusal;
+use crate::split::{Piece, Splitter};
+use crate::{DecodeContext, Limits};
+
+/// Most bytes of a refused item that a reject carries.
+pub(crate) const PAYLOAD_CAP: usize = 4 << 10;
+/// Most rejects of one record or line: `[1,1,1,…` must not become a reject per byte.
+const MAX_REJECTS: usize = 1_000;
+/// How far a clock may be ahead of ours.
+const FUTURE_BOUND: Duration = Duration::from_secs(300);
+
+/// What the items are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Audit events and lists of them.
+    Audit,
+    /// Metric samples, one per line.
+    Metric,
+}
+
+/// What decoding works under.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) ctx: &'a DecodeContext,
+    pub(crate) limits: &'a Limits,
+    pub(crate) received_at: Timestamp,
+}
+
+impl Terms<'_> {
+    /// Refuses times that a correct clock cannot have written.
+    pub(crate) fn plausible(&self, time: Timestamp) -> Result<(), Refusal> {
+        if time > self.received_at.plus(FUTURE_BOUND) {
+            return Err(Refusal::new(RejectReason::FutureEventTime, "more than five minutes after it was received"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the items of the current list are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    Taken,
+    Refused,
+}
+
+/// Gathers what a record or a file holds.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    decoded: Decoded,
+    /// Items seen so far, refused ones included.
+    items: u64,
+    list: List,
+    /// Where the rejects of the current record or line begin.
+    first_reject: usize,
+    dropped: Option<Reject>,
+    dropped_count: u64,
+}
+
+impl Collector {
+    pub(crate) fn new() -> Self {
+        Self {
+            decoded: Decoded::default(),
+            items: 0,
+            list: List::Taken,
+            first_reject: 0,
+            dropped: None,
+            dropped_count: 0,
+        }
+    }
+
+    /// The size of the longest list gathered.
+    pub(crate) fn largest(&self) -> usize {
+        let Decoded { events, samples, rejects } = &self.decoded;
+        events.len().max(samples.len()).max(rejects.len())
+    }
+
+    /// Ends one record or one step over a file: the bound on rejects starts anew.
+    pub(crate) fn flush(&mut self) {
+        if let Some(mut last) = self.dropped.take() {
+            last.detail =
+                format!("{} more items refused after {MAX_REJECTS}, the first: {}", self.dropped_count, last.detail);
+            self.decoded.rejects.push(last);
+        }
+        self.dropped_count = 0;
+        self.first_reject = self.decoded.rejects.len();
+    }
+
+    /// Everything gathered since the last call.
+    pub(crate) fn take(&mut self) -> Decoded {
+        self.flush();
+        self.first_reject = 0;
+        std::mem::take(&mut self.decoded)
+    }
+
+    /// Records a refused item that began on `line`.
+    pub(crate) fn reject(&mut self, line: u64, refusal: Refusal, bytes: &[u8]) {
+        let item = self.items;
+        self.items += 1;
+        let full = self.decoded.rejects.len() - self.first_reject >= MAX_REJECTS;
+        if full {
+            self.dropped_count += 1;
+            if self.dropped.is_some() {
+                return;
+            }
+        }
+        let payload = bytes.get(..PAYLOAD_CAP).unwrap_or(bytes).to_vec();
+        let reject = Reject { item, line, reason: refusal.reason, detail: refusal.detail.into_owned(), payload };
+        if full {
+            self.dropped = Some(reject);
+        } else {
+            self.decoded.rejects.push(reject);
+        }
+    }
+
+    /// Records a sample.
+    pub(crate) fn sample(&mut self, sample: leadsman_domain::MetricSample) {
+        self.items += 1;
+        self.decoded.samples.push(sample);
+    }
+
+    /// One whole line.
+    pub(crate) fn line(&mut self, shape: Shape, item: &RawItem, terms: Terms<'_>) {
+        match shape {
+            Shape::Audit => self.document(item, terms),
+            Shape::Metric => match metric::sample(&item.bytes, terms) {
+                Ok(sample) => self.sample(sample),
+                Err(refusal) => self.reject(item.line, refusal, &item.bytes),
+            },
+        }
+    }
+
+    /// One whole audit document: an event, a list or an array.
+    fn document(&mut self, item: &RawItem, terms: Terms<'_>) {
+        let is_list = match item.bytes.trim_ascii_start().first() {
+            Some(b'[') => true,
+            Some(b'{') => memchr::memmem::find(&item.bytes, b"\"items\"").is_some(),
+            _ => false,
+        };
+        if !is_list {
+            return self.event(item, terms);
+        }
+        let mut pieces = Vec::new();
+        let mut splitter = Splitter::new(terms.limits.max_item_bytes, item.line);
+        splitter.feed(&item.bytes, &mut pieces);
+        splitter.finish(&mut pieces);
+        // The header may stand behind the items; with the whole list at hand it is asked first.
+        let closed = pieces.iter().find_map(|p| if let Piece::ListClosed(h) = p { Some(h.clone()) } else { None });
+        let opened = pieces.iter_mut().find(|p| matches!(p, Piece::ListOpened(_)));
+        if let (Some(opened), Some(header)) = (opened, closed) {
+            *opened = Piece::ListOpened(header);
+        }
+        self.pieces(pieces, terms);
+    }
+
+    /// What a splitter cut out, in order.
+    pub(crate) fn pieces(&mut self, pieces: Vec<Piece>, terms: Terms<'_>) {
+        for piece in pieces {
+            match piece {
+                Piece::Opened => self.list = List::Taken,
+                Piece::Item(_) | Piece::TooLarge(_) | Piece::CutOff(_) if self.list == List::Refused => {}
+                Piece::Item(item) | Piece::Object(item) => self.event(&item, terms),
+                Piece::TooLarge(head) => {
+                    self.reject(head.line, Refusal::too_large(terms.limits.max_item_bytes), &head.bytes);
+                }
+                Piece::ListOpened(header) => self.open_list(&header, terms),
+                Piece::ListClosed(header) => self.close_list(&header, terms),
+                Piece::CutOff(part) | Piece::Junk(part) => {
+                    let refusal = match json::checked(&part.bytes, terms.limits.max_depth) {
+                        Err(refusal) => refusal,
+                        Ok(_) => Refusal::new(RejectReason::MalformedJson, "not a complete JSON document"),
+                    };
+                    self.reject(part.line, refusal, &part.bytes);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, item: &RawItem, terms: Terms<'_>) {
+        let event = json::checked(&item.bytes, terms.limits.max_depth)
+            .and_then(|json| event::canonical(terms.ctx, json))
+            .and_then(|event| terms.plausible(event.event_time).map(|()| event));
+        match event {
+            Ok(event) => {
+                self.items += 1;
+                self.decoded.events.push(event);
+            }
+            Err(refusal) => self.reject(item.line, refusal, &item.bytes),
+        }
+    }
+
+    /// A list whose header names another kind or version is refused once, not per item.
+    fn open_list(&mut self, header: &RawItem, terms: Terms<'_>) {
+        self.list = List::Taken;
+        if let Err(refusal) = list_header(&header.bytes, terms) {
+            self.list = List::Refused;
+            self.reject(header.line, refusal, &header.bytes);
+        }
+    }
+
+    /// What follows `items` must at least be JSON; a header refused at the beginning is not refused twice.
+    fn close_list(&mut self, header: &RawItem, terms: Terms<'_>) {
+        let refused = std::mem::replace(&mut self.list, List::Taken) == List::Refused;
+        match list_header(&header.bytes, terms) {
+            Err(refusal) if !refused => self.reject(header.line, refusal, &header.bytes),
+            Err(_) | Ok(()) => {}
+        }
+    }
+}
+
+fn list_header(bytes: &[u8], terms: Terms<'_>) -> Result<(), Refusal> {
+    let json = json::checked(bytes, terms.limits.max_depth)?;
+    let [kind, version] =
+        fields(json, &["kind", "apiVersion"]).map_err(|e| Refusal::json(&e, "the list is not an object"))?;
+    match optional_text(kind, "kind")?.as_deref() {
+        None | Some("EventList") => event::api_version(version).map(|_| ()),
+        Some(_) => Err(Refusal::new(RejectReason::UnknownShape, "kind of a list is not EventList")),
+    }
+}

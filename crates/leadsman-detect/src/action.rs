@@ -1,0 +1,153 @@
+//! What an event amounts to in security terms: its kind, its ATT&CK techniques and how sensitive it is.
+
+use leadsman_domain::{AuditEvent, FindingKind, Risk, Technique, Verb};
+
+/// Version of MITRE ATT&CK that ids and tactic names are taken from. v19 split Defense Evasion.
+pub const ATTACK_VERSION: &str = "19";
+
+/// `(tactic, id, name)`.
+type Entry = (&'static str, &'static str, &'static str);
+
+const CONTAINER_API: Entry = ("Credential Access", "T1552.007", "Unsecured Credentials: Container API");
+const CONTAINER_ADMIN: Entry = ("Execution", "T1609", "Container Administration Command");
+const CLUSTER_ROLES: Entry =
+    ("Privilege Escalation", "T1098.006", "Account Manipulation: Additional Container Cluster Roles");
+const ESCAPE: Entry = ("Privilege Escalation", "T1611", "Escape to Host");
+const DEPLOY: Entry = ("Execution", "T1610", "Deploy Container");
+const ORCHESTRATION_JOB: Entry =
+    ("Persistence", "T1053.007", "Scheduled Task/Job: Container Orchestration Job");
+const STEAL_TOKEN: Entry = ("Credential Access", "T1528", "Steal Application Access Token");
+const RESOURCE_DISCOVERY: Entry = ("Discovery", "T1613", "Container and Resource Discovery");
+const VALID_ACCOUNTS: Entry = ("Initial Access", "T1078", "Valid Accounts");
+const IMPERSONATE: Entry =
+    ("Lateral Movement", "T1550.001", "Use Alternate Authentication Material: Application Access Token");
+const PROXY: Entry = ("Command and Control", "T1090", "Proxy");
+const INDICATOR_REMOVAL: Entry = ("Stealth", "T1070", "Indicator Removal");
+const DESTRUCTION: Entry = ("Impact", "T1485", "Data Destruction");
+const HIJACKING: Entry = ("Impact", "T1496", "Resource Hijacking");
+
+fn technique((tactic, id, name): Entry) -> Technique {
+    Technique {
+        framework: "attack".to_owned(),
+        version: ATTACK_VERSION.to_owned(),
+        tactic: tactic.to_owned(),
+        id: id.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// The technique of a workload that suddenly burns resources.
+#[must_use]
+pub fn resource_hijacking() -> Technique {
+    technique(HIJACKING)
+}
+
+/// The technique of a known account from an unknown place or client.
+#[must_use]
+pub fn valid_accounts() -> Technique {
+    technique(VALID_ACCOUNTS)
+}
+
+/// What one event amounts to, and the techniques it can be part of.
+#[must_use]
+pub fn classify(event: &AuditEvent) -> (FindingKind, Vec<Technique>) {
+    let (kind, entries) = entries(event);
+    (kind, entries.iter().copied().map(technique).collect())
+}
+
+fn entries(event: &AuditEvent) -> (FindingKind, &'static [Entry]) {
+    let (group, resource) = (event.object.group.raw(), event.object.resource.raw());
+    let subresource = event.object.subresource.as_ref().map(leadsman_domain::Untrusted::raw);
+    let writes = matches!(event.verb, Verb::Create | Verb::Update | Verb::Patch);
+    let deletes = matches!(event.verb, Verb::Delete | Verb::DeleteCollection);
+    if event.actor.impersonated.is_some() {
+        return (FindingKind::Impersonation, &[IMPERSONATE]);
+    }
+    match (event.verb, group, resource, subresource) {
+        (Verb::PortForward | Verb::Proxy, ..) => (FindingKind::ExecAttachPortforward, &[PROXY]),
+        (Verb::Exec | Verb::Attach, ..) | (_, "", "pods", Some("ephemeralcontainers")) => {
+            (FindingKind::ExecAttachPortforward, &[CONTAINER_ADMIN])
+        }
+        (Verb::Get | Verb::List | Verb::Watch, "", "secrets", _) => (FindingKind::SecretsAccess, &[CONTAINER_API]),
+        (_, "", "serviceaccounts", Some("token")) => (FindingKind::TokenRequest, &[STEAL_TOKEN]),
+        (_, "rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings", _) if writes => {
+            (FindingKind::RbacBindingChange, &[CLUSTER_ROLES])
+        }
+        (_, "rbac.authorization.k8s.io", "roles" | "clusterroles", _) if writes => {
+            (FindingKind::RbacRoleChange, &[CLUSTER_ROLES])
+        }
+        (_, "authorization.k8s.io", "selfsubjectaccessreviews" | "selfsubjectrulesreviews", _) => {
+            (FindingKind::PermissionProbe, &[RESOURCE_DISCOVERY])
+        }
+        (_, "" | "events.k8s.io", "events", _) if deletes => (FindingKind::MassDelete, &[INDICATOR_REMOVAL]),
+        _ if deletes => (FindingKind::MassDelete, &[DESTRUCTION]),
+        (_, "batch", "cronjobs" | "jobs", None) if writes => (workload_kind(event), &[ORCHESTRATION_JOB]),
+        _ if writes && is_workload(event) => match workload_kind(event) {
+            kind @ (FindingKind::WorkloadPrivileged | FindingKind::WorkloadSensitiveMount) => (kind, &[DEPLOY, ESCAPE]),
+            kind => (kind, &[DEPLOY]),
+        },
+        _ if event.denied() => (FindingKind::DeniedBurst, &[RESOURCE_DISCOVERY]),
+        _ => (FindingKind::UnusualActivity, &[]),
+    }
+}
+
+fn workload_kind(event: &AuditEvent) -> FindingKind {
+    if event.risk.has(Risk::Privileged) || event.risk.has(Risk::HostNamespace) {
+        FindingKind::WorkloadPrivileged
+    } else if event.risk.has(Risk::SensitiveHostPath) {
+        FindingKind::WorkloadSensitiveMount
+    } else {
+        FindingKind::WorkloadChange
+    }
+}
+
+/// Whether the object starts containers.
+fn is_workload(event: &AuditEvent) -> bool {
+    event.object.subresource.is_none()
+        && matches!(
+            (event.object.group.raw(), event.object.resource.raw()),
+            ("", "pods" | "replicationcontrollers")
+                | ("apps", "deployments" | "daemonsets" | "statefulsets" | "replicasets")
+                | ("batch", "jobs" | "cronjobs")
+        )
+}
+
+/// How much an action matters beyond being new, in nats: 3 for reading secrets, running commands, minting
+/// tokens and binding roles; 1.5 for starting workloads and deleting secrets; up to 3 more for risky bodies.
+///
+/// Source: the weights w(action) of the novelty detector; chosen, not fitted.
+#[must_use]
+pub fn sensitivity(event: &AuditEvent) -> f64 {
+    let (kind, _) = entries(event);
+    let action = match kind {
+        FindingKind::SecretsAccess
+        | FindingKind::ExecAttachPortforward
+        | FindingKind::RbacBindingChange
+        | FindingKind::TokenRequest
+        | FindingKind::WorkloadPrivileged
+        | FindingKind::WorkloadSensitiveMount
+        | FindingKind::Impersonation => 3.0,
+        FindingKind::RbacRoleChange | FindingKind::WorkloadChange | FindingKind::PermissionProbe => 1.5,
+        FindingKind::MassDelete => f64::from(u8::from(event.object.is("secrets"))) * 1.5,
+        FindingKind::DeniedBurst
+        | FindingKind::NewSourceOrClient
+        | FindingKind::ResourceUsage
+        | FindingKind::UnusualActivity => 0.0,
+    };
+    action + f64::from(event.risk.count().min(3))
+}
+
+/// Whether an event is bookkeeping that leaves scoring: reads and updates of leases and events, health and
+/// version probes, node status. Deletes never are.
+#[must_use]
+pub fn is_routine(event: &AuditEvent) -> bool {
+    let reads_or_updates = event.verb.is_read() || matches!(event.verb, Verb::Create | Verb::Update | Verb::Patch);
+    let resource = event.object.resource.raw();
+    if resource.is_empty() {
+        let path = event.request_uri.raw().split('?').next().unwrap_or_default();
+        let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        return matches!(first, "livez" | "readyz" | "healthz" | "version" | "metrics");
+    }
+    let status = event.object.subresource.as_ref().is_some_and(|s| s.raw() == "status");
+    reads_or_updates && (matches!(resource, "leases" | "events") || (resource == "nodes" && status))
+}

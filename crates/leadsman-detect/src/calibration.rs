@@ -1,0 +1,156 @@
+//! Raw scores to how often benign windows look that strange.
+//!
+//! A calibrator holds the scores of windows that the detector was *not* fitted on. A score becomes a
+//! conformal p-value, and p times the stratum's windows per day becomes the expected number of benign
+//! windows a day at least that strange. Working in recurrences per day instead of bare p gives a small
+//! stratum (six people) and a large one (forty controllers) the same meaning of "rare", and makes the alert
+//! budget additive over strata.
+//!
+//! Beyond the calibration scores the tail is taken as exponential over its 98 % quantile, and at most one
+//! decade beyond 1/n: with n windows nothing rarer than 0.1/(n+1) can honestly be claimed.
+//! Source: Bates et al., "Testing for outliers with conformal p-values", arXiv 2104.08279 (eq. 2); tail as in
+//! Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017, with ξ = 0.
+
+use serde::{Deserialize, Serialize};
+
+/// Calibration scores of one detector in one stratum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibrator {
+    n: u64,
+    days: f64,
+    /// 101 quantiles, for the body.
+    quantiles: Vec<f64>,
+    /// The largest scores, ascending, for the exact tail.
+    tail: Vec<f64>,
+}
+
+/// Most tail scores kept.
+const MAX_TAIL: usize = 1024;
+/// Quantile beyond which the tail is modelled.
+const TAIL_QUANTILE: f64 = 0.98;
+/// Fewer exceedances than this do not carry a tail model.
+const MIN_EXCEEDANCES: usize = 8;
+
+/// A calibrated score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rareness {
+    /// Conformal p-value in (0, 1].
+    pub p: f64,
+    /// Expected benign windows a day in the stratum that look at least this strange.
+    pub per_day: f64,
+    /// Whether the score lies beyond all calibration windows.
+    pub extrapolated: bool,
+}
+
+impl Rareness {
+    /// Evidence in decades: 0 at ten benign recurrences a day or more, 1 at one a day, 2 at one in ten days.
+    #[must_use]
+    pub fn evidence(self) -> f64 {
+        (1.0 - self.per_day.log10()).max(0.0)
+    }
+}
+
+impl Calibrator {
+    /// A calibrator of `scores` from `days` days of benign windows. NaN scores are ignored.
+    #[must_use]
+    pub fn new(mut scores: Vec<f64>, days: f64) -> Self {
+        scores.retain(|s| !s.is_nan());
+        scores.sort_by(f64::total_cmp);
+        let n = scores.len();
+        let at = |q: f64| scores.get(((n.max(1) - 1) as f64 * q).round() as usize).copied().unwrap_or(f64::INFINITY);
+        let quantiles = (0..=100).map(|i| at(f64::from(i) / 100.0)).collect();
+        let tail = scores.split_off(n - n.min(MAX_TAIL));
+        Self { n: n as u64, days: days.max(1e-6), quantiles, tail }
+    }
+
+    /// Benign windows behind it.
+    #[must_use]
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// How rare `score` is among benign windows.
+    #[must_use]
+    pub fn rareness(&self, score: f64) -> Rareness {
+        let n = self.n as f64;
+        let p = match self.tail.first() {
+            Some(&lowest) if score >= lowest => {
+                let above = (self.tail.len() - self.tail.partition_point(|&s| s < score)) as f64;
+                let conformal = (1.0 + above) / (n + 1.0);
+                self.tail_p(score).map_or(conformal, |tail| tail.min(conformal))
+            }
+            Some(_) => (1.0 - self.quantiles.partition_point(|&q| q <= score) as f64 / 101.0).max(1.0 / (n + 1.0)),
+            None => 1.0,
+        };
+        let p = p.max(0.1 / (n + 1.0)).min(1.0);
+        let extrapolated = self.tail.last().is_some_and(|&max| score > max);
+        Rareness { p, per_day: p * n.max(1.0) / self.days, extrapolated }
+    }
+
+    /// Exponential tail over the threshold u: p = N_u/n · exp(−(s − u)/β), β = mean excess.
+    fn tail_p(&self, score: f64) -> Option<f64> {
+        let n = self.n as usize;
+        let wanted = ((n as f64) * (1.0 - TAIL_QUANTILE)).ceil() as usize;
+        let count = wanted.min(self.tail.len().saturating_sub(1));
+        if count < MIN_EXCEEDANCES {
+            return None;
+        }
+        let (below, exceedances) = self.tail.split_at(self.tail.len() - count);
+        let u = *below.last()?;
+        let beta = exceedances.iter().map(|s| s - u).sum::<f64>() / count as f64;
+        (beta > 0.0 && score > u).then(|| count as f64 / n as f64 * (-(score - u) / beta).exp())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    fn exponential(n: usize, seed: u64) -> Vec<f64> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        (0..n).map(|_| -(1.0 - rng.random::<f64>()).ln()).collect()
+    }
+
+    #[test]
+    fn benign_windows_recur_as_often_as_stated() {
+        let days = 10.0;
+        let calibrator = Calibrator::new(exponential(20_000, 1), days);
+        let fresh = exponential(200_000, 2);
+        for target in [10.0, 1.0] {
+            let realised = fresh.iter().filter(|&&s| calibrator.rareness(s).per_day <= target).count();
+            let per_day = realised as f64 / (200_000.0 / 2_000.0);
+            assert!((0.5..2.0).contains(&(per_day / target)), "target {target}, realised {per_day}");
+        }
+    }
+
+    #[test]
+    fn claims_at_most_one_decade_beyond_the_data() {
+        let c = Calibrator::new(exponential(999, 3), 1.0);
+        let far = c.rareness(1e9);
+        assert!(far.extrapolated);
+        assert!((far.p - 0.1 / 1000.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn without_data_nothing_is_rare() {
+        let c = Calibrator::new(Vec::new(), 1.0);
+        assert!((c.rareness(5.0).p - 1.0).abs() < 1e-12);
+        assert!(c.rareness(5.0).evidence() <= 1.0);
+    }
+
+    proptest! {
+        #[test]
+        fn stranger_is_never_more_common(
+            scores in prop::collection::vec(-1e3..1e3f64, 1..400), a in -2e3..2e3f64, b in -2e3..2e3f64,
+        ) {
+            let c = Calibrator::new(scores, 7.0);
+            let (low, high) = (a.min(b), a.max(b));
+            prop_assert!(c.rareness(high).p <= c.rareness(low).p + 0.03);
+            let p = c.rareness(a).p;
+            prop_assert!(p > 0.0 && p <= 1.0);
+        }
+    }
+}

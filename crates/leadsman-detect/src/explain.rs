@@ -1,0 +1,292 @@
+//! Why a window has its score: contributions whose points sum to it, and one sentence.
+//!
+//! Points are integer shares of the score by the largest-remainder method, so they always sum exactly.
+//! Every clause of a sentence maps to a contribution. Sentences are built from templates and checked
+//! identifiers only: telemetry is hostile text.
+
+use leadsman_domain::{Baseline, Contribution, EventId, Explanation, FeatureSchema, identifier};
+
+use crate::novelty::{KeyFamily, KeyPart};
+use crate::usage::Habit;
+
+/// One strange event of a window, with its share in the window's novelty.
+#[derive(Debug, Clone, Copy)]
+pub struct StrangeEvent<'a> {
+    /// The event.
+    pub id: EventId,
+    /// Its rank weight in the window's novelty: 1, ½, ¼, …
+    pub weight: f64,
+    /// Its parts.
+    pub parts: &'a [KeyPart],
+}
+
+/// A contribution before its points are known.
+#[derive(Debug, Clone)]
+pub struct Share {
+    share: f64,
+    contribution: Contribution,
+}
+
+/// Features named one by one; the others are summed up.
+const TOP_FEATURES: usize = 5;
+/// Events listed per contribution.
+const MAX_EVENTS: usize = 10;
+
+/// Shares of the novelty detector: `total` evidence split over key families in proportion to their nats.
+#[must_use]
+pub fn novelty_shares(events: &[StrangeEvent<'_>], total: f64) -> Vec<Share> {
+    let mut shares: Vec<Share> = Vec::new();
+    let mut nats = 0.0;
+    for event in events {
+        for part in event.parts {
+            let amount = event.weight * part.nats;
+            nats += amount;
+            let id = part_id(part);
+            match shares.iter_mut().find(|s| s.contribution.id == id) {
+                Some(s) => {
+                    s.share += amount;
+                    if s.contribution.event_ids.len() < MAX_EVENTS && !s.contribution.event_ids.contains(&event.id) {
+                        s.contribution.event_ids.push(event.id);
+                    }
+                }
+                None => shares.push(Share {
+                    share: amount,
+                    contribution: Contribution {
+                        id,
+                        detector: "novelty".to_owned(),
+                        points: 0,
+                        observed: part.observed.clone(),
+                        baseline: Some(part.baseline.clone()),
+                        event_ids: vec![event.id],
+                    },
+                }),
+            }
+        }
+    }
+    scale(&mut shares, nats, total);
+    shares
+}
+
+fn part_id(part: &KeyPart) -> String {
+    match part.family {
+        None => "sensitive_action".to_owned(),
+        Some(family) if part.first_seen => format!("new_{}", family.id()),
+        Some(family) => format!("rare_{}", family.id()),
+    }
+}
+
+/// Shares of a forest: `total` evidence split in proportion to path-length attributions; the sum over all
+/// features is the whole, so features that speak for normal have negative shares.
+#[must_use]
+pub fn forest_shares(schema: &FeatureSchema, by_feature: &[f64], values: &[f64], total: f64, ids: &[EventId]) -> Vec<Share> {
+    let sum: f64 = by_feature.iter().sum();
+    let mut order: Vec<usize> = (0..by_feature.len()).collect();
+    order.sort_by(|&a, &b| by_feature[b].abs().total_cmp(&by_feature[a].abs()).then(a.cmp(&b)));
+    let event_ids: Vec<EventId> = ids.iter().copied().take(MAX_EVENTS).collect();
+    let share = |id: String, amount: f64, observed: String| Share {
+        share: amount,
+        contribution: Contribution {
+            id,
+            detector: "forest".to_owned(),
+            points: 0,
+            observed,
+            baseline: None,
+            event_ids: event_ids.clone(),
+        },
+    };
+    let mut shares: Vec<Share> = order
+        .iter()
+        .take(TOP_FEATURES)
+        .map(|&i| {
+            let name = schema.names().get(i).cloned().unwrap_or_default();
+            share(name, by_feature[i], format!("{:.3}", values.get(i).copied().unwrap_or_default()))
+        })
+        .collect();
+    let others: f64 = order.iter().skip(TOP_FEATURES).map(|&i| by_feature[i]).sum();
+    shares.push(share("other_features".to_owned(), others, String::new()));
+    if sum > 0.0 {
+        scale(&mut shares, sum, total);
+    } else {
+        // Without a net attribution there is nothing to split by: the forest as a whole is the reason.
+        shares = vec![share("window_as_a_whole".to_owned(), total, String::new())];
+    }
+    shares
+}
+
+/// Shares of the usage detector: the features that stray furthest from the workload's habit.
+#[must_use]
+pub fn usage_shares(schema: &FeatureSchema, deviations: &[f64], values: &[f64], habits: &[Habit], days: f64, total: f64) -> Vec<Share> {
+    let mut order: Vec<usize> = (0..deviations.len()).collect();
+    order.sort_by(|&a, &b| deviations[b].abs().total_cmp(&deviations[a].abs()).then(a.cmp(&b)));
+    let mut shares: Vec<Share> = order
+        .iter()
+        .take(3)
+        .filter(|&&i| deviations[i].abs() > 0.0)
+        .map(|&i| Share {
+            share: deviations[i].abs(),
+            contribution: Contribution {
+                id: format!("usage {}", schema.names().get(i).map_or("", String::as_str)),
+                detector: "usage".to_owned(),
+                points: 0,
+                observed: format!("{:.3}", unlog(values[i])),
+                baseline: habits.get(i).map(|h| Baseline {
+                    own: unlog(h.median),
+                    own_days: days,
+                    peers: 0,
+                    peers_of: 0,
+                    cluster_rate: 0.0,
+                }),
+                event_ids: Vec::new(),
+            },
+        })
+        .collect();
+    let sum = shares.iter().map(|s| s.share).sum();
+    scale(&mut shares, sum, total);
+    shares
+}
+
+/// Metric features are compressed by `ln(1 + |x|)`; people read them in the metric's own unit.
+fn unlog(x: f64) -> f64 {
+    x.abs().exp_m1().copysign(x)
+}
+
+fn scale(shares: &mut [Share], from: f64, to: f64) {
+    for s in shares {
+        s.share = if from > 0.0 { s.share / from * to } else { 0.0 };
+    }
+}
+
+/// Turns shares into integer points that sum to `score`; reasons without a point are left out.
+#[must_use]
+pub fn to_points(mut shares: Vec<Share>, score: u8) -> Vec<Contribution> {
+    let sum: f64 = shares.iter().map(|s| s.share).sum();
+    if sum <= 0.0 || shares.is_empty() {
+        return Vec::new();
+    }
+    let exact: Vec<f64> = shares.iter().map(|s| s.share / sum * f64::from(score)).collect();
+    let mut missing = i32::from(score);
+    for (s, e) in shares.iter_mut().zip(&exact) {
+        s.contribution.points = e.floor() as i32;
+        missing -= s.contribution.points;
+    }
+    let mut order: Vec<usize> = (0..shares.len()).collect();
+    order.sort_by(|&a, &b| (exact[b] - exact[b].floor()).total_cmp(&(exact[a] - exact[a].floor())).then(a.cmp(&b)));
+    for &i in order.iter().cycle().take(usize::try_from(missing).unwrap_or(0)) {
+        shares[i].contribution.points += 1;
+    }
+    let mut out: Vec<Contribution> = shares.into_iter().map(|s| s.contribution).filter(|c| c.points != 0).collect();
+    out.sort_by(|a, b| b.points.cmp(&a.points).then(a.id.cmp(&b.id)));
+    out
+}
+
+/// The sentence about an actor: its strangest event first, then what else was new about it.
+#[must_use]
+pub fn actor_sentence(actor: &str, events: &[StrangeEvent<'_>], contributions: Vec<Contribution>) -> Explanation {
+    let who = identifier(actor);
+    let mut sentence = match events.first().and_then(|e| e.parts.iter().find(|p| p.family == Some(KeyFamily::Action))) {
+        Some(action) => format!("{who} did {}, which {}.", action.observed, history(action)),
+        None => match events.first().and_then(|e| e.parts.first()) {
+            Some(part) => format!("{who} showed {}, which {}.", clause(part), history(part)),
+            None => format!("{who} behaved unlike itself in this window as a whole."),
+        },
+    };
+    let mut told = vec![Some(KeyFamily::Action), None];
+    for part in events.iter().flat_map(|e| e.parts) {
+        if told.len() < 5 && part.first_seen && !told.contains(&part.family) {
+            told.push(part.family);
+            sentence.push_str(&format!(" {}: {}.", capitalised(&clause(part)), history(part)));
+        }
+    }
+    Explanation { sentence, contributions }
+}
+
+fn clause(part: &KeyPart) -> String {
+    let what = &part.observed;
+    match part.family {
+        None | Some(KeyFamily::Action) => what.clone(),
+        Some(KeyFamily::Namespace) => format!("use of {what}"),
+        Some(KeyFamily::Client) => format!("client {what}"),
+        Some(KeyFamily::Source) => format!("source address {what}"),
+        Some(KeyFamily::Outcome) => format!("result {what}"),
+        Some(KeyFamily::SecretName) => format!("object {what}"),
+        Some(KeyFamily::Identity) => format!("identity {what}"),
+        Some(KeyFamily::HourOfWeek) => format!("activity at {what} UTC"),
+    }
+}
+
+fn history(part: &KeyPart) -> String {
+    let b = &part.baseline;
+    let own = if b.own_days <= 0.0 {
+        "is new for an account without history".to_owned()
+    } else if b.own <= 0.0 {
+        format!("is new in its {} of history", days(b.own_days))
+    } else {
+        format!("is rare for it ({} of its hours in {})", b.own, days(b.own_days))
+    };
+    match b.peers_of {
+        0 => own,
+        n => format!("{own}; {} of {n} similar accounts ever did so", b.peers),
+    }
+}
+
+fn days(n: f64) -> String {
+    if n <= 1.0 { "1 day".to_owned() } else { format!("{n:.0} days") }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+}
+
+/// The sentence about a workload.
+#[must_use]
+pub fn usage_sentence(workload: &str, known: bool, contributions: Vec<Contribution>) -> Explanation {
+    let who = identifier(workload);
+    let sentence = match contributions.iter().find(|c| c.detector == "usage") {
+        Some(c) => {
+            let metric = c.id.trim_start_matches("usage ");
+            let usual = c.baseline.as_ref().map_or(0.0, |b| b.own);
+            let whose = if known { "it usually is" } else { "workloads usually have" };
+            format!("Workload {who} used {} of {}, where {whose} {usual:.3} at this hour.", c.observed, identifier(metric))
+        }
+        None => format!("Workload {who} used resources in an unusual combination."),
+    };
+    Explanation { sentence, contributions }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn share(id: usize, share: f64) -> Share {
+        Share {
+            share,
+            contribution: Contribution {
+                id: format!("c{id}"),
+                detector: "novelty".into(),
+                points: 0,
+                observed: String::new(),
+                baseline: None,
+                event_ids: Vec::new(),
+            },
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn points_sum_to_the_score(amounts in prop::collection::vec(-3.0..10.0f64, 1..12), score in 1u8..=100) {
+            prop_assume!(amounts.iter().sum::<f64>() > 0.1);
+            let shares = amounts.iter().enumerate().map(|(i, a)| share(i, *a)).collect();
+            let sum: i32 = to_points(shares, score).iter().map(|c| c.points).sum();
+            prop_assert_eq!(sum, i32::from(score));
+        }
+    }
+
+    #[test]
+    fn features_that_speak_for_normal_get_negative_points() {
+        let schema = FeatureSchema::new(vec!["a".into(), "b".into()]);
+        let points = to_points(forest_shares(&schema, &[3.0, -1.0], &[9.0, 0.0], 2.0, &[]), 50);
+        assert_eq!(points.iter().map(|c| (c.id.as_str(), c.points)).collect::<Vec<_>>(), [("a", 75), ("b", -25)]);
+    }
+}

@@ -1,0 +1,315 @@
+//! Hierarchical novelty: how surprising is this value for this actor, backing off to its peers and then to
+//! the cluster (Witten–Bell).
+//!
+//! For each key family (what was done, where, with which client, from where, …):
+//!
+//! ```text
+//! p_c = (c_c + 0.5) / (n_c + 0.5·V)            V = distinct values + 1
+//! p_g = (c_g + m_g·p_c) / (n_g + m_g)          m = distinct values + 1
+//! p_a = (c_a + m_a·p_g) / (n_a + m_a)
+//! s   = min(−ln p_a, 14)
+//! event: S = s(1) + s(2)/2 + s(3)/4 + w(action)/(1 + c_a(action))
+//! ```
+//!
+//! The weight of a sensitive action fades with the actor's own history of that action, so that a nightly
+//! backup that reads every secret does not carry the weight for ever.
+//!
+//! Cost: O(families) map look-ups an event. Memory: at most [`MAX_KEYS`] keys per actor and family.
+
+mod build;
+mod keys;
+mod state;
+
+pub use build::NoveltyBuilder;
+pub use keys::{FAMILIES, KeyFamily, KeyHasher, Keys, observed};
+pub use state::NoveltyState;
+
+use std::collections::BTreeMap;
+
+use leadsman_domain::{ActorClass, AuditEvent, Baseline, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::action::sensitivity;
+
+/// Most keys remembered per actor and family; beyond it the rarest are forgotten, and so look new again.
+pub const MAX_KEYS: usize = 256;
+/// Cap of one key's surprise, in nats.
+pub const MAX_SURPRISE: f64 = 14.0;
+
+/// How often a level of the hierarchy saw each value, in distinct actor-hours.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    total: u64,
+    keys: BTreeMap<u64, KeyCount>,
+}
+
+/// Count of one value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyCount {
+    /// Distinct actor-hours.
+    pub hours: u32,
+    /// Distinct actors; 1 at the actor's own level.
+    pub actors: u32,
+}
+
+impl Counts {
+    fn get(&self, key: u64) -> KeyCount {
+        self.keys.get(&key).copied().unwrap_or_default()
+    }
+
+    fn distinct(&self) -> f64 {
+        self.keys.len() as f64 + 1.0
+    }
+}
+
+/// One actor's learned history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActorProfile {
+    /// Its class.
+    pub class: ActorClass,
+    /// Index of its peer group.
+    pub group: u32,
+    /// Distinct days on which it was active.
+    pub active_days: u32,
+    families: [Counts; FAMILIES],
+}
+
+/// Actors that are judged by each other's habits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerGroup {
+    /// What they are called in explanations.
+    pub name: String,
+    /// How many they are.
+    pub members: u32,
+    families: [Counts; FAMILIES],
+}
+
+/// What was normal during training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NoveltyModel {
+    hasher: KeyHasher,
+    /// Days of history behind the model.
+    pub history_days: f64,
+    actors: BTreeMap<Box<str>, ActorProfile>,
+    groups: Vec<PeerGroup>,
+    /// Peer group of an actor that was never seen, by class.
+    class_group: BTreeMap<ActorClass, u32>,
+    cluster: [Counts; FAMILIES],
+    last_event: Timestamp,
+}
+
+/// One key family's part in an event's surprise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyPart {
+    /// The family; `None` for the weight of a sensitive action.
+    pub family: Option<KeyFamily>,
+    /// Nats, already weighted: the parts of an event sum to its surprise.
+    pub nats: f64,
+    /// Whether the actor never showed this value before.
+    pub first_seen: bool,
+    /// What was observed, rendered safe.
+    pub observed: String,
+    /// What is usual.
+    pub baseline: Baseline,
+}
+
+/// How surprising an event is, before explanation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventNovelty {
+    keys: Keys,
+    nats: [f64; FAMILIES],
+    first: [bool; FAMILIES],
+    /// Weight of a sensitive action, already faded by history.
+    sensitivity: f64,
+    /// Total surprise S in nats.
+    pub total: f64,
+    /// Strongest single key in nats.
+    pub strongest: f64,
+}
+
+/// Weights of the strongest, second and third key.
+const RANK_WEIGHTS: [f64; 3] = [1.0, 0.5, 0.25];
+
+impl EventNovelty {
+    /// How many families saw a value that is new for the actor.
+    #[must_use]
+    pub fn first_seen(&self) -> u32 {
+        self.first.iter().map(|&f| u32::from(f)).sum()
+    }
+
+    /// Families by descending surprise; ties by declaration order.
+    fn ranked(&self) -> [usize; FAMILIES] {
+        let mut order = std::array::from_fn(|i| i);
+        order.sort_by(|&a: &usize, &b: &usize| self.nats[b].total_cmp(&self.nats[a]).then(a.cmp(&b)));
+        order
+    }
+}
+
+impl NoveltyModel {
+    /// The class and peer group an actor is judged by.
+    #[must_use]
+    pub fn group_of(&self, name: &str, class: ActorClass) -> Option<&PeerGroup> {
+        let index = self.actors.get(name).map(|a| a.group).or_else(|| self.class_group.get(&class).copied())?;
+        self.groups.get(index as usize)
+    }
+
+    /// The learned history of an actor.
+    #[must_use]
+    pub fn actor(&self, name: &str) -> Option<&ActorProfile> {
+        self.actors.get(name)
+    }
+
+    /// How many actors were learned.
+    #[must_use]
+    pub fn actor_count(&self) -> usize {
+        self.actors.len()
+    }
+
+    /// The learned peer groups.
+    #[must_use]
+    pub fn groups(&self) -> &[PeerGroup] {
+        &self.groups
+    }
+
+    /// How surprising `event` is, given the model and what `state` learned since. Learns nothing.
+    #[must_use]
+    pub fn judge(&self, event: &AuditEvent, state: &NoveltyState) -> EventNovelty {
+        let keys = Keys::of(event, &self.hasher);
+        let profile = self.actors.get(event.actor.name.as_ref());
+        let group = self.group_of(&event.actor.name, event.actor.class);
+        let mut nats = [0.0; FAMILIES];
+        let mut first = [false; FAMILIES];
+        for family in KeyFamily::ALL {
+            let i = family as usize;
+            if let Some(key) = keys.get(family) {
+                let own = self.own_count(event, profile, state, family, key);
+                let p = self.probability(profile, group, family, key, own);
+                nats[i] = (-p.ln()).clamp(0.0, MAX_SURPRISE);
+                first[i] = own <= 0.0;
+            }
+        }
+        let known_action = keys
+            .get(KeyFamily::Action)
+            .map_or(0.0, |key| self.own_count(event, profile, state, KeyFamily::Action, key));
+        let mut novelty = EventNovelty {
+            keys,
+            nats,
+            first,
+            sensitivity: if event.succeeded() { sensitivity(event) / (1.0 + known_action) } else { 0.0 },
+            total: 0.0,
+            strongest: 0.0,
+        };
+        let order = novelty.ranked();
+        novelty.strongest = nats[order[0]];
+        novelty.total = novelty.sensitivity + RANK_WEIGHTS.iter().zip(order).map(|(w, i)| w * nats[i]).sum::<f64>();
+        novelty
+    }
+
+    /// The parts of an event's surprise, strongest first; their nats sum to `novelty.total`.
+    #[must_use]
+    pub fn parts(&self, event: &AuditEvent, novelty: &EventNovelty, state: &NoveltyState) -> Vec<KeyPart> {
+        let profile = self.actors.get(event.actor.name.as_ref());
+        let mut parts: Vec<KeyPart> = RANK_WEIGHTS
+            .iter()
+            .zip(novelty.ranked())
+            .filter_map(|(weight, i)| {
+                let family = KeyFamily::ALL[i];
+                let key = novelty.keys.get(family)?;
+                Some(KeyPart {
+                    family: Some(family),
+                    nats: weight * novelty.nats[i],
+                    first_seen: novelty.first[i],
+                    observed: observed(event, family),
+                    baseline: self.baseline(event, profile, state, family, key),
+                })
+            })
+            .filter(|p| p.nats > 0.0)
+            .collect();
+        if let (true, Some(key)) = (novelty.sensitivity > 0.0, novelty.keys.get(KeyFamily::Action)) {
+            parts.push(KeyPart {
+                family: None,
+                nats: novelty.sensitivity,
+                first_seen: false,
+                observed: observed(event, KeyFamily::Action),
+                baseline: self.baseline(event, profile, state, KeyFamily::Action, key),
+            });
+        }
+        parts
+    }
+
+    /// Lets `state` learn from an event that was judged before.
+    pub fn learn(&self, event: &AuditEvent, novelty: &EventNovelty, state: &mut NoveltyState) {
+        state.learn(event, &novelty.keys, |family, key| {
+            self.actors.get(event.actor.name.as_ref()).is_some_and(|a| a.families[family as usize].get(key).hours > 0)
+        });
+    }
+
+    fn own_count(
+        &self,
+        event: &AuditEvent,
+        profile: Option<&ActorProfile>,
+        state: &NoveltyState,
+        family: KeyFamily,
+        key: u64,
+    ) -> f64 {
+        let trained = profile.map_or(0, |p| p.families[family as usize].get(key).hours);
+        f64::from(trained) + f64::from(state.known_hours(&event.actor.name, family, key))
+    }
+
+    fn probability(
+        &self,
+        profile: Option<&ActorProfile>,
+        group: Option<&PeerGroup>,
+        family: KeyFamily,
+        key: u64,
+        own: f64,
+    ) -> f64 {
+        let i = family as usize;
+        let cluster = &self.cluster[i];
+        let p_c = (f64::from(cluster.get(key).hours) + 0.5) / (cluster.total as f64 + 0.5 * cluster.distinct());
+        let back_off = |counts: &Counts, count: f64, parent: f64| {
+            let m = counts.distinct();
+            (count + m * parent) / (counts.total as f64 + m).max(count + m)
+        };
+        let p_g = group.map_or(p_c, |g| {
+            let counts = &g.families[i];
+            back_off(counts, f64::from(counts.get(key).hours), p_c)
+        });
+        match profile {
+            Some(p) => back_off(&p.families[i], own, p_g),
+            // An actor without history is judged by its peers; what it did since training counts as its own.
+            None => (own + p_g) / (own + 1.0),
+        }
+        .min(1.0)
+    }
+
+    fn baseline(
+        &self,
+        event: &AuditEvent,
+        profile: Option<&ActorProfile>,
+        state: &NoveltyState,
+        family: KeyFamily,
+        key: u64,
+    ) -> Baseline {
+        let i = family as usize;
+        let group = self.group_of(&event.actor.name, event.actor.class);
+        let own = profile.map_or(0, |p| p.families[i].get(key).hours);
+        let members = group.map_or(0, |g| g.members);
+        let with_key = group.map_or(0, |g| g.families[i].get(key).actors);
+        let (others, others_with_key) = match profile {
+            Some(_) => (members.saturating_sub(1), with_key.saturating_sub(u32::from(own > 0))),
+            None => (members, with_key),
+        };
+        let cluster = &self.cluster[i];
+        Baseline {
+            own: self.own_count(event, profile, state, family, key),
+            own_days: f64::from(profile.map_or(0, |p| p.active_days)),
+            peers: u64::from(others_with_key),
+            peers_of: u64::from(others),
+            cluster_rate: f64::from(cluster.get(key).hours) / (cluster.total as f64).max(1.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

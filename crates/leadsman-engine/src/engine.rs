@@ -1,0 +1,344 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use leadsman_detect::FittedModel;
+use leadsman_detect::calibration::{Calibrator, Rareness};
+use leadsman_detect::evidence::{Evidence, score};
+use leadsman_detect::usage::{STRATUM, UsageModel, largest};
+use leadsman_domain::{
+    ActorClass, AuditEvent, FeatureMatrix, Finding, MetricSample, ModelRef, Surprise, Timestamp, Window,
+};
+use ndarray::Axis;
+
+use crate::EngineError;
+use crate::observer::Observer;
+use crate::report::{ActorWindow, Reporter, UsageWindow};
+use crate::shard::{EntityKey, OpenWindow, ShardState};
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Cluster the telemetry comes from: configuration, never payload.
+    pub cluster: String,
+    /// Incidents a day that people are willing to look at.
+    pub budget_per_day: f64,
+    /// Which way round scores are read.
+    pub polarity: Polarity,
+}
+
+/// Which way round scores are read. `Negated` exists to prove that the tests would notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Polarity {
+    /// Higher is stranger.
+    #[default]
+    Normal,
+    /// Raw scores change sign before calibration: an engine like this must find nothing.
+    Negated,
+}
+
+impl Polarity {
+    fn apply(self, raw: f64) -> f64 {
+        match self {
+            Self::Normal => raw,
+            Self::Negated => -raw,
+        }
+    }
+}
+
+/// Turns events and windows into findings with one model.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    model: Arc<FittedModel>,
+    polarity: Polarity,
+    line: f64,
+    reporter: Reporter,
+}
+
+/// A closed window with its scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredWindow {
+    /// Actor, or `namespace/workload`.
+    pub entity: String,
+    /// Class of an actor; `None` for a workload.
+    pub class: Option<ActorClass>,
+    /// The window.
+    pub window: Window,
+    /// Events or samples in it.
+    pub count: u64,
+    /// Raw score of the detector that judges against habit.
+    pub habit: f64,
+    /// Raw score of the isolation forest, in (0, 1].
+    pub forest: f64,
+    /// Conformal p-value of the more telling of the two.
+    pub p: f64,
+    /// Combined evidence.
+    pub evidence: f64,
+    /// 0–100.
+    pub score: u8,
+}
+
+impl Engine {
+    /// An engine for `model`, which stands in the registry as `reference`.
+    #[must_use]
+    pub fn new(model: Arc<FittedModel>, reference: ModelRef, settings: EngineSettings) -> Self {
+        let line = model.tail.alert_line(settings.budget_per_day);
+        let reporter = Reporter { cluster: settings.cluster, model: reference };
+        Self { model, polarity: settings.polarity, line, reporter }
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &FittedModel {
+        &self.model
+    }
+
+    /// Evidence above which a window becomes a finding.
+    #[must_use]
+    pub fn alert_line(&self) -> f64 {
+        self.line
+    }
+
+    /// How many leading `events` can be observed before a window has to close, and the watermark that closes
+    /// it. `earliest_end` is the end of the earliest open window.
+    ///
+    /// Observing run by run is what makes findings independent of how the log is cut into batches.
+    #[must_use]
+    pub fn run_length(
+        &self,
+        state: &ShardState,
+        earliest_end: Option<Timestamp>,
+        events: &[AuditEvent],
+    ) -> (usize, Option<Timestamp>) {
+        self.observer().run_length(state.watermark(), earliest_end, events.iter().map(|e| e.event_time))
+    }
+
+    /// The same for metric samples.
+    #[must_use]
+    pub fn sample_run_length(
+        &self,
+        state: &ShardState,
+        earliest_end: Option<Timestamp>,
+        samples: &[MetricSample],
+    ) -> (usize, Option<Timestamp>) {
+        self.observer().run_length(state.sample_watermark(), earliest_end, samples.iter().map(|s| s.event_time))
+    }
+
+    /// Judges events, then learns from them. Findings appear as soon as a window's novelty alone crosses the
+    /// alert line; the window's close completes them.
+    pub fn observe(&self, state: &mut ShardState, events: &[AuditEvent]) -> (Vec<Surprise>, Vec<Finding>) {
+        let observer = self.observer();
+        let mut surprises = Vec::new();
+        let mut crossed = BTreeMap::new();
+        for (index, event) in events.iter().enumerate() {
+            let Some((surprise, open)) = observer.observe(state, index, event) else { continue };
+            surprises.push(surprise);
+            let rareness = self.novelty_rareness(open);
+            if Evidence::open(rareness).total() >= self.line {
+                open.detected_at.get_or_insert(event.event_time);
+                let key = (event.event_time.window(self.model.window()).start, event.actor.name.clone());
+                // The incident is settled event by event, in log order, not batch by batch.
+                if open.incident.is_none() {
+                    let incident = self.actor_incident(state, &key.1, key.0);
+                    if let Some(open) = state.open.get_mut(&key) {
+                        open.incident = Some(incident);
+                    }
+                }
+                crossed.insert(key, ());
+            }
+        }
+        let findings = crossed
+            .into_keys()
+            .filter_map(|(start, entity)| {
+                let open = state.open.get(&(start, entity.clone()))?;
+                let evidence = Evidence::open(self.novelty_rareness(open));
+                Some(self.actor_finding(&entity, start, open, evidence, None))
+            })
+            .collect();
+        state.requests_expire();
+        (surprises, findings)
+    }
+
+    /// Takes samples into account; tells which are in time (by index).
+    pub fn observe_samples(&self, state: &mut ShardState, samples: &[MetricSample]) -> Vec<usize> {
+        let mut in_time = Vec::with_capacity(samples.len());
+        for (i, s) in samples.iter().enumerate() {
+            if state.is_late_sample(s.event_time) {
+                state.counts.late_samples += 1;
+                continue;
+            }
+            state.saw_sample(s.event_time);
+            state.counts.samples += 1;
+            in_time.push(i);
+        }
+        in_time
+    }
+
+    /// Scores the closed windows of actors.
+    ///
+    /// Errors: [`EngineError::Detect`] when the matrix has another schema than the model.
+    pub fn close(
+        &self,
+        state: &mut ShardState,
+        matrix: &FeatureMatrix,
+    ) -> Result<(Vec<ScoredWindow>, Vec<Finding>), EngineError> {
+        self.model.check_schema(&matrix.schema)?;
+        let mut scored = Vec::with_capacity(matrix.rows.len());
+        let mut findings = Vec::new();
+        let mut forest_scores = self.forest_scores(state, matrix)?;
+        for (i, row) in matrix.rows.iter().enumerate() {
+            state.closed(row.window.end);
+            let key = (row.window.start, row.entity.clone());
+            let Some(mut open) = state.open.remove(&key) else { continue };
+            let (calibration, stratum) = self.model.stratum(open.class);
+            let forest = forest_scores.remove(&i).unwrap_or(0.5);
+            let habit = self.novelty_rareness(&open);
+            let strangeness = calibration.strangeness.rareness(self.polarity.apply(forest));
+            let evidence = Evidence::closed(habit, strangeness);
+            scored.push(window(&row.entity, Some(open.class), row.window, row.count, open.novelty(), forest, habit, strangeness));
+            if evidence.total() >= self.line {
+                open.detected_at.get_or_insert(row.window.end);
+                if open.incident.is_none() {
+                    open.incident = Some(self.actor_incident(state, &row.entity, row.window.start));
+                }
+                let x = matrix.x.select(Axis(0), &[i]);
+                let attributions = self.model.forest.attributions(x.view(), stratum)?;
+                let detail = ActorWindow {
+                    schema: &matrix.schema,
+                    values: x.row(0).to_vec(),
+                    by_feature: attributions.by_feature.row(0).to_vec(),
+                    strangeness,
+                };
+                findings.push(self.actor_finding(&row.entity, row.window.start, &open, evidence, Some(&detail)));
+            }
+        }
+        Ok((scored, findings))
+    }
+
+    /// Scores the closed windows of workloads.
+    ///
+    /// Errors: [`EngineError::Detect`] when the matrix has another schema than the model.
+    pub fn close_usage(
+        &self,
+        state: &mut ShardState,
+        matrix: &FeatureMatrix,
+    ) -> Result<(Vec<ScoredWindow>, Vec<Finding>), EngineError> {
+        let Some(usage) = &self.model.usage else { return Ok((Vec::new(), Vec::new())) };
+        let deviations = usage.habits.deviations(matrix)?;
+        let furthest = largest(&deviations);
+        let forest = usage.forest.score(deviations.view(), STRATUM)?;
+        let mut scored = Vec::with_capacity(matrix.rows.len());
+        let mut findings = Vec::new();
+        for (i, row) in matrix.rows.iter().enumerate() {
+            state.closed_samples(row.window.end);
+            let habit = self.rareness(&usage.deviation, furthest[i]);
+            let strangeness = self.rareness(&usage.strangeness, forest[i]);
+            let evidence = Evidence::closed(habit, strangeness);
+            scored.push(window(&row.entity, None, row.window, row.count, furthest[i], forest[i], habit, strangeness));
+            if evidence.total() >= self.line {
+                let id = self.reporter.incident_id(EntityKey::Workload, &row.entity, row.window.start);
+                let incident = state.incident(EntityKey::Workload, &row.entity, row.window.start, row.window.end, || id);
+                findings.push(self.usage_finding(usage, matrix, i, &deviations, evidence, (habit, strangeness), incident)?);
+            }
+        }
+        Ok((scored, findings))
+    }
+
+    fn observer(&self) -> Observer<'_> {
+        Observer { novelty: &self.model.novelty, window: self.model.window() }
+    }
+
+    fn rareness(&self, calibrator: &Calibrator, raw: f64) -> Rareness {
+        calibrator.rareness(self.polarity.apply(raw))
+    }
+
+    fn novelty_rareness(&self, open: &OpenWindow) -> Rareness {
+        let (calibration, _) = self.model.stratum(open.class);
+        self.rareness(&calibration.novelty, open.novelty())
+    }
+
+    fn actor_incident(&self, state: &mut ShardState, entity: &str, start: Timestamp) -> leadsman_domain::IncidentId {
+        let id = self.reporter.incident_id(EntityKey::Actor, entity, start);
+        state.incident(EntityKey::Actor, entity, start, start.plus(self.model.window()), || id)
+    }
+
+    /// Forest scores by row index, asked stratum by stratum.
+    fn forest_scores(&self, state: &ShardState, matrix: &FeatureMatrix) -> Result<BTreeMap<usize, f64>, EngineError> {
+        let mut by_class: BTreeMap<ActorClass, Vec<usize>> = BTreeMap::new();
+        for (i, row) in matrix.rows.iter().enumerate() {
+            if let Some(open) = state.open.get(&(row.window.start, row.entity.clone())) {
+                by_class.entry(open.class).or_default().push(i);
+            }
+        }
+        let mut out = BTreeMap::new();
+        for (class, rows) in by_class {
+            let x = matrix.x.select(Axis(0), &rows);
+            let scores = self.model.forest.score(x.view(), class.as_str())?;
+            out.extend(rows.into_iter().zip(scores));
+        }
+        Ok(out)
+    }
+
+    fn actor_finding(
+        &self,
+        entity: &str,
+        start: Timestamp,
+        open: &OpenWindow,
+        evidence: Evidence,
+        closed: Option<&ActorWindow<'_>>,
+    ) -> Finding {
+        let (calibration, stratum) = self.model.stratum(open.class);
+        let habit = self.novelty_rareness(open);
+        let window = start.window(self.model.window());
+        self.reporter.actor(entity, window, open, evidence, habit, closed, (calibration.novelty.n(), stratum))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only rename the arguments")]
+    fn usage_finding(
+        &self,
+        usage: &UsageModel,
+        matrix: &FeatureMatrix,
+        row: usize,
+        deviations: &ndarray::Array2<f64>,
+        evidence: Evidence,
+        rareness: (Rareness, Rareness),
+        incident: leadsman_domain::IncidentId,
+    ) -> Result<Finding, EngineError> {
+        let z = deviations.select(Axis(0), &[row]);
+        let attributions = usage.forest.attributions(z.view(), STRATUM)?;
+        let detail = UsageWindow {
+            schema: &matrix.schema,
+            key: &matrix.rows[row],
+            values: matrix.x.row(row).to_vec(),
+            deviations: z.row(0).to_vec(),
+            by_feature: attributions.by_feature.row(0).to_vec(),
+            habit: rareness.0,
+            strangeness: rareness.1,
+            incident,
+        };
+        Ok(self.reporter.usage(usage, &detail, evidence))
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the fields of the window it builds")]
+fn window(
+    entity: &str,
+    class: Option<ActorClass>,
+    window: Window,
+    count: u64,
+    habit: f64,
+    forest: f64,
+    habit_rareness: Rareness,
+    strangeness: Rareness,
+) -> ScoredWindow {
+    let evidence = Evidence::closed(habit_rareness, strangeness).total();
+    let p = habit_rareness.p.min(strangeness.p);
+    ScoredWindow { entity: entity.to_owned(), class, window, count, habit, forest, p, evidence, score: score(evidence) }
+}
+
+impl ShardState {
+    fn requests_expire(&mut self) {
+        if let Some(watermark) = self.watermark() {
+            self.requests.expire(watermark);
+        }
+    }
+}

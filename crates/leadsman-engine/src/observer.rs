@@ -1,0 +1,119 @@
+use std::time::Duration;
+
+use leadsman_detect::action;
+use leadsman_detect::novelty::NoveltyModel;
+use leadsman_domain::{AuditEvent, Level, Surprise, Timestamp};
+
+use crate::ALLOWED_LATENESS;
+use crate::requests::Admission;
+use crate::shard::{OpenWindow, ShardState, StrangeAction};
+
+/// Judges events against the novelty model, one by one, before learning from them.
+pub(crate) struct Observer<'m> {
+    pub(crate) novelty: &'m NoveltyModel,
+    pub(crate) window: Duration,
+}
+
+impl Observer<'_> {
+    /// Judges one event and adds it to its actor's window; `None` when it is not scored.
+    pub(crate) fn observe<'s>(
+        &self,
+        state: &'s mut ShardState,
+        index: usize,
+        event: &AuditEvent,
+    ) -> Option<(Surprise, &'s mut OpenWindow)> {
+        match state.requests.admit(event) {
+            Admission::New => {}
+            Admission::Joined => {
+                state.counts.joined += 1;
+                return None;
+            }
+            Admission::Duplicate => {
+                state.counts.duplicates += 1;
+                return None;
+            }
+            Admission::NotScored => {
+                state.counts.not_scored += 1;
+                return None;
+            }
+        }
+        let time = event.event_time;
+        if state.is_late(time) {
+            state.counts.late += 1;
+            return None;
+        }
+        state.saw(time);
+        if action::is_routine(event) {
+            state.counts.routine += 1;
+            return None;
+        }
+        state.counts.scored += 1;
+        let judged = self.novelty.judge(event, &state.novelty);
+        let surprise = Surprise {
+            index,
+            total: judged.total,
+            strongest: judged.strongest,
+            first_seen: judged.first_seen(),
+        };
+        let key = (time.window(self.window).start, event.actor.name.clone());
+        let open = state.open.entry(key).or_insert_with(|| OpenWindow::new(event.actor.class, time));
+        open.count += 1;
+        open.first_seen = open.first_seen.min(time);
+        open.last_seen = open.last_seen.max(time);
+        open.add_evidence(judged.total, event.id);
+        open.bodies_hidden |= hides_body(event);
+        let name = action_name(event);
+        if open.would_remember(&name, judged.total) {
+            let (kind, techniques) = action::classify(event);
+            open.remember(StrangeAction {
+                action: name,
+                surprise: judged.total,
+                event: event.id,
+                kind,
+                techniques,
+                parts: self.novelty.parts(event, &judged, &state.novelty),
+            });
+        }
+        self.novelty.learn(event, &judged, &mut state.novelty);
+        Some((surprise, open))
+    }
+
+    /// How many leading `events` can be observed before a window has to close, given the end of the earliest
+    /// open one. At least one, once everything due was closed.
+    pub(crate) fn run_length(
+        &self,
+        newest: Option<Timestamp>,
+        earliest_end: Option<Timestamp>,
+        times: impl Iterator<Item = Timestamp>,
+    ) -> (usize, Option<Timestamp>) {
+        let (mut watermark, mut earliest, mut n) = (newest, earliest_end, 0);
+        for time in times {
+            let next = watermark.max(Some(time.minus(ALLOWED_LATENESS)));
+            if let (Some(w), Some(end)) = (next, earliest)
+                && w >= end
+            {
+                return (n, Some(w));
+            }
+            watermark = next;
+            let end = time.window(self.window).end;
+            if watermark.is_none_or(|w| end > w) {
+                earliest = Some(earliest.map_or(end, |e| e.min(end)));
+            }
+            n += 1;
+        }
+        (n, None)
+    }
+}
+
+/// A write of something whose body matters, logged without it.
+fn hides_body(event: &AuditEvent) -> bool {
+    let (kind, _) = action::classify(event);
+    use leadsman_domain::FindingKind as K;
+    let matters = matches!(kind, K::WorkloadChange | K::RbacBindingChange | K::RbacRoleChange);
+    matters && event.level <= Level::Metadata && !event.risk.is_observed()
+}
+
+fn action_name(event: &AuditEvent) -> String {
+    let namespace = event.object.namespace.as_ref().map_or("", leadsman_domain::Untrusted::raw);
+    format!("{} {} {namespace}", event.verb, event.object.api())
+}

@@ -1,0 +1,237 @@
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::Duration;
+
+use leadsman_detect::novelty::{KeyPart, NoveltyState};
+use leadsman_domain::{ActorClass, EventId, FindingKind, IncidentId, Technique, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::requests::Requests;
+use crate::{ALLOWED_LATENESS, EngineError};
+
+/// Most events listed as evidence of a window.
+pub(crate) const MAX_EVIDENCE: usize = 50;
+/// Most distinct actions remembered of an open window; the least surprising give way.
+const MAX_ACTIONS: usize = 32;
+/// Actions that make up a window's novelty.
+pub(crate) const TOP_ACTIONS: usize = 5;
+/// Findings of one entity closer together than this belong to one incident.
+const INCIDENT_GAP: Duration = Duration::from_secs(3600);
+/// Most bytes a snapshot may unpack to.
+const MAX_SNAPSHOT: u64 = 2 << 30;
+/// Format of the snapshot.
+const SNAPSHOT_FORMAT: u8 = 1;
+
+/// Everything remembered of one partition of one source. Partitions share nothing that changes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShardState {
+    pub(crate) novelty: NoveltyState,
+    pub(crate) requests: Requests,
+    /// Largest event time seen.
+    newest: Option<Timestamp>,
+    /// Windows that end here or before were closed, by the watermark or because the source fell idle.
+    closed_through: Option<Timestamp>,
+    newest_sample: Option<Timestamp>,
+    samples_closed_through: Option<Timestamp>,
+    pub(crate) open: BTreeMap<(Timestamp, Box<str>), OpenWindow>,
+    incidents: BTreeMap<(EntityKey, Box<str>), OpenIncident>,
+    /// What was counted since the state began.
+    pub counts: ObserveCounts,
+}
+
+/// Entity kinds as map keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum EntityKey {
+    Actor,
+    Workload,
+}
+
+/// What became of the events of a shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObserveCounts {
+    /// Scored.
+    pub scored: u64,
+    /// Bookkeeping of the cluster: counted, not scored.
+    pub routine: u64,
+    /// Later stages of scored requests.
+    pub joined: u64,
+    /// Exact repetitions.
+    pub duplicates: u64,
+    /// Older than the watermark: their window was closed.
+    pub late: u64,
+    /// `RequestReceived`.
+    pub not_scored: u64,
+    /// Metric samples taken into windows.
+    pub samples: u64,
+    /// Metric samples that came too late.
+    pub late_samples: u64,
+}
+
+/// An actor's window that still takes events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OpenWindow {
+    pub(crate) class: ActorClass,
+    pub(crate) count: u64,
+    pub(crate) first_seen: Timestamp,
+    pub(crate) last_seen: Timestamp,
+    /// The strangest event of each distinct action, strangest first.
+    pub(crate) actions: Vec<StrangeAction>,
+    /// The strangest events, strangest first.
+    pub(crate) evidence: Vec<(f64, EventId)>,
+    pub(crate) detected_at: Option<Timestamp>,
+    pub(crate) incident: Option<IncidentId>,
+    /// Some event's body was not logged although its risks would matter.
+    pub(crate) bodies_hidden: bool,
+}
+
+/// The strangest event of one action (verb, API, namespace) in a window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StrangeAction {
+    pub(crate) action: String,
+    pub(crate) surprise: f64,
+    pub(crate) event: EventId,
+    pub(crate) kind: FindingKind,
+    pub(crate) techniques: Vec<Technique>,
+    pub(crate) parts: Vec<KeyPart>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct OpenIncident {
+    id: IncidentId,
+    until: Timestamp,
+}
+
+impl OpenWindow {
+    pub(crate) fn new(class: ActorClass, time: Timestamp) -> Self {
+        Self {
+            class,
+            count: 0,
+            first_seen: time,
+            last_seen: time,
+            actions: Vec::new(),
+            evidence: Vec::new(),
+            detected_at: None,
+            incident: None,
+            bodies_hidden: false,
+        }
+    }
+
+    /// Whether an event this surprising changes what the window remembers of `action`.
+    pub(crate) fn would_remember(&self, action: &str, surprise: f64) -> bool {
+        match self.actions.iter().find(|a| a.action == action) {
+            Some(a) => surprise > a.surprise,
+            None => self.actions.len() < MAX_ACTIONS || self.actions.last().is_some_and(|a| surprise > a.surprise),
+        }
+    }
+
+    pub(crate) fn remember(&mut self, action: StrangeAction) {
+        self.actions.retain(|a| a.action != action.action);
+        let at = self.actions.partition_point(|a| a.surprise >= action.surprise);
+        self.actions.insert(at, action);
+        self.actions.truncate(MAX_ACTIONS);
+    }
+
+    pub(crate) fn add_evidence(&mut self, surprise: f64, event: EventId) {
+        let at = self.evidence.partition_point(|(s, _)| *s >= surprise);
+        if at < MAX_EVIDENCE {
+            self.evidence.insert(at, (surprise, event));
+            self.evidence.truncate(MAX_EVIDENCE);
+        }
+    }
+
+    /// S_N = Σ 2^-r · S_(r) over the five strangest distinct actions. It only grows while the window is open.
+    pub(crate) fn novelty(&self) -> f64 {
+        self.actions.iter().take(TOP_ACTIONS).zip(rank_weights()).map(|(a, w)| w * a.surprise).sum()
+    }
+}
+
+/// 1, ½, ¼, …
+pub(crate) fn rank_weights() -> impl Iterator<Item = f64> {
+    std::iter::successors(Some(1.0), |w| Some(w / 2.0))
+}
+
+impl ShardState {
+    /// Everything up to here was seen: windows that end at or before it are complete.
+    #[must_use]
+    pub fn watermark(&self) -> Option<Timestamp> {
+        latest(self.newest.map(|t| t.minus(ALLOWED_LATENESS)), self.closed_through)
+    }
+
+    /// The same for metric samples.
+    #[must_use]
+    pub fn sample_watermark(&self) -> Option<Timestamp> {
+        latest(self.newest_sample.map(|t| t.minus(ALLOWED_LATENESS)), self.samples_closed_through)
+    }
+
+    /// Whether an event of this time is too late for its window.
+    pub(crate) fn is_late(&self, time: Timestamp) -> bool {
+        self.watermark().is_some_and(|w| time < w)
+    }
+
+    pub(crate) fn saw(&mut self, time: Timestamp) {
+        self.newest = latest(self.newest, Some(time));
+    }
+
+    pub(crate) fn is_late_sample(&self, time: Timestamp) -> bool {
+        self.sample_watermark().is_some_and(|w| time < w)
+    }
+
+    pub(crate) fn saw_sample(&mut self, time: Timestamp) {
+        self.newest_sample = latest(self.newest_sample, Some(time));
+    }
+
+    pub(crate) fn closed(&mut self, through: Timestamp) {
+        self.closed_through = latest(self.closed_through, Some(through));
+    }
+
+    pub(crate) fn closed_samples(&mut self, through: Timestamp) {
+        self.samples_closed_through = latest(self.samples_closed_through, Some(through));
+    }
+
+    /// The incident that a finding of this entity and window belongs to; opens one if none is near.
+    pub(crate) fn incident(
+        &mut self,
+        kind: EntityKey,
+        entity: &str,
+        from: Timestamp,
+        until: Timestamp,
+        new: impl FnOnce() -> IncidentId,
+    ) -> IncidentId {
+        let open = self.incidents.entry((kind, entity.into()));
+        let incident = open.or_insert_with(|| OpenIncident { id: IncidentId::new(0), until: Timestamp::from_micros(i64::MIN) });
+        if incident.id == IncidentId::new(0) || from > incident.until.plus(INCIDENT_GAP) {
+            incident.id = new();
+        }
+        incident.until = incident.until.max(until);
+        incident.id
+    }
+
+    /// The state as bytes, for a checkpoint.
+    ///
+    /// Errors: [`EngineError::Snapshot`] when it cannot be encoded.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EngineError> {
+        let failed = |e: &dyn std::fmt::Display| EngineError::Snapshot(e.to_string());
+        let body = postcard::to_stdvec(self).map_err(|e| failed(&e))?;
+        let mut out = vec![SNAPSHOT_FORMAT];
+        out.extend(zstd::bulk::compress(&body, 1).map_err(|e| failed(&e))?);
+        Ok(out)
+    }
+
+    /// Reads a checkpointed state.
+    ///
+    /// Errors: [`EngineError::Snapshot`] when it is damaged or of another format.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EngineError> {
+        let failed = |e: &dyn std::fmt::Display| EngineError::Snapshot(e.to_string());
+        let Some((&SNAPSHOT_FORMAT, body)) = bytes.split_first() else {
+            return Err(EngineError::Snapshot("another format".to_owned()));
+        };
+        let mut unpacked = Vec::new();
+        let decoder = zstd::stream::read::Decoder::new(body).map_err(|e| failed(&e))?;
+        decoder.take(MAX_SNAPSHOT).read_to_end(&mut unpacked).map_err(|e| failed(&e))?;
+        postcard::from_bytes(&unpacked).map_err(|e| failed(&e))
+    }
+}
+
+fn latest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.max(b)
+}

@@ -1,0 +1,397 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use leadsman_detect::calibration::Calibrator;
+use leadsman_detect::evidence::{Evidence, EvidenceTail, score};
+use leadsman_detect::model::StratumCalibration;
+use leadsman_detect::novelty::{NoveltyBuilder, NoveltyModel};
+use leadsman_detect::strangeness::StratifiedForest;
+use leadsman_detect::usage::{STRATUM, UsageHabits, UsageModel, largest};
+use leadsman_detect::{DetectError, FittedModel, action};
+use leadsman_domain::{
+    ActorClass, ActorRules, AuditEvent, ContentHash, FeatureMatrix, FeatureSchema, MetricSample, RowKey, Surprise,
+    Timestamp,
+};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::observer::Observer;
+use crate::requests::Admission;
+use crate::shard::ShardState;
+use crate::EngineError;
+
+/// Share of the period that habits are learned from before anything is scored.
+const FIT_SHARE: f64 = 0.40;
+/// Share after which windows calibrate instead of fitting the forest.
+const FOREST_SHARE: f64 = 0.55;
+/// Most metrics in the schema: those with the most samples.
+const MAX_METRICS: usize = 8;
+/// No entity gives a forest more than this share of its rows: poisoning one account must not bend it.
+const ENTITY_QUOTA: f64 = 0.02;
+/// Fewest rows an entity may always give.
+const ENTITY_MINIMUM: usize = 64;
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainSpec {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Length of the windows.
+    pub window: Duration,
+    /// Declared CI and controller accounts.
+    pub rules: ActorRules,
+}
+
+/// What a first look over the training data found.
+#[derive(Clone, Default)]
+pub struct DataSummary {
+    span: Option<(Timestamp, Timestamp)>,
+    /// Audit events.
+    pub events: u64,
+    /// Metric samples.
+    pub samples: u64,
+    metrics: BTreeMap<String, u64>,
+    digest: Option<ContentHash>,
+}
+
+impl DataSummary {
+    /// Takes a chunk into account.
+    pub fn add(&mut self, events: &[AuditEvent], samples: &[MetricSample]) {
+        let mut digest = self.digest.take().unwrap_or_else(|| ContentHash::new("leadsman training data v1"));
+        for e in events {
+            self.saw(e.event_time);
+            digest = digest.field(e.id.get().to_le_bytes());
+        }
+        for s in samples {
+            self.saw(s.event_time);
+            digest = digest.field(s.entity()).field(s.name.raw()).field(s.value.to_le_bytes());
+            *self.metrics.entry(s.name.raw().to_owned()).or_default() += 1;
+        }
+        self.events += events.len() as u64;
+        self.samples += samples.len() as u64;
+        self.digest = Some(digest);
+    }
+
+    fn saw(&mut self, time: Timestamp) {
+        self.span = Some(self.span.map_or((time, time), |(from, to)| (from.min(time), to.max(time))));
+    }
+
+    /// First and last event time.
+    #[must_use]
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        self.span
+    }
+
+    /// Digest over the identities of all events and samples, in order, hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        format!("{:032x}", self.digest.as_ref().map_or(0, ContentHash::finish))
+    }
+
+    /// The metrics with the most samples, by name.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<String> {
+        let mut all: Vec<(&String, &u64)> = self.metrics.iter().collect();
+        all.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let mut names: Vec<String> = all.into_iter().take(MAX_METRICS).map(|(n, _)| n.clone()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl std::fmt::Debug for DataSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataSummary").field("span", &self.span).field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
+/// What a training run did; written beside the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainReport {
+    /// Audit events in the data.
+    pub events: u64,
+    /// Metric samples in the data.
+    pub samples: u64,
+    /// Days from the first to the last event.
+    pub days: f64,
+    /// Days that calibrate.
+    pub calibration_days: f64,
+    /// Actors learned.
+    pub actors: usize,
+    /// Peer groups with their sizes.
+    pub peer_groups: BTreeMap<String, u32>,
+    /// Windows the forest was fitted on.
+    pub fitted_windows: usize,
+    /// Windows that calibrate.
+    pub calibration_windows: usize,
+    /// Windows of workloads that calibrate.
+    pub usage_windows: usize,
+    /// `ready`, or `learning` when the data is too short to say how rare anything is.
+    pub health: String,
+    /// Score at which the alert line lies for 1 and 5 incidents a day.
+    pub alert_line: BTreeMap<String, u8>,
+}
+
+/// Fits a model in one pass over a training period: first habits, then the forest, then calibration. What
+/// calibrates was never fitted on, and every event is judged before it is learned from.
+pub struct Trainer {
+    spec: TrainSpec,
+    summary: DataSummary,
+    from: Timestamp,
+    to: Timestamp,
+    fit_until: Timestamp,
+    forest_until: Timestamp,
+    metrics: Vec<String>,
+    builder: NoveltyBuilder,
+    novelty: Option<NoveltyModel>,
+    state: ShardState,
+    schema: Option<FeatureSchema>,
+    rows: Vec<TrainRow>,
+    usage: Vec<(RowKey, Vec<f64>)>,
+    usage_schema: Option<FeatureSchema>,
+}
+
+struct TrainRow {
+    key: RowKey,
+    class: ActorClass,
+    novelty: f64,
+    x: Vec<f64>,
+}
+
+impl Trainer {
+    /// A trainer for the data that `summary` describes.
+    ///
+    /// Errors: [`EngineError::TooLittleData`] when it holds nothing.
+    pub fn new(spec: TrainSpec, summary: DataSummary) -> Result<Self, EngineError> {
+        let (from, to) = summary.span.ok_or(EngineError::TooLittleData("it holds no event"))?;
+        let at = |share: f64| {
+            let micros = (to.as_micros() - from.as_micros()) as f64 * share;
+            Timestamp::from_micros(from.as_micros() + micros as i64)
+        };
+        Ok(Self {
+            builder: NoveltyBuilder::new(spec.seed),
+            fit_until: at(FIT_SHARE),
+            forest_until: at(FOREST_SHARE),
+            metrics: summary.metrics(),
+            from,
+            to,
+            spec,
+            summary,
+            novelty: None,
+            state: ShardState::default(),
+            schema: None,
+            rows: Vec::new(),
+            usage: Vec::new(),
+            usage_schema: None,
+        })
+    }
+
+    /// The metrics that windows of workloads are built from.
+    #[must_use]
+    pub fn metrics(&self) -> &[String] {
+        &self.metrics
+    }
+
+    /// As [`crate::Engine::run_length`].
+    #[must_use]
+    pub fn run_length(&self, earliest_end: Option<Timestamp>, events: &[AuditEvent]) -> (usize, Option<Timestamp>) {
+        let Some(novelty) = &self.novelty else { return (events.len(), None) };
+        let observer = Observer { novelty, window: self.spec.window };
+        observer.run_length(self.state.watermark(), earliest_end, events.iter().map(|e| e.event_time))
+    }
+
+    /// Learns from events; judges those after the habit period first.
+    ///
+    /// Errors: [`EngineError::Detect`] when habits cannot be fitted.
+    pub fn observe(&mut self, events: &[AuditEvent]) -> Result<Vec<Surprise>, EngineError> {
+        let mut surprises = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            if self.novelty.is_none() && event.event_time >= self.fit_until {
+                self.novelty = self.builder_or_none()?;
+            }
+            match &self.novelty {
+                None => {
+                    if self.state.requests.admit(event) == Admission::New && !action::is_routine(event) {
+                        self.builder.add(event);
+                    }
+                    self.state.saw(event.event_time);
+                }
+                Some(novelty) => {
+                    let observer = Observer { novelty, window: self.spec.window };
+                    if let Some((surprise, _)) = observer.observe(&mut self.state, index, event) {
+                        surprises.push(surprise);
+                        self.builder.add(event);
+                    }
+                }
+            }
+        }
+        if let Some(w) = self.state.watermark() {
+            self.state.requests.expire(w);
+        }
+        Ok(surprises)
+    }
+
+    /// Habits so far; `None` before the first event that counts.
+    fn builder_or_none(&self) -> Result<Option<NoveltyModel>, EngineError> {
+        match self.builder.finish() {
+            Ok(model) => Ok(Some(model)),
+            Err(DetectError::NoData { .. }) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Takes closed windows of actors.
+    pub fn close(&mut self, matrix: &FeatureMatrix) {
+        self.schema.get_or_insert_with(|| matrix.schema.clone());
+        for (i, key) in matrix.rows.iter().enumerate() {
+            self.state.closed(key.window.end);
+            if let Some(open) = self.state.open.remove(&(key.window.start, key.entity.clone())) {
+                let (class, novelty) = (open.class, open.novelty());
+                self.rows.push(TrainRow { key: key.clone(), class, novelty, x: matrix.x.row(i).to_vec() });
+            }
+        }
+    }
+
+    /// Takes closed windows of workloads.
+    pub fn close_usage(&mut self, matrix: &FeatureMatrix) {
+        self.usage_schema.get_or_insert_with(|| matrix.schema.clone());
+        let rows = matrix.rows.iter().enumerate();
+        self.usage.extend(rows.map(|(i, key)| (key.clone(), matrix.x.row(i).to_vec())));
+    }
+
+    /// The fitted, calibrated model. All windows must have been closed.
+    ///
+    /// Errors: [`EngineError::TooLittleData`] without a window; [`EngineError::Detect`] when a part cannot be
+    /// fitted.
+    pub fn finish(self) -> Result<(FittedModel, TrainReport), EngineError> {
+        let schema = self.schema.clone().ok_or(EngineError::TooLittleData(
+            "no actor did anything worth scoring after the first 40 % of the period",
+        ))?;
+        let (mut fit, mut held_out): (Vec<&TrainRow>, Vec<&TrainRow>) =
+            self.rows.iter().partition(|r| r.key.window.start < self.forest_until);
+        // A log of a few minutes has no period to spare. It is calibrated on what it was fitted on, and the
+        // model says "learning" for as long as that is so.
+        if fit.is_empty() {
+            fit.clone_from(&held_out);
+        } else if held_out.is_empty() {
+            held_out.clone_from(&fit);
+        }
+        let days = self.to.seconds_since(self.from) / 86_400.0;
+        let calibration_days = self.to.seconds_since(self.forest_until) / 86_400.0;
+        let fit = within_quota(&fit);
+        let strata: Vec<String> = fit.iter().map(|r| r.class.as_str().to_owned()).collect();
+        let forest = StratifiedForest::fit(matrix(&fit)?.view(), &strata, self.spec.seed)?;
+        let mut forest_score = Vec::with_capacity(held_out.len());
+        for class in ActorClass::ALL {
+            let rows: Vec<&TrainRow> = held_out.iter().copied().filter(|r| r.class == class).collect();
+            let scores = forest.score(matrix(&rows)?.view(), class.as_str());
+            for (row, s) in rows.iter().zip(if rows.is_empty() { Vec::new() } else { scores?.to_vec() }) {
+                forest_score.push((class, row.novelty, s));
+            }
+        }
+        let calibration = |class: Option<ActorClass>| {
+            let of = || forest_score.iter().filter(move |(c, ..)| class.is_none_or(|class| *c == class));
+            StratumCalibration {
+                novelty: Calibrator::new(of().map(|r| r.1).collect(), calibration_days),
+                strangeness: Calibrator::new(of().map(|r| r.2).collect(), calibration_days),
+            }
+        };
+        let mut seen: Vec<ActorClass> = forest_score.iter().map(|r| r.0).collect();
+        seen.dedup();
+        let strata: BTreeMap<_, _> = seen.into_iter().map(|c| (c, calibration(Some(c)))).collect();
+        let mut totals = Vec::with_capacity(forest_score.len());
+        for (class, novelty, s) in &forest_score {
+            if let Some(c) = strata.get(class) {
+                totals.push(Evidence::closed(c.novelty.rareness(*novelty), c.strangeness.rareness(*s)).total());
+            }
+        }
+        let usage = self.fit_usage(calibration_days, &mut totals)?;
+        let novelty = self.builder.finish()?;
+        let report = TrainReport {
+            events: self.summary.events,
+            samples: self.summary.samples,
+            days,
+            calibration_days,
+            actors: novelty.actor_count(),
+            peer_groups: novelty.groups().iter().filter(|g| g.members > 0).map(|g| (g.name.clone(), g.members)).collect(),
+            fitted_windows: fit.len(),
+            calibration_windows: held_out.len(),
+            usage_windows: usage.as_ref().map_or(0, |u| u.deviation.n() as usize),
+            health: String::new(),
+            alert_line: BTreeMap::new(),
+        };
+        let model = FittedModel {
+            window_seconds: self.spec.window.as_secs(),
+            rules: self.spec.rules,
+            audit_schema: schema.hash(),
+            novelty,
+            forest,
+            any: calibration(None),
+            strata,
+            usage,
+            tail: EvidenceTail::new(totals, calibration_days),
+            calibration_days,
+        };
+        let line = |budget: f64| score(model.tail.alert_line(budget));
+        let report = TrainReport {
+            health: if model.is_learning() { "learning" } else { "ready" }.to_owned(),
+            alert_line: BTreeMap::from([("1/day".to_owned(), line(1.0)), ("5/day".to_owned(), line(5.0))]),
+            ..report
+        };
+        Ok((model, report))
+    }
+
+    fn fit_usage(&self, calibration_days: f64, totals: &mut Vec<f64>) -> Result<Option<UsageModel>, EngineError> {
+        let Some(schema) = &self.usage_schema else { return Ok(None) };
+        let part = |fit: bool| {
+            let rows = self.usage.iter().filter(|(k, _)| (k.window.start < self.forest_until) == fit);
+            let (keys, values): (Vec<RowKey>, Vec<Vec<f64>>) = rows.cloned().unzip();
+            FeatureMatrix::new(schema.clone(), keys, values.concat()).map_err(|_| DetectError::SchemaMismatch)
+        };
+        let (fit, held_out) = (part(true)?, part(false)?);
+        if fit.rows.is_empty() || held_out.rows.is_empty() {
+            return Ok(None);
+        }
+        let history = self.forest_until.seconds_since(self.from) / 86_400.0;
+        let habits = UsageHabits::fit(&fit, self.metrics.clone(), history)?;
+        let strata = vec![STRATUM.to_owned(); fit.rows.len()];
+        let forest = StratifiedForest::fit(habits.deviations(&fit)?.view(), &strata, self.spec.seed)?;
+        let deviations = habits.deviations(&held_out)?;
+        let furthest = largest(&deviations);
+        let scores = forest.score(deviations.view(), STRATUM)?;
+        let deviation = Calibrator::new(furthest.to_vec(), calibration_days);
+        let strangeness = Calibrator::new(scores.to_vec(), calibration_days);
+        for (d, s) in furthest.iter().zip(&scores) {
+            totals.push(Evidence::closed(deviation.rareness(*d), strangeness.rareness(*s)).total());
+        }
+        Ok(Some(UsageModel { habits, forest, deviation, strangeness }))
+    }
+}
+
+/// Thins out entities that have more than their quota of rows, evenly over time.
+fn within_quota<'r>(rows: &[&'r TrainRow]) -> Vec<&'r TrainRow> {
+    let quota = ((rows.len() as f64 * ENTITY_QUOTA) as usize).max(ENTITY_MINIMUM);
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for r in rows {
+        *counts.entry(&r.key.entity).or_default() += 1;
+    }
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    rows.iter()
+        .copied()
+        .filter(|r| {
+            let n = counts.get(r.key.entity.as_ref()).copied().unwrap_or_default();
+            let i = seen.entry(&r.key.entity).or_default();
+            // Row i of n is kept when it starts a new quota-sized share.
+            let keep = n <= quota || *i * quota / n != (*i + 1) * quota / n;
+            *i += 1;
+            keep
+        })
+        .collect()
+}
+
+fn matrix(rows: &[&TrainRow]) -> Result<Array2<f64>, DetectError> {
+    let width = rows.first().map_or(0, |r| r.x.len());
+    let values: Vec<f64> = rows.iter().flat_map(|r| r.x.iter().copied()).collect();
+    Array2::from_shape_vec((rows.len(), width), values).map_err(|_| DetectError::SchemaMismatch)
+}
+

@@ -1,0 +1,78 @@
+use std::time::Instant;
+
+use leadsman_domain::{RawBatch, RawRecord, SourceId, Span};
+
+use crate::BatchLimits;
+
+/// Records of one partition on their way into a batch.
+#[derive(Debug)]
+pub(crate) struct PartitionBuffer {
+    source: SourceId,
+    partition: i32,
+    /// Start of the next batch: the end of the one before.
+    from: u64,
+    /// One past the last record taken.
+    next: u64,
+    records: Vec<RawRecord>,
+    bytes: usize,
+    opened_at: Option<Instant>,
+    /// Everything up to the end of the partition was taken.
+    pub(crate) at_end: bool,
+}
+
+impl PartitionBuffer {
+    /// An empty buffer of a partition that is read from `start`.
+    pub(crate) fn new(source: SourceId, partition: i32, start: u64) -> Self {
+        Self {
+            source,
+            partition,
+            from: start,
+            next: start,
+            records: Vec::new(),
+            bytes: 0,
+            opened_at: None,
+            at_end: false,
+        }
+    }
+
+    /// Takes a record; `false` when its offset was taken before.
+    ///
+    /// Resuming a paused partition may deliver a record again (librdkafka 4637, 4686). Batches must be
+    /// contiguous, so a repeated offset is left out here instead of trusting that this cannot happen.
+    pub(crate) fn push(&mut self, record: RawRecord, now: Instant) -> bool {
+        if record.offset < self.next {
+            return false;
+        }
+        self.at_end = false;
+        self.next = record.offset.saturating_add(1);
+        self.bytes += record.bytes.len();
+        self.opened_at.get_or_insert(now);
+        self.records.push(record);
+        true
+    }
+
+    /// Whether the batch reached one of its limits.
+    pub(crate) fn is_due(&self, now: Instant, limits: &BatchLimits) -> bool {
+        self.is_full(limits)
+            || self.opened_at.is_some_and(|opened| now.saturating_duration_since(opened) >= limits.max_wait)
+    }
+
+    /// Whether the batch reached its limit of records or bytes.
+    pub(crate) fn is_full(&self, limits: &BatchLimits) -> bool {
+        self.records.len() >= limits.max_records || self.bytes >= limits.max_bytes
+    }
+
+    /// Whether nothing waits here and nothing is left in the partition.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.at_end && self.records.is_empty()
+    }
+
+    /// The batch so far; empty, with `from == to`, when nothing waits.
+    pub(crate) fn take(&mut self) -> RawBatch {
+        let span = Span { source: self.source.clone(), partition: self.partition, from: self.from, to: self.next };
+        self.from = self.next;
+        self.bytes = 0;
+        self.opened_at = None;
+        RawBatch { span, records: std::mem::take(&mut self.records) }
+    }
+}

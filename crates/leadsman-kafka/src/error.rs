@@ -1,0 +1,86 @@
+use leadsman_domain::{ErrorKind, SourceError};
+use rdkafka::error::KafkaError as ClientError;
+
+/// Why the source or the sink could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    /// A setting that the delivery guarantees rest on, or that has its own key.
+    #[error("the kafka setting `{setting}` cannot be changed here: remove it")]
+    ReservedSetting {
+        /// The setting.
+        setting: String,
+    },
+    /// librdkafka refuses a setting.
+    #[error("kafka client setting refused: {detail}: correct or remove it")]
+    InvalidSetting {
+        /// What is wrong; values of secret settings are left out.
+        detail: String,
+    },
+    /// A topic to read does not exist.
+    #[error(
+        "kafka topic `{topic}` does not exist: create it, for example with `kafka-topics.sh --bootstrap-server {servers} --create --topic {topic} --partitions 6`"
+    )]
+    MissingTopic {
+        /// The topic.
+        topic: String,
+        /// The brokers that were asked.
+        servers: String,
+    },
+    /// A start offset names a topic that is not configured.
+    #[error("{source_id} is not among the configured topics: add the topic, or start without it")]
+    NotConfigured {
+        /// The source.
+        source_id: String,
+    },
+    /// The brokers are out of reach or refuse us.
+    #[error("kafka at {servers} is unavailable: {detail}: check the address, the credentials and that a broker runs")]
+    Unavailable {
+        /// The brokers.
+        servers: String,
+        /// What happened.
+        detail: String,
+    },
+    /// A partition cannot be read from where it should start.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The reader thread could not be started.
+    #[error("cannot start the kafka reader thread: {0}: raise the limit on threads")]
+    Thread(#[from] std::io::Error),
+}
+
+impl KafkaError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::ReservedSetting { .. } | Self::InvalidSetting { .. } | Self::NotConfigured { .. } => {
+                ErrorKind::InvalidInput
+            }
+            Self::MissingTopic { .. } => ErrorKind::NotFound,
+            Self::Unavailable { .. } | Self::Thread(_) => ErrorKind::Unavailable,
+            Self::Source(error) => error.kind(),
+        }
+    }
+
+    /// From librdkafka's error on creating a client.
+    pub(crate) fn creation(servers: &str, error: &ClientError) -> Self {
+        match error {
+            // The text may quote the value, and the value may be a password.
+            ClientError::ClientConfig(_, detail, key, _) if !is_secret(key) => {
+                Self::InvalidSetting { detail: detail.clone() }
+            }
+            ClientError::ClientConfig(_, _, key, _) => Self::InvalidSetting { detail: format!("value of `{key}`") },
+            ClientError::ClientCreation(detail) => Self::InvalidSetting { detail: detail.clone() },
+            other => Self::Unavailable { servers: servers.to_owned(), detail: other.to_string() },
+        }
+    }
+
+    /// From librdkafka's error on asking the brokers.
+    pub(crate) fn unavailable(servers: &str, error: &ClientError) -> Self {
+        Self::Unavailable { servers: servers.to_owned(), detail: error.to_string() }
+    }
+}
+
+fn is_secret(key: &str) -> bool {
+    ["password", "secret", "pem", "jaas", "oauthbearer"].iter().any(|part| key.contains(part))
+}

@@ -1,0 +1,119 @@
+//! Continuous integration: checks on every merge, and the releases.
+
+use leadsman_domain::Timestamp;
+
+use crate::api::{CONFIGMAPS, Call, DEPLOYMENTS, JOBS, PODS, SECRETS};
+use crate::bodies::{self, PodBody, PodName};
+use crate::cluster::Pod;
+use crate::controllers::{Controller, start_pod};
+use crate::day::{Day, is_weekend};
+use crate::dice::Dice;
+use crate::identity::Client;
+use crate::log::later;
+use crate::workload::{WORKLOADS, Workload};
+
+pub(crate) fn run(day: &mut Day<'_>) {
+    for (index, workload) in WORKLOADS.iter().enumerate() {
+        if let Some(rollout) = day.cluster.rollout(index, day.number).filter(|r| r.release) {
+            release(day, workload, rollout.at);
+        }
+    }
+    checks(day);
+}
+
+/// The runner pod of one pipeline; the machine-learning team's releases run outside the cluster.
+fn runner<'a>(day: &Day<'a>, dice: &mut Dice, namespace: &str) -> Client<'a> {
+    let cluster = day.cluster;
+    if namespace == "ml" {
+        let agent = "Helm/3.18.3".to_owned();
+        return Client { identity: &cluster.release_bot, ip: "10.20.40.11".to_owned(), agent, pod: None };
+    }
+    let node = dice.below(cluster.nodes.len());
+    let name = format!("runner-{}-project-{}", dice.suffix(8), 11 + dice.below(9));
+    Client {
+        identity: &cluster.deployer,
+        ip: format!("10.244.{}.{}", node + 1, 30 + dice.below(60)),
+        agent: "kubectl/v1.32.4 (linux/amd64) kubernetes/59526cd".to_owned(),
+        pod: Some(cluster.pod_ref("cicd", &name, node)),
+    }
+}
+
+/// A release: credentials, migration if the service keeps money, the new image, then waiting.
+fn release(day: &mut Day<'_>, workload: &Workload, at: Timestamp) {
+    let (ns, name) = (workload.namespace, workload.name);
+    let mut dice = day.dice("release", &workload.entity());
+    let dice = &mut dice;
+    let client = runner(day, dice, ns);
+    let tag = Dice::new(day.cluster.seed, "image", &workload.entity(), day.number).hex(9);
+    let image = format!("{}:{tag}", workload.image());
+    // The pipeline starts early enough for the new image to be set at `at`.
+    let mut t = Timestamp::from_micros(at.as_micros() - 25_000_000);
+    t = day.log.call(dice, &client, t, &Call::get(SECRETS, ns, "registry-pull"));
+    if ns == "ml" {
+        let revision = format!("sh.helm.release.v1.{name}.v{}", day.number - 20_000);
+        t = day.log.call(dice, &client, t, &Call::list(SECRETS, ns).query("?labelSelector=owner%3Dhelm"));
+        t = day.log.call(dice, &client, later(t, 0.4), &Call::create(SECRETS, ns, &revision));
+    }
+    t = day.log.call(dice, &client, later(t, 0.5), &Call::get(CONFIGMAPS, ns, &format!("{name}-config")));
+    t = day.log.call(dice, &client, later(t, 0.2), &Call::patch(CONFIGMAPS, ns, &format!("{name}-config")));
+    day.log.call(dice, &client, later(t, 0.6), &Call::get(DEPLOYMENTS, ns, name));
+    if ns == "pay" {
+        migrate(day, dice, &client, workload, &tag, later(t, 1.0));
+    }
+    let patch =
+        Call::patch(DEPLOYMENTS, ns, name).query("?fieldManager=kubectl-set").body(bodies::image_patch(name, image));
+    t = day.log.call(dice, &client, at, &patch);
+    for _ in 0..3 + dice.below(7) {
+        t = later(t, dice.between(2.0, 6.0));
+        t = day.log.call(dice, &client, t, &Call::get(DEPLOYMENTS, ns, name));
+    }
+    day.log.call(dice, &client, later(t, 1.0), &Call::list(PODS, ns).query(format!("?labelSelector=app%3D{name}")));
+}
+
+fn migrate(day: &mut Day<'_>, dice: &mut Dice, client: &Client<'_>, workload: &Workload, tag: &str, at: Timestamp) {
+    let ns = workload.namespace;
+    let app = format!("{}-migrate", workload.name);
+    let job = format!("{app}-{tag}");
+    let image = format!("{}:{tag}", workload.image());
+    let body = bodies::owner("Job", ns, &job, &app, image.clone());
+    let t =
+        day.log.call(dice, client, at, &Call::create(JOBS, ns, &job).query("?fieldManager=kubectl-create").body(body));
+    let node = dice.below(day.cluster.nodes.len());
+    let name = format!("{job}-{}", dice.suffix(5));
+    let pod = Pod { name, owner: job.clone(), node, ip: String::new(), since: at };
+    let body = PodBody {
+        name: PodName::Prefix(format!("{job}-")),
+        namespace: ns,
+        app: &app,
+        owner: ("Job", &job),
+        image,
+        account: workload.name,
+        restart: "Never",
+    };
+    start_pod(day, dice, Controller::Job, later(t, 0.1), &pod, &body);
+    day.log.call(dice, client, later(t, 4.0), &Call::get(JOBS, ns, &job));
+    day.log.call(dice, client, later(t, 18.0), &Call::get(JOBS, ns, &job));
+}
+
+/// Merges compare the manifests with the cluster: reads only, on workdays, while people work.
+fn checks(day: &mut Day<'_>) {
+    let mut dice = day.dice("checks", "");
+    let dice = &mut dice;
+    let merges = if is_weekend(day.number) { dice.below(2) } else { 14 + dice.below(14) };
+    for _ in 0..merges {
+        let workload = dice.pick(&WORKLOADS);
+        if !workload.released {
+            continue;
+        }
+        let client = runner(day, dice, workload.namespace);
+        let mut t = day.hour(dice.between(7.5, 17.0));
+        for api in [DEPLOYMENTS, CONFIGMAPS] {
+            let name = if api == CONFIGMAPS { format!("{}-config", workload.name) } else { workload.name.to_owned() };
+            let call = Call::get(api, workload.namespace, &name);
+            // A new service is compared before it exists.
+            let call = if dice.chance(0.04) { call.code(404) } else { call };
+            t = later(t, dice.between(0.2, 1.5));
+            t = day.log.call(dice, &client, t, &call);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+use std::fmt;
+use std::str::FromStr;
+
+use leadsman_domain::Timestamp;
+
+/// What to simulate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimConfig {
+    /// Decides the cluster, its habits and all noise.
+    pub seed: u64,
+    /// Midnight UTC of day 0.
+    pub start: Timestamp,
+    /// First day to generate, counted from `start`.
+    pub from_day: u32,
+    /// How many days to generate.
+    pub days: u32,
+    /// An attack to mix in, if any.
+    pub attack: Option<AttackPlan>,
+}
+
+/// Five weeks from Monday 2026-03-02, no attack, seed 1.
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self { seed: 1, start: Timestamp::from_micros(1_772_409_600_000_000), from_day: 0, days: 35, attack: None }
+    }
+}
+
+/// An attack and the time of its first request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttackPlan {
+    /// What the attacker does.
+    pub scenario: Scenario,
+    /// When it begins.
+    pub at: Timestamp,
+}
+
+/// The attacks this crate knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scenario {
+    /// A workload's token is stolen and used from outside, up to a privileged pod and a miner.
+    TokenTheft,
+}
+
+impl Scenario {
+    /// Every scenario.
+    pub const ALL: [Self; 1] = [Self::TokenTheft];
+
+    /// The name on command lines and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenTheft => "token-theft",
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = SimError;
+
+    fn from_str(text: &str) -> Result<Self, SimError> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or(SimError::UnknownScenario)
+    }
+}
+
+/// Why a simulation cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SimError {
+    /// Days are UTC days.
+    #[error("the start is not midnight UTC; give the start of a day")]
+    StartNotMidnight,
+    /// Nothing to generate.
+    #[error("the period has no days; ask for at least one")]
+    EmptyPeriod,
+    /// The period leaves the years that timestamps are written for.
+    #[error("the period lies outside the years 2000 to 2999; choose another start")]
+    PeriodOutOfRange,
+    /// The attack would be cut off.
+    #[error("the attack from {begins} to {ends} does not fit the simulated period; move it or add days")]
+    AttackOutsidePeriod {
+        /// First request of the attack.
+        begins: Timestamp,
+        /// Its last record.
+        ends: Timestamp,
+    },
+    /// No such scenario.
+    #[error("unknown scenario; known is token-theft")]
+    UnknownScenario,
+}

@@ -1,0 +1,174 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use leadsman_domain::ActorClass;
+use serde_json::Value;
+
+use super::*;
+use crate::Payload;
+
+const TUESDAY: u32 = 1;
+const SATURDAY: u32 = 5;
+
+fn config(seed: u64, from_day: u32, days: u32) -> SimConfig {
+    SimConfig { seed, from_day, days, ..SimConfig::default() }
+}
+
+fn records(config: &SimConfig) -> Vec<SimRecord> {
+    Simulation::new(config).unwrap().collect()
+}
+
+fn attacked(from_day: u32, days: u32) -> SimConfig {
+    let at = Timestamp::parse("2026-03-03T13:07:00Z").unwrap();
+    SimConfig { attack: Some(AttackPlan { scenario: Scenario::TokenTheft, at }), ..config(3, from_day, days) }
+}
+
+/// Audit lines of `records`, parsed.
+fn audit(records: &[SimRecord]) -> impl Iterator<Item = (&SimRecord, Value)> {
+    records.iter().filter_map(|r| match &r.payload {
+        Payload::Audit(line) => Some((r, serde_json::from_slice(line).unwrap())),
+        Payload::Metric(_) => None,
+    })
+}
+
+#[test]
+fn a_stream_is_a_function_of_its_seed_and_in_order() {
+    let one = records(&config(3, TUESDAY, 1));
+    assert!(one == records(&config(3, TUESDAY, 1)));
+    assert!(one != records(&config(4, TUESDAY, 1)));
+    assert!(one.is_sorted_by_key(|r| r.time));
+    assert!(one.iter().all(|r| r.stage.is_none() && !r.payload.bytes().contains(&b'\n')));
+}
+
+#[test]
+fn a_day_alone_equals_the_day_in_a_longer_run() {
+    let long = records(&config(3, TUESDAY, 2));
+    let split = long.partition_point(|r| r.time.day() == long[0].time.day());
+    assert!(long[..split] == records(&config(3, TUESDAY, 1)));
+    assert!(long[split..] == records(&config(3, TUESDAY + 1, 1)));
+    let start = SimConfig::default().start.plus(std::time::Duration::from_secs(86_400 * 2));
+    assert!(long[split..] == records(&SimConfig { start, ..config(3, 0, 1) }), "days do not count from the start");
+}
+
+#[test]
+fn an_attacked_stream_without_its_labels_is_the_benign_stream() {
+    let attacked = records(&attacked(TUESDAY, 2));
+    let benign = records(&config(3, TUESDAY, 2));
+    let is_audit = |r: &&SimRecord| matches!(r.payload, Payload::Audit(_));
+    let unlabelled = attacked.iter().filter(is_audit).filter(|r| r.stage.is_none());
+    assert!(unlabelled.eq(benign.iter().filter(is_audit)));
+
+    // A miner only replaces two counters of its pod, from its first minute to the pod's end.
+    let is_metric = |r: &&SimRecord| matches!(r.payload, Payload::Metric(_));
+    let metrics = attacked.iter().filter(is_metric).zip(benign.iter().filter(is_metric));
+    let mut differing = 0;
+    for (a, b) in metrics {
+        assert_eq!(a.time, b.time);
+        if a == b {
+            continue;
+        }
+        let sample: Value = serde_json::from_slice(a.payload.bytes()).unwrap();
+        assert_eq!(sample["labels"]["workload"], "cart");
+        let name = sample["name"].as_str().unwrap();
+        assert!(
+            matches!(name, "container_cpu_usage_seconds_total" | "container_network_transmit_bytes_total"),
+            "{name}"
+        );
+        differing += 1;
+    }
+    assert!(differing >= 240, "{differing}");
+}
+
+#[test]
+fn every_stage_has_records_within_its_time() {
+    let config = attacked(TUESDAY, 1);
+    let simulation = Simulation::new(&config).unwrap();
+    let stages = simulation.stages().to_vec();
+    let mut seen = BTreeMap::new();
+    for record in simulation.filter(|r| r.stage.is_some()) {
+        let index = record.stage.unwrap();
+        let stage = &stages[index];
+        assert!(record.time >= stage.begins, "{}", stage.name);
+        assert!(record.time <= stage.ends, "{}", stage.name);
+        assert_eq!(matches!(record.payload, Payload::Metric(_)), stage.signal == crate::Signal::Metrics);
+        *seen.entry(index).or_insert(0) += 1;
+    }
+    assert_eq!(stages.len(), 7);
+    assert_eq!(seen.len(), 7, "{seen:?}");
+    for pair in stages.windows(2) {
+        let gap = pair[1].begins.seconds_since(pair[0].begins) / 60.0;
+        assert!((14.9..=40.1).contains(&gap), "{gap}");
+    }
+    for stage in &stages[..6] {
+        assert!(stage.ends.seconds_since(stage.begins) < 240.0, "{stage:?}");
+    }
+}
+
+#[test]
+fn a_workday_has_the_size_of_a_small_cluster() {
+    for (from_day, low, high) in [(TUESDAY, 20_000, 30_000), (SATURDAY, 17_000, 27_000)] {
+        let count = audit(&records(&config(1, from_day, 1))).count();
+        assert!((low..high).contains(&count), "day {from_day}: {count}");
+    }
+}
+
+#[test]
+fn people_work_by_day() {
+    let simulation = Simulation::new(&config(5, 0, 2)).unwrap();
+    let rules = simulation.actor_rules();
+    let all: Vec<_> = simulation.filter(|r| matches!(r.payload, Payload::Audit(_))).collect();
+    let (mut work, mut night) = (0, 0);
+    for (record, event) in audit(&all) {
+        if rules.classify(event["user"]["username"].as_str().unwrap_or_default()) == ActorClass::Human {
+            match record.time.hour().rem_euclid(24) {
+                10..17 => work += 1,
+                0..6 | 22..24 => night += 1,
+                _ => {}
+            }
+        }
+    }
+    assert!(work > 5 * night && work > 500, "{work} by day, {night} by night");
+}
+
+#[test]
+fn audit_ids_name_requests() {
+    let all = records(&config(2, TUESDAY, 1));
+    let mut stages = BTreeSet::new();
+    let mut requests = BTreeMap::new();
+    for (_, event) in audit(&all) {
+        let id = event["auditID"].as_str().unwrap().to_owned();
+        assert_eq!((id.len(), id.as_bytes()[14]), (36, b'4'));
+        let request =
+            (event["requestURI"].to_string(), event["requestReceivedTimestamp"].to_string(), event["user"].to_string());
+        assert!(stages.insert((id.clone(), event["stage"].to_string())), "{id} twice");
+        assert_eq!(*requests.entry(id).or_insert_with(|| request.clone()), request);
+    }
+    assert!(stages.len() > requests.len());
+}
+
+#[test]
+fn counters_only_grow_within_a_pods_life() {
+    let mut last: BTreeMap<String, f64> = BTreeMap::new();
+    let mut samples = 0;
+    for record in records(&config(2, TUESDAY, 2)) {
+        let Payload::Metric(line) = &record.payload else { continue };
+        let sample: Value = serde_json::from_slice(line).unwrap();
+        let value: f64 = sample["value"].as_str().unwrap().parse().unwrap();
+        samples += 1;
+        if sample["name"].as_str().unwrap().ends_with("_total") {
+            let before = last.insert(sample["labels"].to_string(), value);
+            assert!(before.is_none_or(|b| b <= value && value - b < 1e9), "{before:?} {sample}");
+        }
+    }
+    assert!((170_000..=172_800).contains(&samples), "{samples}");
+}
+
+#[test]
+fn periods_that_make_no_sense_are_refused() {
+    let refused = |config: &SimConfig| Simulation::new(config).err().unwrap();
+    assert_eq!(refused(&config(1, 0, 0)), SimError::EmptyPeriod);
+    assert_eq!(refused(&config(1, u32::MAX, 1)), SimError::PeriodOutOfRange);
+    assert_eq!(refused(&SimConfig { start: Timestamp::from_millis(5), ..config(1, 0, 1) }), SimError::StartNotMidnight);
+    assert!(matches!(refused(&attacked(SATURDAY, 1)), SimError::AttackOutsidePeriod { .. }));
+    assert_eq!("token-theft".parse(), Ok(Scenario::TokenTheft));
+    assert_eq!("phishing".parse::<Scenario>(), Err(SimError::UnknownScenario));
+}

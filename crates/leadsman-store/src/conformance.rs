@@ -1,0 +1,343 @@
+//! What every [`Store`] must do, as functions over any of them; an implementation's tests run them all.
+//!
+//! The names of the guards that each test defends stand beside the guards.
+
+use std::collections::BTreeSet;
+
+use leadsman_domain::{
+    Commit, DeadLetter, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingId, FindingKind, FindingQuery,
+    IncidentId, ModelRef, Rarity, Reject, RejectReason, Severity, SourceId, Span, Store, StoreError, StoreStats,
+    Timestamp, WindowRef,
+};
+
+/// Makes one `#[tokio::test]` of each check, for the store that `$make` yields.
+macro_rules! conformance {
+    ($module:ident, $make:expr) => {
+        mod $module {
+            use super::*;
+            conformance!(@ $make,
+                refuses_gaps_and_overlaps, fences_the_older_of_two_owners, a_fenced_commit_leaves_no_row,
+                upserts_are_idempotent, stale_revisions_change_nothing, cursors_list_all_once, filters_apply,
+                a_sink_acknowledges_its_own, dead_letters_are_unique, snapshots_round_trip,
+                an_unclaimed_partition_takes_no_commit, impossible_values_are_refused,
+                partitions_commit_side_by_side, a_race_of_owners_loses_nothing
+            );
+        }
+    };
+    (@ $make:expr, $($check:ident),*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                let (_keep, store) = $make;
+                crate::conformance::$check(store).await;
+            }
+        )*
+    };
+}
+pub(crate) use conformance;
+
+pub(crate) fn source() -> SourceId {
+    SourceId::new("kafka:audit")
+}
+
+pub(crate) fn finding(id: u128, rev: u64, score: u8) -> Finding {
+    let seen = Timestamp::from_micros(1_700_000_000_000_000 + (id as i64) * 1_000_000);
+    Finding {
+        id: FindingId::new(id),
+        rev,
+        incident_id: IncidentId::new(id),
+        cluster: "demo".into(),
+        kind: FindingKind::SecretsAccess,
+        entity: Entity { kind: EntityType::Actor, id: format!("user-{}", id % 2), class: None },
+        title: "it read \"secrets\" ✓".into(),
+        score,
+        severity: Severity::of(score),
+        rarity: Rarity { p: 0.1 + 0.2, per_day: 3e-7, calibration_n: 9, stratum: "all".into(), extrapolated: false },
+        explanation: Explanation { sentence: "why".into(), contributions: Vec::new() },
+        techniques: Vec::new(),
+        model: ModelRef { name: "demo".into(), version: 1, digest: "00".into() },
+        evidence: EvidenceRef { event_ids: Vec::new(), total: rev },
+        window: WindowRef { from: seen, to: seen },
+        first_seen: seen,
+        last_seen: seen,
+        detected_at: seen,
+        limits: Vec::new(),
+    }
+}
+
+pub(crate) fn batch(epoch: i64, from: u64, to: u64, findings: Vec<Finding>) -> Commit {
+    Commit {
+        span: Span { source: source(), partition: 0, from, to },
+        epoch,
+        findings,
+        dead_letters: Vec::new(),
+        snapshot: None,
+        source_tag: None,
+        sinks: vec!["kafka".into()],
+    }
+}
+
+pub(crate) fn dead_letter(offset: u64, item: u64, detail: &str) -> DeadLetter {
+    let reason = RejectReason::MalformedJson;
+    let reject = Reject { item, line: item + 1, reason, detail: detail.into(), payload: vec![0, 255] };
+    DeadLetter { source: source(), partition: 0, offset, reject }
+}
+
+fn is_fenced(result: &Result<(), StoreError>) -> bool {
+    matches!(result, Err(StoreError::Fenced { .. }))
+}
+
+pub(crate) async fn refuses_gaps_and_overlaps(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    store.commit(batch(epoch, 0, 10, vec![])).await.unwrap();
+    for (from, to) in [(0, 10), (9, 20), (11, 20), (10, 9)] {
+        assert!(is_fenced(&store.commit(batch(epoch, from, to, vec![])).await), "{from}..{to}");
+    }
+    store.commit(batch(epoch, 10, 10, vec![])).await.unwrap();
+    store.commit(batch(epoch, 10, 11, vec![])).await.unwrap();
+    assert_eq!(store.claim(&source(), 0).await.unwrap().next_offset, 11);
+}
+
+pub(crate) async fn fences_the_older_of_two_owners(store: impl Store) {
+    let old = store.claim(&source(), 0).await.unwrap();
+    let new = store.claim(&source(), 0).await.unwrap();
+    assert!(new.epoch > old.epoch);
+    // Both are at the same offset: nothing but the epoch tells them apart.
+    assert!(is_fenced(&store.commit(batch(old.epoch, 0, 5, vec![])).await));
+    store.commit(batch(new.epoch, 0, 5, vec![])).await.unwrap();
+    assert!(is_fenced(&store.commit(batch(old.epoch, 5, 9, vec![])).await));
+    assert!(is_fenced(&store.commit(batch(new.epoch + 1, 5, 9, vec![])).await), "an epoch nobody was given");
+}
+
+pub(crate) async fn a_fenced_commit_leaves_no_row(store: impl Store) {
+    let old = store.claim(&source(), 0).await.unwrap().epoch;
+    let new = store.claim(&source(), 0).await.unwrap().epoch;
+    let mut zombie = batch(old, 0, 5, vec![finding(1, 1, 90)]);
+    zombie.dead_letters = vec![dead_letter(1, 0, "x")];
+    zombie.snapshot = Some(vec![1]);
+    zombie.source_tag = Some("zombie".into());
+    assert!(is_fenced(&store.commit(zombie).await));
+
+    assert_eq!(store.stats().await.unwrap(), StoreStats::default());
+    let now = store.claim(&source(), 0).await.unwrap();
+    assert_eq!((now.epoch, now.next_offset, now.state_offset), (new + 1, 0, 0));
+    assert_eq!((now.snapshot, now.source_tag), (None, None));
+}
+
+pub(crate) async fn upserts_are_idempotent(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    store.commit(batch(epoch, 0, 1, vec![finding(1, 3, 50)])).await.unwrap();
+    let (first, _) = store.finding(FindingId::new(1)).await.unwrap().unwrap();
+    store.commit(batch(epoch, 1, 2, vec![finding(1, 3, 50)])).await.unwrap();
+    assert_eq!(store.finding(FindingId::new(1)).await.unwrap().unwrap(), (first, finding(1, 3, 50)));
+    assert_eq!(store.stats().await.unwrap(), StoreStats { findings: 1, dead_letters: 0, outbox: 1 });
+
+    store.commit(batch(epoch, 2, 3, vec![finding(1, 4, 80)])).await.unwrap();
+    let (second, stored) = store.finding(FindingId::new(1)).await.unwrap().unwrap();
+    assert!(second > first);
+    assert_eq!(stored, finding(1, 4, 80));
+    assert_eq!(store.stats().await.unwrap(), StoreStats { findings: 1, dead_letters: 0, outbox: 2 });
+}
+
+pub(crate) async fn stale_revisions_change_nothing(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    store.commit(batch(epoch, 0, 1, vec![finding(1, 5, 80)])).await.unwrap();
+    let before = store.finding(FindingId::new(1)).await.unwrap();
+    // Same revision with another content, and an older one.
+    store.commit(batch(epoch, 1, 2, vec![finding(1, 5, 10), finding(1, 4, 10)])).await.unwrap();
+    assert_eq!(store.finding(FindingId::new(1)).await.unwrap(), before);
+    assert_eq!(store.stats().await.unwrap().outbox, 1);
+    assert_eq!(store.finding(FindingId::new(2)).await.unwrap(), None);
+}
+
+pub(crate) async fn cursors_list_all_once(store: impl Store) {
+    const N: u128 = 7;
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    store.commit(batch(epoch, 0, 1, (0..N).map(|id| finding(id, 1, 50)).collect())).await.unwrap();
+    store.commit(batch(epoch, 1, 2, vec![finding(2, 2, 60)])).await.unwrap();
+    for limit in 1..=(N as usize + 1) {
+        let (mut seqs, mut ids, mut before) = (Vec::new(), BTreeSet::new(), None);
+        loop {
+            let page = store.findings(FindingQuery { limit, before, ..FindingQuery::default() }).await.unwrap();
+            assert_eq!(page.total, N as u64, "the cursor does not change the total");
+            assert!(page.items.len() <= limit && !page.items.is_empty());
+            seqs.extend(page.items.iter().map(|(seq, _)| *seq));
+            ids.extend(page.items.iter().map(|(_, f)| f.id));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!((seqs.len(), ids.len()), (N as usize, N as usize), "limit {limit}");
+        assert!(seqs.is_sorted_by(|a, b| a > b), "newest first: {seqs:?}");
+    }
+    let newest = store.findings(FindingQuery { limit: 1, ..FindingQuery::default() }).await.unwrap();
+    assert_eq!(newest.items[0].1.id, FindingId::new(2), "a revision moves to the front");
+    let count = store.findings(FindingQuery::default()).await.unwrap();
+    assert_eq!((count.items.len(), count.next, count.total), (0, None, N as u64));
+}
+
+pub(crate) async fn filters_apply(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    let all: Vec<Finding> = (0..10).map(|id| finding(id, 1, (id * 11) as u8)).collect();
+    store.commit(batch(epoch, 0, 1, all.clone())).await.unwrap();
+    let any = FindingQuery { limit: 100, ..FindingQuery::default() };
+    let (from, to) = (all[3].last_seen, all[6].last_seen);
+    type Case = (&'static str, FindingQuery, fn(&Finding, Timestamp, Timestamp) -> bool);
+    let cases: [Case; 6] = [
+        ("severity", FindingQuery { min_severity: Some(Severity::High), ..any.clone() }, |f, _, _| f.score >= 75),
+        ("score", FindingQuery { min_score: Some(33), ..any.clone() }, |f, _, _| f.score >= 33),
+        ("entity", FindingQuery { entity: Some("user-1".into()), ..any.clone() }, |f, _, _| f.entity.id == "user-1"),
+        ("hostile entity", FindingQuery { entity: Some("' OR 1 --".into()), ..any.clone() }, |_, _, _| false),
+        ("time", FindingQuery { from: Some(from), to: Some(to), ..any.clone() }, |f, from, to| {
+            (from..to).contains(&f.last_seen)
+        }),
+        (
+            "all of them",
+            FindingQuery { entity: Some("user-1".into()), from: Some(from), min_score: Some(60), ..any.clone() },
+            |f, from, _| f.entity.id == "user-1" && f.last_seen >= from && f.score >= 60,
+        ),
+    ];
+    for (name, query, keep) in cases {
+        let page = store.findings(query).await.unwrap();
+        let expected: Vec<_> = all.iter().rev().filter(|f| keep(f, from, to)).cloned().collect();
+        assert_eq!(page.total, expected.len() as u64, "{name}");
+        assert_eq!(page.items.into_iter().map(|(_, f)| f).collect::<Vec<_>>(), expected, "{name}");
+    }
+}
+
+pub(crate) async fn a_sink_acknowledges_its_own(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    let mut commit = batch(epoch, 0, 1, vec![finding(9, 1, 50), finding(1, 1, 50), finding(1, 2, 60)]);
+    commit.sinks = vec!["kafka".into(), "webhook".into(), "kafka".into()];
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.stats().await.unwrap().outbox, 6);
+
+    let first = store.pending_outbox("kafka", 2).await.unwrap();
+    let order: Vec<_> = first.iter().map(|i| (i.id.get(), i.rev, i.key.as_str())).collect();
+    assert_eq!(order, [(9, 1, "user-1"), (1, 1, "user-1")], "oldest first");
+    assert_eq!(serde_json::from_slice::<Finding>(&first[0].body).unwrap(), finding(9, 1, 50));
+    assert_eq!(store.pending_outbox("kafka", 2).await.unwrap(), first, "reading takes nothing");
+
+    store.ack_outbox(&first).await.unwrap();
+    store.ack_outbox(&first).await.unwrap();
+    let left = store.pending_outbox("kafka", 10).await.unwrap();
+    assert_eq!(left.iter().map(|i| (i.id.get(), i.rev)).collect::<Vec<_>>(), [(1, 2)]);
+    assert_eq!(store.pending_outbox("webhook", 10).await.unwrap().len(), 3);
+    assert_eq!(store.pending_outbox("nobody", 10).await.unwrap(), []);
+}
+
+pub(crate) async fn dead_letters_are_unique(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    let mut commit = batch(epoch, 0, 5, vec![]);
+    commit.dead_letters = vec![dead_letter(1, 0, "a"), dead_letter(1, 1, "b"), dead_letter(1, 0, "again")];
+    store.commit(commit).await.unwrap();
+    let mut commit = batch(epoch, 5, 6, vec![]);
+    commit.dead_letters = vec![dead_letter(1, 1, "again"), dead_letter(5, 0, "c")];
+    store.commit(commit).await.unwrap();
+    let expected = [dead_letter(5, 0, "c"), dead_letter(1, 1, "b"), dead_letter(1, 0, "a")];
+    assert_eq!(store.dead_letters(10).await.unwrap(), expected);
+    assert_eq!(store.dead_letters(1).await.unwrap(), expected[..1]);
+    assert_eq!(store.stats().await.unwrap().dead_letters, 3);
+}
+
+pub(crate) async fn snapshots_round_trip(store: impl Store) {
+    let fresh = store.claim(&source(), 0).await.unwrap();
+    assert_eq!((fresh.next_offset, fresh.state_offset, &fresh.snapshot), (0, 0, &None));
+    let mut next = 0;
+    for body in [vec![7; 100_000], vec![], vec![1]] {
+        let mut commit = batch(fresh.epoch, next, next + 10, vec![]);
+        commit.snapshot = Some(body.clone());
+        commit.source_tag = Some(format!("inode {next}"));
+        store.commit(commit).await.unwrap();
+        store.commit(batch(fresh.epoch, next + 10, next + 20, vec![])).await.unwrap();
+        next += 20;
+    }
+    let back = store.claim(&source(), 0).await.unwrap();
+    // A commit without snapshot or tag leaves both: state stands behind the checkpoint, and is replayed.
+    assert_eq!((back.next_offset, back.state_offset), (60, 50));
+    assert_eq!((back.snapshot, back.source_tag), (Some(vec![1]), Some("inode 40".into())));
+    assert_eq!(store.claim(&source(), 1).await.unwrap().next_offset, 0, "another partition is another row");
+}
+
+pub(crate) async fn an_unclaimed_partition_takes_no_commit(store: impl Store) {
+    for epoch in [0, 1] {
+        assert!(is_fenced(&store.commit(batch(epoch, 0, 1, vec![finding(1, 1, 50)])).await));
+    }
+    assert_eq!(store.stats().await.unwrap(), StoreStats::default());
+}
+
+pub(crate) async fn impossible_values_are_refused(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    let mut nan = finding(1, 1, 50);
+    nan.rarity.p = f64::NAN;
+    let mut letter = batch(epoch, 0, 1, vec![finding(3, 1, 50)]);
+    letter.dead_letters = vec![dead_letter(u64::MAX, 0, "far")];
+    let broken = [batch(epoch, 0, u64::MAX, vec![]), batch(epoch, 0, 1, vec![nan, finding(2, u64::MAX, 50)]), letter];
+    for commit in broken {
+        assert!(matches!(store.commit(commit).await, Err(StoreError::Corrupt(_))));
+    }
+    assert_eq!(store.stats().await.unwrap(), StoreStats::default());
+    assert_eq!(store.claim(&source(), 0).await.unwrap().next_offset, 0);
+}
+
+pub(crate) async fn partitions_commit_side_by_side(store: impl Store + Clone + 'static) {
+    const BATCHES: u64 = 20;
+    let tasks: Vec<_> = (0..3)
+        .map(|partition| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let epoch = store.claim(&source(), partition).await.unwrap().epoch;
+                for n in 0..BATCHES {
+                    let id = u128::from(n) * 10 + partition as u128;
+                    let mut commit = batch(epoch, n, n + 1, vec![finding(id, 1, 50)]);
+                    commit.span.partition = partition;
+                    store.commit(commit).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let page = store.findings(FindingQuery { limit: 100, ..FindingQuery::default() }).await.unwrap();
+    assert_eq!((page.items.len() as u64, page.total), (3 * BATCHES, 3 * BATCHES));
+    let seqs: BTreeSet<i64> = page.items.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(seqs.into_iter().collect::<Vec<_>>(), (1..=60).collect::<Vec<_>>());
+}
+
+/// Owners that take the partition from each other: every offset is committed by exactly one of them.
+pub(crate) async fn a_race_of_owners_loses_nothing(store: impl Store + Clone + 'static) {
+    const END: u64 = 60;
+    let owners: Vec<_> = (0..3)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut committed = Vec::new();
+                loop {
+                    let claimed = store.claim(&source(), 0).await.unwrap();
+                    let mut next = claimed.next_offset;
+                    while next < END {
+                        let commit = batch(claimed.epoch, next, next + 1, vec![finding(u128::from(next), 1, 50)]);
+                        match store.commit(commit).await {
+                            Ok(()) => committed.push(next),
+                            Err(StoreError::Fenced { .. }) => break,
+                            Err(other) => panic!("{other}"),
+                        }
+                        next += 1;
+                    }
+                    if next == END {
+                        return committed;
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut committed = Vec::new();
+    for owner in owners {
+        committed.extend(owner.await.unwrap());
+    }
+    committed.sort_unstable();
+    assert_eq!(committed, (0..END).collect::<Vec<_>>());
+    assert_eq!(store.stats().await.unwrap().findings, END);
+}

@@ -1,0 +1,36 @@
+# Format, lints, build, tests, docs, and the licence and dependency rules.
+check:
+    tests/run
+    cargo deny check
+
+# Every test of the workspace.
+test:
+    cargo build --workspace
+    cargo test --workspace
+
+# The end-to-end tests; arguments select by name.
+e2e *FILTER:
+    cargo build --workspace
+    cargo test -p e2e -- {{FILTER}}
+
+# Rewrite the golden files; review the difference before it is committed.
+golden:
+    cargo build --workspace
+    LEADSMAN_GOLDEN=rewrite cargo test -p e2e -- golden
+    git diff --stat -- tests/golden
+
+# One benchmark by name.
+bench NAME:
+    cargo bench --workspace --bench {{NAME}}
+
+# A simulated cluster, an attack, and the findings.
+demo:
+    cargo run --release -p leadsman -- demo
+
+# Train the demo's model on the simulated cluster.
+demo-model:
+    cargo run --release -p leadsman -- demo --train-only
+
+# API documentation, in target/doc.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps

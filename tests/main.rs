@@ -1,0 +1,85 @@
+//! End-to-end tests of the real binary, and the architecture invariants.
+//!
+//! A test says what it needs. Where that is missing the test is ignored and listed at the end; with
+//! `CI=true` it fails instead.
+
+mod architecture;
+mod broker;
+mod harness;
+mod prometheus;
+#[allow(dead_code, reason = "test files come and go; what they stand on stays")]
+mod support;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Trial};
+use support::{Case, Need, environment};
+
+/// The tests, by file. Each file lists its own at the top.
+const CASES: [&[Case]; 4] = [architecture::CASES, harness::CASES, broker::CASES, prometheus::CASES];
+
+/// A test that takes longer is named at the end.
+const SLOW: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let strict = environment("CI").is_some_and(|value| value == "true");
+    let mut skipped = Vec::new();
+    let mut trials = Vec::new();
+    for case in CASES.into_iter().flatten() {
+        let unmet = case.needs.iter().find_map(|need| need.unmet());
+        if let Some(reason) = &unmet
+            && !strict
+            && selected(&arguments, case.name)
+        {
+            skipped.push(format!("SKIPPED {}: {reason}", case.name));
+        }
+        trials.push(trial(case, unmet, strict));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    support::broker::stop_shared();
+    if !arguments.list {
+        skipped.iter().for_each(|line| eprintln!("{line}"));
+    }
+    conclusion.exit_code()
+}
+
+fn trial(case: &'static Case, unmet: Option<String>, strict: bool) -> Trial {
+    match unmet {
+        None => Trial::test(case.name, || {
+            let started = Instant::now();
+            let outcome = (case.run)();
+            if started.elapsed() > SLOW {
+                eprintln!("SLOW {}: {:.1} s", case.name, started.elapsed().as_secs_f64());
+            }
+            outcome
+        }),
+        Some(reason) if strict => {
+            Trial::test(case.name, move || Err(format!("{reason}; with CI=true nothing is skipped").into()))
+        }
+        Some(reason) => {
+            let failure = reason.clone();
+            Trial::test(case.name, move || Err(failure.into()))
+                .with_kind(format!("skipped: {reason}"))
+                .with_ignored_flag(true)
+        }
+    }
+}
+
+/// Whether the command line asks for this test, by libtest's rules.
+fn selected(arguments: &Arguments, name: &str) -> bool {
+    let matches = |pattern: &String| if arguments.exact { name == pattern } else { name.contains(pattern.as_str()) };
+    arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
+}
+
+impl Need {
+    /// Why the need is not met here, or `None` when it is.
+    fn unmet(&self) -> Option<String> {
+        match self {
+            Self::Broker => support::broker::unavailable(),
+            Self::Prometheus => support::prometheus::unavailable(),
+            Self::Dataset(name) => support::data::unavailable(name),
+        }
+    }
+}

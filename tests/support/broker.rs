@@ -1,0 +1,274 @@
+//! Apache Kafka as one process: KRaft, one node, one temporary directory.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Message, OwnedMessage};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::{DEADLINE, Result, environment, free_port, tail, wait_until, workspace};
+
+const POM: &str = include_str!("../kafka/pom.xml");
+const PROPERTIES: &str = include_str!("../kafka/server.properties");
+const LOGGING: &str = include_str!("../kafka/log4j2.properties");
+/// Any 16 bytes in base64; a cluster of one needs no other.
+const CLUSTER_ID: &str = "bGVhZHNtYW4tdGVzdHMhIQ";
+
+static SHARED: Mutex<Option<Arc<Broker>>> = Mutex::new(None);
+
+/// A running broker. Dropping it stops the process and removes its data.
+pub(crate) struct Broker {
+    process: Process,
+    bootstrap: String,
+    libraries: PathBuf,
+    directory: TempDir,
+}
+
+/// The broker that tests share; started for the first one that asks.
+///
+/// A test that stops or kills a broker must start its own.
+pub(crate) fn shared() -> Result<Arc<Broker>> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(broker) = shared.as_ref() {
+        return Ok(Arc::clone(broker));
+    }
+    let broker = Arc::new(Broker::start()?);
+    *shared = Some(Arc::clone(&broker));
+    Ok(broker)
+}
+
+/// Stops the shared broker, if it runs.
+pub(crate) fn stop_shared() {
+    drop(SHARED.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+/// Why no broker can run here.
+pub(crate) fn unavailable() -> Option<String> {
+    match java_version() {
+        None => return Some("needs Java 17 or newer (Debian: openjdk-17-jre-headless)".to_owned()),
+        Some(version) if version < 17 => return Some(format!("needs Java 17 or newer, found {version}")),
+        Some(_) => {}
+    }
+    let maven = Command::new("mvn").arg("-v").output().is_ok_and(|output| output.status.success());
+    if maven || cache().is_ok_and(|cache| cache.is_dir()) {
+        None
+    } else {
+        Some("needs Maven to fetch the broker once (Debian: maven)".to_owned())
+    }
+}
+
+fn java_version() -> Option<u32> {
+    let output = Command::new("java").arg("-version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let version = text.split('"').nth(1)?;
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Where the jars are kept, by version of Kafka.
+fn cache() -> Result<PathBuf> {
+    let root = match (environment("LEADSMAN_TEST_CACHE"), environment("XDG_CACHE_HOME"), environment("HOME")) {
+        (Some(cache), _, _) => PathBuf::from(cache),
+        (None, Some(cache), _) => Path::new(&cache).join("leadsman-tests"),
+        (None, None, Some(home)) => Path::new(&home).join(".cache/leadsman-tests"),
+        (None, None, None) => return Err("set LEADSMAN_TEST_CACHE: there is no home directory".into()),
+    };
+    let version = POM.split("<kafka.version>").nth(1).and_then(|rest| rest.split('<').next());
+    Ok(root.join(format!("kafka-{}", version.ok_or("tests/kafka/pom.xml names no kafka.version")?)))
+}
+
+/// The folder of jars, fetched with Maven at the first use.
+fn libraries() -> Result<PathBuf> {
+    let cache = cache()?;
+    if !cache.is_dir() {
+        let parent = cache.parent().ok_or("the cache has no parent directory")?;
+        fs::create_dir_all(parent)?;
+        let fetched = tempfile::tempdir_in(parent)?;
+        let output = Command::new("mvn")
+            .args(["-B", "-q", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"])
+            .arg("-DincludeScope=runtime")
+            .arg(format!("-DoutputDirectory={}", fetched.path().join("libs").display()))
+            .arg("-f")
+            .arg(workspace().join("tests/kafka/pom.xml"))
+            .output()?;
+        if !output.status.success() {
+            return Err(format!(
+                "maven could not fetch the broker: {}",
+                tail(&String::from_utf8_lossy(&output.stdout))
+            )
+            .into());
+        }
+        // A rename shows all jars or none to a test run that fetches at the same time.
+        match fs::rename(fetched.path(), &cache) {
+            Ok(()) => drop(fetched.keep()),
+            Err(_) if cache.is_dir() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(cache.join("libs"))
+}
+
+impl Broker {
+    /// Starts a broker of its own and waits until it answers.
+    pub(crate) fn start() -> Result<Self> {
+        let libraries = libraries()?;
+        let directory = tempfile::tempdir()?;
+        let port = free_port()?;
+        let settings = PROPERTIES
+            .replace("@BROKER@", &format!("127.0.0.1:{port}"))
+            .replace("@CONTROLLER@", &format!("127.0.0.1:{}", free_port()?))
+            .replace("@DATA@", &directory.path().join("data").display().to_string());
+        fs::write(directory.path().join("server.properties"), settings)?;
+        fs::write(directory.path().join("log4j2.properties"), LOGGING)?;
+        let format = java(&libraries, directory.path(), "kafka.tools.StorageTool")
+            .args(["format", "--standalone", "-t", CLUSTER_ID, "-c", "server.properties"])
+            .output()?;
+        if !format.status.success() {
+            return Err(format!(
+                "cannot format the broker's storage: {}",
+                tail(&String::from_utf8_lossy(&format.stderr))
+            )
+            .into());
+        }
+        let started = Instant::now();
+        let process = launch(&libraries, directory.path())?;
+        let mut broker = Self { process, bootstrap: format!("127.0.0.1:{port}"), libraries, directory };
+        broker.wait_healthy()?;
+        eprintln!("kafka broker on {} ready after {:.1} s", broker.bootstrap, started.elapsed().as_secs_f64());
+        Ok(broker)
+    }
+
+    /// `host:port` for clients.
+    pub(crate) fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Kills the broker with SIGKILL and waits for its end. Its data stay for [`Broker::start_again`].
+    pub(crate) fn kill_now(&mut self) -> Result<()> {
+        self.process.signal("KILL")?;
+        self.process.wait(DEADLINE).map(drop)
+    }
+
+    /// Starts a killed broker again, with the same data and address.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.process = launch(&self.libraries, self.directory.path())?;
+        self.wait_healthy()
+    }
+
+    fn wait_healthy(&mut self) -> Result<()> {
+        let consumer: BaseConsumer = self.client().create()?;
+        let process = &mut self.process;
+        wait_until("the broker answers", DEADLINE, || {
+            if let Some(code) = process.exit_code()? {
+                return Err(format!(
+                    "the broker ended with {code}:\n{}\n{}",
+                    tail(&process.stdout()),
+                    tail(&process.stderr())
+                )
+                .into());
+            }
+            let answer = consumer.fetch_metadata(None, Duration::from_millis(500));
+            Ok(answer.ok().filter(|metadata| !metadata.brokers().is_empty()).map(drop))
+        })
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        // While the broker starts, refused connections are expected: no log lines, and a prompt retry.
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("log_level", "0")
+            .set("log.connection.close", "false")
+            .set("reconnect.backoff.max.ms", "200");
+        config
+    }
+
+    /// Administration; its futures run on any executor.
+    pub(crate) fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        Ok(self.client().create()?)
+    }
+
+    /// Creates a topic and waits until every partition has a leader.
+    pub(crate) fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
+        let admin = self.admin()?;
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let created = block_on(admin.create_topics([&topic], &AdminOptions::new()))?;
+        for outcome in created? {
+            outcome.map_err(|(topic, code)| format!("cannot create {topic}: {code}"))?;
+        }
+        wait_until("the topic has leaders", DEADLINE, || {
+            let metadata = admin.inner().fetch_metadata(Some(name), DEADLINE)?;
+            let led = |topic: &rdkafka::metadata::MetadataTopic| {
+                topic.error().is_none()
+                    && topic.partitions().iter().filter(|p| p.leader() >= 0).count() == partitions as usize
+            };
+            Ok(metadata.topics().iter().any(led).then_some(()))
+        })
+    }
+
+    /// Appends records to a partition and waits until they are acknowledged.
+    pub(crate) fn produce(&self, topic: &str, partition: i32, payloads: &[&[u8]]) -> Result<()> {
+        let producer: BaseProducer = self.client().set("acks", "all").set("message.max.bytes", "10485760").create()?;
+        for payload in payloads {
+            let record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(payload);
+            producer.send(record).map_err(|(error, _)| error)?;
+        }
+        Ok(producer.flush(DEADLINE)?)
+    }
+
+    /// Every record of a topic up to its present end, by partition.
+    pub(crate) fn records(&self, topic: &str) -> Result<Vec<OwnedMessage>> {
+        let consumer: BaseConsumer = self.client().set("group.id", "leadsman-tests").create()?;
+        let mut assigned = TopicPartitionList::new();
+        let mut expected = 0;
+        let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
+        for partition in metadata.topics().iter().flat_map(|t| t.partitions()) {
+            let (low, high) = consumer.fetch_watermarks(topic, partition.id(), DEADLINE)?;
+            expected += usize::try_from(high - low)?;
+            assigned.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+        }
+        consumer.assign(&assigned)?;
+        let mut records = Vec::new();
+        wait_until("the records of the topic", DEADLINE, || {
+            while records.len() < expected
+                && let Some(message) = consumer.poll(Duration::from_millis(100))
+            {
+                records.push(message?.detach());
+            }
+            Ok((records.len() >= expected).then_some(()))
+        })?;
+        records.sort_by_key(|record: &OwnedMessage| (record.partition(), record.offset()));
+        Ok(records)
+    }
+}
+
+fn java(libraries: &Path, directory: &Path, class: &str) -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .arg("-Dlog4j2.configurationFile=log4j2.properties")
+        .arg("-cp")
+        .arg(libraries.join("*"))
+        .arg(class)
+        .current_dir(directory);
+    command
+}
+
+fn launch(libraries: &Path, directory: &Path) -> Result<Process> {
+    Process::spawn(java(libraries, directory, "kafka.Kafka").arg("server.properties"), "kafka", directory)
+}
+
+/// Runs a future to its end on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}

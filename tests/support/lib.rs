@@ -1,1 +1,0 @@
-//! Test support: broker, Prometheus, the binary under test.
