@@ -29,7 +29,10 @@ demo:
 
 # Train the demo's model on the simulated cluster.
 demo-model:
-    cargo run --release -p leadsman -- demo --train-only
+    cargo run --release --locked -- datasets generate --out target/demo-data --days 28
+    rm -rf target/demo-model
+    cargo run --release --locked -- --config models/demo.toml train target/demo-data --name demo --out target/demo-model
+    cp target/demo-model/* models/demo/1/
 
 # API documentation, in target/doc.
 docs:

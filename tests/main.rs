@@ -3,10 +3,14 @@
 //! A test says what it needs. Where that is missing the test is ignored and listed at the end; with
 //! `CI=true` it fails instead.
 
+mod api;
 mod architecture;
 mod broker;
+mod cli;
 mod harness;
 mod prometheus;
+mod simulated;
+mod stream;
 #[allow(dead_code, reason = "test files come and go; what they stand on stays")]
 mod support;
 
@@ -17,7 +21,8 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 4] = [architecture::CASES, harness::CASES, broker::CASES, prometheus::CASES];
+const CASES: [&[Case]; 7] =
+    [architecture::CASES, harness::CASES, broker::CASES, prometheus::CASES, cli::CASES, api::CASES, stream::CASES];
 
 /// A test that takes longer is named at the end.
 const SLOW: Duration = Duration::from_secs(10);

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use leadsman_domain::{
-    Actor, AuditEvent, ContentHash, EventId, Level, ObjectRef, RejectReason, RequestKey, Stage, Timestamp, Untrusted,
-    Verb,
+    Actor, AuditEvent, ContentHash, EventId, Level, ObjectRef, RejectReason, RequestKey, Stage, Timestamp,
+    UNAUTHENTICATED, Untrusted, Verb,
 };
 use serde_json::value::RawValue;
 
@@ -76,7 +76,12 @@ pub(crate) fn canonical(ctx: &DecodeContext, json: &str) -> Result<AuditEvent, R
     let audit_id = audit_id.ok_or_else(|| Refusal::missing("auditID"))?;
     let stage = stage_of(&stage.ok_or_else(|| Refusal::missing("stage"))?)?;
     let verb = verb.ok_or_else(|| Refusal::missing("verb"))?;
-    let user = username(user, "user", "user.username")?.ok_or_else(|| Refusal::missing("user.username"))?;
+    // A request that failed authentication (401) is logged with an empty user: it is somebody, namely nobody known.
+    let user = match (user, username(user, "user", "user.username")?) {
+        (None, _) => return Err(Refusal::missing("user")),
+        (Some(_), Some(name)) if !name.is_empty() => name,
+        (Some(_), _) => Cow::Borrowed(UNAUTHENTICATED),
+    };
     let impersonated = username(impersonated, "impersonatedUser", "impersonatedUser.username")?;
     let request_uri = optional_text(request_uri, "requestURI")?.unwrap_or_default();
     let event_time = event_time(received, timestamp, metadata, stage_time)?;

@@ -14,8 +14,7 @@ const CLUSTER_ROLES: Entry =
     ("Privilege Escalation", "T1098.006", "Account Manipulation: Additional Container Cluster Roles");
 const ESCAPE: Entry = ("Privilege Escalation", "T1611", "Escape to Host");
 const DEPLOY: Entry = ("Execution", "T1610", "Deploy Container");
-const ORCHESTRATION_JOB: Entry =
-    ("Persistence", "T1053.007", "Scheduled Task/Job: Container Orchestration Job");
+const ORCHESTRATION_JOB: Entry = ("Persistence", "T1053.007", "Scheduled Task/Job: Container Orchestration Job");
 const STEAL_TOKEN: Entry = ("Credential Access", "T1528", "Steal Application Access Token");
 const RESOURCE_DISCOVERY: Entry = ("Discovery", "T1613", "Container and Resource Discovery");
 const VALID_ACCOUNTS: Entry = ("Initial Access", "T1078", "Valid Accounts");

@@ -6,8 +6,8 @@
 //! stratum (six people) and a large one (forty controllers) the same meaning of "rare", and makes the alert
 //! budget additive over strata.
 //!
-//! Beyond the calibration scores the tail is taken as exponential over its 98 % quantile, and at most one
-//! decade beyond 1/n: with n windows nothing rarer than 0.1/(n+1) can honestly be claimed.
+//! Beyond the calibration scores the tail is taken as exponential, with the mean excess over the 98 % quantile
+//! as its scale, and at most one decade beyond 1/n: with n windows nothing rarer than 0.1/(n+1) can honestly be claimed.
 //! Source: Bates et al., "Testing for outliers with conformal p-values", arXiv 2104.08279 (eq. 2); tail as in
 //! Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017, with ξ = 0.
 
@@ -73,32 +73,32 @@ impl Calibrator {
     #[must_use]
     pub fn rareness(&self, score: f64) -> Rareness {
         let n = self.n as f64;
-        let p = match self.tail.first() {
-            Some(&lowest) if score >= lowest => {
+        let p = match (self.tail.first(), self.tail.last()) {
+            (Some(_), Some(&max)) if score > max => self.beyond(score - max) / (n + 1.0),
+            (Some(&lowest), Some(_)) if score >= lowest => {
                 let above = (self.tail.len() - self.tail.partition_point(|&s| s < score)) as f64;
-                let conformal = (1.0 + above) / (n + 1.0);
-                self.tail_p(score).map_or(conformal, |tail| tail.min(conformal))
+                (1.0 + above) / (n + 1.0)
             }
-            Some(_) => (1.0 - self.quantiles.partition_point(|&q| q <= score) as f64 / 101.0).max(1.0 / (n + 1.0)),
-            None => 1.0,
+            (Some(_), Some(_)) => {
+                (1.0 - self.quantiles.partition_point(|&q| q <= score) as f64 / 101.0).max(1.0 / (n + 1.0))
+            }
+            (None, _) | (_, None) => 1.0,
         };
         let p = p.max(0.1 / (n + 1.0)).min(1.0);
         let extrapolated = self.tail.last().is_some_and(|&max| score > max);
         Rareness { p, per_day: p * n.max(1.0) / self.days, extrapolated }
     }
 
-    /// Exponential tail over the threshold u: p = N_u/n · exp(−(s − u)/β), β = mean excess.
-    fn tail_p(&self, score: f64) -> Option<f64> {
-        let n = self.n as usize;
-        let wanted = ((n as f64) * (1.0 - TAIL_QUANTILE)).ceil() as usize;
+    /// How much rarer than the rarest calibration window a score is that exceeds it by `excess`:
+    /// exp(−excess/β), β the mean excess over the 98 % quantile. Inside the data the data speaks, not a model of
+    /// it: a nightly job is as rare as it is, however far it stands from the rest.
+    fn beyond(&self, excess: f64) -> f64 {
+        let wanted = ((self.n as f64) * (1.0 - TAIL_QUANTILE)).ceil() as usize;
         let count = wanted.min(self.tail.len().saturating_sub(1));
-        if count < MIN_EXCEEDANCES {
-            return None;
-        }
         let (below, exceedances) = self.tail.split_at(self.tail.len() - count);
-        let u = *below.last()?;
+        let Some(u) = below.last().filter(|_| count >= MIN_EXCEEDANCES) else { return 1.0 };
         let beta = exceedances.iter().map(|s| s - u).sum::<f64>() / count as f64;
-        (beta > 0.0 && score > u).then(|| count as f64 / n as f64 * (-(score - u) / beta).exp())
+        if beta > 0.0 { (-excess / beta).exp() } else { 1.0 }
     }
 }
 

@@ -78,7 +78,13 @@ fn part_id(part: &KeyPart) -> String {
 /// Shares of a forest: `total` evidence split in proportion to path-length attributions; the sum over all
 /// features is the whole, so features that speak for normal have negative shares.
 #[must_use]
-pub fn forest_shares(schema: &FeatureSchema, by_feature: &[f64], values: &[f64], total: f64, ids: &[EventId]) -> Vec<Share> {
+pub fn forest_shares(
+    schema: &FeatureSchema,
+    by_feature: &[f64],
+    values: &[f64],
+    total: f64,
+    ids: &[EventId],
+) -> Vec<Share> {
     let sum: f64 = by_feature.iter().sum();
     let mut order: Vec<usize> = (0..by_feature.len()).collect();
     order.sort_by(|&a, &b| by_feature[b].abs().total_cmp(&by_feature[a].abs()).then(a.cmp(&b)));
@@ -115,7 +121,14 @@ pub fn forest_shares(schema: &FeatureSchema, by_feature: &[f64], values: &[f64],
 
 /// Shares of the usage detector: the features that stray furthest from the workload's habit.
 #[must_use]
-pub fn usage_shares(schema: &FeatureSchema, deviations: &[f64], values: &[f64], habits: &[Habit], days: f64, total: f64) -> Vec<Share> {
+pub fn usage_shares(
+    schema: &FeatureSchema,
+    deviations: &[f64],
+    values: &[f64],
+    habits: &[Habit],
+    days: f64,
+    total: f64,
+) -> Vec<Share> {
     let mut order: Vec<usize> = (0..deviations.len()).collect();
     order.sort_by(|&a, &b| deviations[b].abs().total_cmp(&deviations[a].abs()).then(a.cmp(&b)));
     let mut shares: Vec<Share> = order
@@ -183,22 +196,31 @@ pub fn to_points(mut shares: Vec<Share>, score: u8) -> Vec<Contribution> {
 #[must_use]
 pub fn actor_sentence(actor: &str, events: &[StrangeEvent<'_>], contributions: Vec<Contribution>) -> Explanation {
     let who = identifier(actor);
-    let mut sentence = match events.first().and_then(|e| e.parts.iter().find(|p| p.family == Some(KeyFamily::Action))) {
-        Some(action) => format!("{who} did {}, which {}.", action.observed, history(action)),
-        None => match events.first().and_then(|e| e.parts.first()) {
-            Some(part) => format!("{who} showed {}, which {}.", clause(part), history(part)),
-            None => format!("{who} behaved unlike itself in this window as a whole."),
-        },
+    let strangest = events.first().map_or(&[][..], |e| e.parts);
+    let action = strangest.iter().find(|p| p.family == Some(KeyFamily::Action));
+    let mut sentence = match (action, strangest.first()) {
+        (Some(action), _) => format!("{who} did {}, which {}", action.observed, history(action)),
+        (None, Some(part)) => format!("{who} showed {}, which {}", clause(part), history(part)),
+        (None, None) => format!("{who} behaved unlike itself in this window as a whole"),
     };
-    let mut told = vec![Some(KeyFamily::Action), None];
+    let mut told = vec![Some(KeyFamily::Action), None, action.or(strangest.first()).and_then(|p| p.family)];
+    let mut also = Vec::new();
     for part in events.iter().flat_map(|e| e.parts) {
-        if told.len() < 5 && part.first_seen && !told.contains(&part.family) {
+        if also.len() < MAX_ALSO && part.first_seen && !told.contains(&part.family) {
             told.push(part.family);
-            sentence.push_str(&format!(" {}: {}.", capitalised(&clause(part)), history(part)));
+            also.push(clause(part));
         }
     }
+    if !also.is_empty() {
+        sentence.push_str("; also new for it: ");
+        sentence.push_str(&also.join(", "));
+    }
+    sentence.push('.');
     Explanation { sentence, contributions }
 }
+
+/// Most novelties named after the first.
+const MAX_ALSO: usize = 3;
 
 fn clause(part: &KeyPart) -> String {
     let what = &part.observed;
@@ -221,21 +243,16 @@ fn history(part: &KeyPart) -> String {
     } else if b.own <= 0.0 {
         format!("is new in its {} of history", days(b.own_days))
     } else {
-        format!("is rare for it ({} of its hours in {})", b.own, days(b.own_days))
+        format!("is rare for it ({} hours in {})", b.own, days(b.own_days))
     };
     match b.peers_of {
         0 => own,
-        n => format!("{own}; {} of {n} similar accounts ever did so", b.peers),
+        n => format!("{own} and which {} of {n} similar accounts ever did", b.peers),
     }
 }
 
 fn days(n: f64) -> String {
     if n <= 1.0 { "1 day".to_owned() } else { format!("{n:.0} days") }
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
 }
 
 /// The sentence about a workload.
@@ -244,10 +261,19 @@ pub fn usage_sentence(workload: &str, known: bool, contributions: Vec<Contributi
     let who = identifier(workload);
     let sentence = match contributions.iter().find(|c| c.detector == "usage") {
         Some(c) => {
-            let metric = c.id.trim_start_matches("usage ");
+            let (metric, statistic) = c.id.trim_start_matches("usage ").rsplit_once(':').unwrap_or((&c.id, "value"));
             let usual = c.baseline.as_ref().map_or(0.0, |b| b.own);
-            let whose = if known { "it usually is" } else { "workloads usually have" };
-            format!("Workload {who} used {} of {}, where {whose} {usual:.3} at this hour.", c.observed, identifier(metric))
+            let days = c.baseline.as_ref().map_or(0.0, |b| b.own_days);
+            let whose = if known { "for it" } else { "for workloads here" };
+            // A counter is judged by its rate, and people should read it so.
+            let rate = if metric.ends_with("_total") { " per second" } else { "" };
+            format!(
+                "Workload {who} had a {statistic} {} of {}{rate}, where {usual:.3} is usual {whose} at this hour over \
+                 {} of history.",
+                identifier(metric),
+                c.observed,
+                self::days(days)
+            )
         }
         None => format!("Workload {who} used resources in an unusual combination."),
     };

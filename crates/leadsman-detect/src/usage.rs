@@ -7,9 +7,9 @@ use leadsman_domain::{FeatureMatrix, RowKey};
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
+use crate::DetectError;
 use crate::calibration::Calibrator;
 use crate::strangeness::StratifiedForest;
-use crate::DetectError;
 
 /// The one stratum of metric windows.
 pub const STRATUM: &str = "workload_metrics";
@@ -22,7 +22,7 @@ const HOURS: usize = 24;
 pub struct Habit {
     /// Median.
     pub median: f64,
-    /// Median absolute deviation, times 1.4826 and never too small to divide by.
+    /// Spread on the scale of a standard deviation, never too small to divide by.
     pub spread: f64,
 }
 
@@ -134,17 +134,17 @@ fn habits(windows: &FeatureMatrix, rows: &[usize]) -> Vec<Habit> {
     out
 }
 
+/// Median and spread. The spread is the larger of the MAD and the width of the central 90 %, both scaled to a
+/// standard deviation: the MAD alone calls a job strange that runs for ten minutes of every such hour.
 fn robust(mut values: Vec<f64>, floor: f64) -> Habit {
-    let median = median(&mut values);
-    let mut off: Vec<f64> = values.iter().map(|v| (v - median).abs()).collect();
-    // 1.4826 makes the MAD of a normal distribution its standard deviation.
-    let mad = 1.4826 * self::median(&mut off);
-    Habit { median, spread: mad.max(floor).max(0.01 * median.abs()).max(1e-3) }
-}
-
-fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+    let at = |q: f64| values.get(((values.len().max(1) - 1) as f64 * q).round() as usize).copied().unwrap_or(0.0);
+    let median = at(0.5);
+    let central = (at(0.95) - at(0.05)) / 3.29;
+    let mut off: Vec<f64> = values.iter().map(|v| (v - median).abs()).collect();
+    off.sort_by(f64::total_cmp);
+    let mad = 1.4826 * off.get(off.len() / 2).copied().unwrap_or(0.0);
+    Habit { median, spread: mad.max(central).max(floor).max(0.01 * median.abs()).max(1e-3) }
 }
 
 #[cfg(test)]

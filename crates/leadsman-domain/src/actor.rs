@@ -16,11 +16,15 @@ pub struct Actor {
     pub impersonated: Option<Untrusted>,
 }
 
+/// Name of whoever failed to authenticate: the API server logs such a request with an empty user. It is the name of
+/// the group that Kubernetes puts them in, so no account can have it.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+
 /// Kind of principal. Decided from the authenticated identity only, never from client text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorClass {
-    /// `system:anonymous`.
+    /// `system:anonymous`, and whoever failed to authenticate.
     Anonymous,
     /// `system:node:*`.
     Node,
@@ -87,7 +91,7 @@ impl ActorRules {
             ActorClass::SaController
         } else if let Some(account) = name.strip_prefix("system:serviceaccount:") {
             if account.starts_with("kube-system:") { ActorClass::SaController } else { ActorClass::SaWorkload }
-        } else if name == "system:anonymous" {
+        } else if name == "system:anonymous" || name == UNAUTHENTICATED {
             ActorClass::Anonymous
         } else if name.starts_with("system:node:") {
             ActorClass::Node
@@ -118,6 +122,7 @@ mod tests {
         };
         for (name, class) in [
             ("system:anonymous", ActorClass::Anonymous),
+            (UNAUTHENTICATED, ActorClass::Anonymous),
             ("system:node:worker-1", ActorClass::Node),
             ("system:serviceaccount:kube-system:replicaset-controller", ActorClass::SaController),
             ("system:serviceaccount:flux-system:helm-controller", ActorClass::SaController),

@@ -18,7 +18,7 @@ mod surprise;
 mod text;
 mod time;
 
-pub use actor::{Actor, ActorClass, ActorRules};
+pub use actor::{Actor, ActorClass, ActorRules, UNAUTHENTICATED};
 pub use error::ErrorKind;
 pub use event::{AuditEvent, Level, ObjectRef, Risk, RiskFlags, Stage, Verb};
 pub use finding::{

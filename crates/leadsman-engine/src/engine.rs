@@ -11,7 +11,7 @@ use leadsman_domain::{
 use ndarray::Axis;
 
 use crate::EngineError;
-use crate::observer::Observer;
+use crate::observer::{Observer, run_length};
 use crate::report::{ActorWindow, Reporter, UsageWindow};
 use crate::shard::{EntityKey, OpenWindow, ShardState};
 
@@ -86,6 +86,13 @@ impl Engine {
         Self { model, polarity: settings.polarity, line, reporter }
     }
 
+    /// The same engine with the alert line at zero: every window is reported.
+    #[must_use]
+    pub fn reporting_all(mut self) -> Self {
+        self.line = 0.0;
+        self
+    }
+
     /// The model.
     #[must_use]
     pub fn model(&self) -> &FittedModel {
@@ -109,7 +116,7 @@ impl Engine {
         earliest_end: Option<Timestamp>,
         events: &[AuditEvent],
     ) -> (usize, Option<Timestamp>) {
-        self.observer().run_length(state.watermark(), earliest_end, events.iter().map(|e| e.event_time))
+        run_length(self.model.window(), state.watermark(), earliest_end, events.iter().map(|e| e.event_time))
     }
 
     /// The same for metric samples.
@@ -120,7 +127,7 @@ impl Engine {
         earliest_end: Option<Timestamp>,
         samples: &[MetricSample],
     ) -> (usize, Option<Timestamp>) {
-        self.observer().run_length(state.sample_watermark(), earliest_end, samples.iter().map(|s| s.event_time))
+        run_length(self.model.window(), state.sample_watermark(), earliest_end, samples.iter().map(|s| s.event_time))
     }
 
     /// Judges events, then learns from them. Findings appear as soon as a window's novelty alone crosses the
@@ -160,17 +167,7 @@ impl Engine {
 
     /// Takes samples into account; tells which are in time (by index).
     pub fn observe_samples(&self, state: &mut ShardState, samples: &[MetricSample]) -> Vec<usize> {
-        let mut in_time = Vec::with_capacity(samples.len());
-        for (i, s) in samples.iter().enumerate() {
-            if state.is_late_sample(s.event_time) {
-                state.counts.late_samples += 1;
-                continue;
-            }
-            state.saw_sample(s.event_time);
-            state.counts.samples += 1;
-            in_time.push(i);
-        }
-        in_time
+        state.admit_samples(samples)
     }
 
     /// Scores the closed windows of actors.
@@ -194,7 +191,16 @@ impl Engine {
             let habit = self.novelty_rareness(&open);
             let strangeness = calibration.strangeness.rareness(self.polarity.apply(forest));
             let evidence = Evidence::closed(habit, strangeness);
-            scored.push(window(&row.entity, Some(open.class), row.window, row.count, open.novelty(), forest, habit, strangeness));
+            scored.push(window(
+                &row.entity,
+                Some(open.class),
+                row.window,
+                row.count,
+                open.novelty(),
+                forest,
+                habit,
+                strangeness,
+            ));
             if evidence.total() >= self.line {
                 open.detected_at.get_or_insert(row.window.end);
                 if open.incident.is_none() {
@@ -236,8 +242,17 @@ impl Engine {
             scored.push(window(&row.entity, None, row.window, row.count, furthest[i], forest[i], habit, strangeness));
             if evidence.total() >= self.line {
                 let id = self.reporter.incident_id(EntityKey::Workload, &row.entity, row.window.start);
-                let incident = state.incident(EntityKey::Workload, &row.entity, row.window.start, row.window.end, || id);
-                findings.push(self.usage_finding(usage, matrix, i, &deviations, evidence, (habit, strangeness), incident)?);
+                let incident =
+                    state.incident(EntityKey::Workload, &row.entity, row.window.start, row.window.end, || id);
+                findings.push(self.usage_finding(
+                    usage,
+                    matrix,
+                    i,
+                    &deviations,
+                    evidence,
+                    (habit, strangeness),
+                    incident,
+                )?);
             }
         }
         Ok((scored, findings))

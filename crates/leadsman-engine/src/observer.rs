@@ -49,12 +49,8 @@ impl Observer<'_> {
         }
         state.counts.scored += 1;
         let judged = self.novelty.judge(event, &state.novelty);
-        let surprise = Surprise {
-            index,
-            total: judged.total,
-            strongest: judged.strongest,
-            first_seen: judged.first_seen(),
-        };
+        let surprise =
+            Surprise { index, total: judged.total, strongest: judged.strongest, first_seen: judged.first_seen() };
         let key = (time.window(self.window).start, event.actor.name.clone());
         let open = state.open.entry(key).or_insert_with(|| OpenWindow::new(event.actor.class, time));
         open.count += 1;
@@ -77,32 +73,32 @@ impl Observer<'_> {
         self.novelty.learn(event, &judged, &mut state.novelty);
         Some((surprise, open))
     }
+}
 
-    /// How many leading `events` can be observed before a window has to close, given the end of the earliest
-    /// open one. At least one, once everything due was closed.
-    pub(crate) fn run_length(
-        &self,
-        newest: Option<Timestamp>,
-        earliest_end: Option<Timestamp>,
-        times: impl Iterator<Item = Timestamp>,
-    ) -> (usize, Option<Timestamp>) {
-        let (mut watermark, mut earliest, mut n) = (newest, earliest_end, 0);
-        for time in times {
-            let next = watermark.max(Some(time.minus(ALLOWED_LATENESS)));
-            if let (Some(w), Some(end)) = (next, earliest)
-                && w >= end
-            {
-                return (n, Some(w));
-            }
-            watermark = next;
-            let end = time.window(self.window).end;
-            if watermark.is_none_or(|w| end > w) {
-                earliest = Some(earliest.map_or(end, |e| e.min(end)));
-            }
-            n += 1;
+/// How many leading `events` can be observed before a window has to close, given the end of the earliest
+/// open one. At least one, once everything due was closed.
+pub(crate) fn run_length(
+    window: Duration,
+    watermark: Option<Timestamp>,
+    earliest_end: Option<Timestamp>,
+    times: impl Iterator<Item = Timestamp>,
+) -> (usize, Option<Timestamp>) {
+    let (mut watermark, mut earliest, mut n) = (watermark, earliest_end, 0);
+    for time in times {
+        let next = watermark.max(Some(time.minus(ALLOWED_LATENESS)));
+        if let (Some(w), Some(end)) = (next, earliest)
+            && w >= end
+        {
+            return (n, Some(w));
         }
-        (n, None)
+        watermark = next;
+        let end = time.window(window).end;
+        if watermark.is_none_or(|w| end > w) {
+            earliest = Some(earliest.map_or(end, |e| e.min(end)));
+        }
+        n += 1;
     }
+    (n, None)
 }
 
 /// A write of something whose body matters, logged without it.

@@ -144,7 +144,8 @@ impl Reporter {
 
 /// The kind of the strangest action that has one, and the techniques of all strange actions.
 fn judge(open: &OpenWindow) -> (FindingKind, Vec<Technique>) {
-    let strange: Vec<_> = open.actions.iter().take(TOP_ACTIONS).filter(|a| a.surprise >= 0.5 * open.actions[0].surprise).collect();
+    let strange: Vec<_> =
+        open.actions.iter().take(TOP_ACTIONS).filter(|a| a.surprise >= 0.5 * open.actions[0].surprise).collect();
     let new_place = strange.iter().flat_map(|a| &a.parts).any(|p| {
         p.first_seen && matches!(p.family, Some(KeyFamily::Source | KeyFamily::Client)) && p.baseline.own_days > 0.0
     });

@@ -3,7 +3,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use leadsman_detect::novelty::{KeyPart, NoveltyState};
-use leadsman_domain::{ActorClass, EventId, FindingKind, IncidentId, Technique, Timestamp};
+use leadsman_domain::{ActorClass, EventId, FindingKind, IncidentId, MetricSample, Technique, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::requests::Requests;
@@ -172,12 +172,19 @@ impl ShardState {
         self.newest = latest(self.newest, Some(time));
     }
 
-    pub(crate) fn is_late_sample(&self, time: Timestamp) -> bool {
-        self.sample_watermark().is_some_and(|w| time < w)
-    }
-
-    pub(crate) fn saw_sample(&mut self, time: Timestamp) {
-        self.newest_sample = latest(self.newest_sample, Some(time));
+    /// Takes samples into account; the indices of those that are in time.
+    pub(crate) fn admit_samples(&mut self, samples: &[MetricSample]) -> Vec<usize> {
+        let mut in_time = Vec::with_capacity(samples.len());
+        for (i, sample) in samples.iter().enumerate() {
+            if self.sample_watermark().is_some_and(|w| sample.event_time < w) {
+                self.counts.late_samples += 1;
+                continue;
+            }
+            self.newest_sample = latest(self.newest_sample, Some(sample.event_time));
+            self.counts.samples += 1;
+            in_time.push(i);
+        }
+        in_time
     }
 
     pub(crate) fn closed(&mut self, through: Timestamp) {
@@ -198,7 +205,8 @@ impl ShardState {
         new: impl FnOnce() -> IncidentId,
     ) -> IncidentId {
         let open = self.incidents.entry((kind, entity.into()));
-        let incident = open.or_insert_with(|| OpenIncident { id: IncidentId::new(0), until: Timestamp::from_micros(i64::MIN) });
+        let incident =
+            open.or_insert_with(|| OpenIncident { id: IncidentId::new(0), until: Timestamp::from_micros(i64::MIN) });
         if incident.id == IncidentId::new(0) || from > incident.until.plus(INCIDENT_GAP) {
             incident.id = new();
         }

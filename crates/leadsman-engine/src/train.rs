@@ -15,10 +15,10 @@ use leadsman_domain::{
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::observer::Observer;
+use crate::EngineError;
+use crate::observer::{Observer, run_length};
 use crate::requests::Admission;
 use crate::shard::ShardState;
-use crate::EngineError;
 
 /// Share of the period that habits are learned from before anything is scored.
 const FIT_SHARE: f64 = 0.40;
@@ -195,9 +195,8 @@ impl Trainer {
     /// As [`crate::Engine::run_length`].
     #[must_use]
     pub fn run_length(&self, earliest_end: Option<Timestamp>, events: &[AuditEvent]) -> (usize, Option<Timestamp>) {
-        let Some(novelty) = &self.novelty else { return (events.len(), None) };
-        let observer = Observer { novelty, window: self.spec.window };
-        observer.run_length(self.state.watermark(), earliest_end, events.iter().map(|e| e.event_time))
+        let times = events.iter().map(|e| e.event_time);
+        run_length(self.spec.window, self.state.watermark(), earliest_end, times)
     }
 
     /// Learns from events; judges those after the habit period first.
@@ -238,6 +237,22 @@ impl Trainer {
             Err(DetectError::NoData { .. }) => Ok(None),
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// As [`crate::Engine::sample_run_length`].
+    #[must_use]
+    pub fn sample_run_length(
+        &self,
+        earliest_end: Option<Timestamp>,
+        samples: &[MetricSample],
+    ) -> (usize, Option<Timestamp>) {
+        let times = samples.iter().map(|s| s.event_time);
+        run_length(self.spec.window, self.state.sample_watermark(), earliest_end, times)
+    }
+
+    /// As [`crate::Engine::observe_samples`].
+    pub fn observe_samples(&mut self, samples: &[MetricSample]) -> Vec<usize> {
+        self.state.admit_samples(samples)
     }
 
     /// Takes closed windows of actors.
@@ -313,7 +328,12 @@ impl Trainer {
             days,
             calibration_days,
             actors: novelty.actor_count(),
-            peer_groups: novelty.groups().iter().filter(|g| g.members > 0).map(|g| (g.name.clone(), g.members)).collect(),
+            peer_groups: novelty
+                .groups()
+                .iter()
+                .filter(|g| g.members > 0)
+                .map(|g| (g.name.clone(), g.members))
+                .collect(),
             fitted_windows: fit.len(),
             calibration_windows: held_out.len(),
             usage_windows: usage.as_ref().map_or(0, |u| u.deviation.n() as usize),
@@ -394,4 +414,3 @@ fn matrix(rows: &[&TrainRow]) -> Result<Array2<f64>, DetectError> {
     let values: Vec<f64> = rows.iter().flat_map(|r| r.x.iter().copied()).collect();
     Array2::from_shape_vec((rows.len(), width), values).map_err(|_| DetectError::SchemaMismatch)
 }
-

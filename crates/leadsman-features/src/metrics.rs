@@ -130,7 +130,12 @@ mod tests {
     #[test]
     fn extreme_values_stay_finite() {
         let length = Duration::from_secs(300);
-        let samples = [sample("x_total", "a", 0, -f64::MAX), sample("x_total", "a", 1, f64::MAX), sample("g", "a", 1, f64::MAX), sample("g", "b", 1, f64::MAX)];
+        let samples = [
+            sample("x_total", "a", 0, -f64::MAX),
+            sample("x_total", "a", 1, f64::MAX),
+            sample("g", "a", 1, f64::MAX),
+            sample("g", "b", 1, f64::MAX),
+        ];
         let frame = crate::SampleFrame::new(&samples, length).unwrap().into_inner();
         let m = extract_metrics(&frame, &["x_total".to_owned(), "g".to_owned()], length).unwrap();
         assert!(m.x.iter().all(|v| v.is_finite()));

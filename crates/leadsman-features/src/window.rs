@@ -80,8 +80,11 @@ impl WindowBuffer {
     }
 }
 
-/// Row indices of each (entity, window), ordered by window, then entity.
-pub(crate) fn groups(frame: &DataFrame) -> Result<Vec<(Box<str>, Timestamp, Vec<IdxSize>)>, FeatureError> {
+/// Entity, window start and row indices of one group.
+type Group = (Box<str>, Timestamp, Vec<IdxSize>);
+
+/// The rows of each (entity, window), ordered by window, then entity.
+pub(crate) fn groups(frame: &DataFrame) -> Result<Vec<Group>, FeatureError> {
     let entity = frame.column("entity")?.str()?.clone();
     let window = frame.column("window")?.i64()?.clone();
     let mut out = Vec::new();

@@ -173,12 +173,21 @@ fn older_versions_hold_the_time_elsewhere() {
 }
 
 #[test]
+fn a_failed_authentication_is_nobody_known() {
+    for name in ["", r#""username":"","#] {
+        let decoded = audit(with(r#""username":"jane","#, name));
+        let actor = &decoded.events[0].actor;
+        assert_eq!((&*actor.name, actor.class), ("system:unauthenticated", leadsman_domain::ActorClass::Anonymous));
+    }
+}
+
+#[test]
 fn what_is_missing_or_wrong_is_named_and_never_quoted() {
     for (from, to, reason, detail) in [
         (r#""auditID":"0001","#, "", RejectReason::MissingField, "auditID is missing"),
         (r#""ResponseComplete""#, "null", RejectReason::MissingField, "stage is missing"),
         (r#""verb":"get","#, "", RejectReason::MissingField, "verb is missing"),
-        (r#""username":"jane","#, "", RejectReason::MissingField, "user.username is missing"),
+        (r#""user""#, r#""x""#, RejectReason::MissingField, "user is missing"),
         (r#""ResponseComplete""#, r#""hunter2""#, RejectReason::InvalidField, "stage is not a known stage"),
         (r#""Metadata""#, r#""hunter2""#, RejectReason::InvalidField, "level is not a known level"),
         (r#""jane""#, "42", RejectReason::InvalidField, "user.username is not a string"),

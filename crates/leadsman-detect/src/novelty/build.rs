@@ -48,9 +48,8 @@ impl NoveltyBuilder {
         history.days.insert(time.day());
         for family in KeyFamily::ALL {
             let Some(key) = keys.get(family) else { continue };
-            let seen = history.families[family as usize]
-                .entry(key)
-                .or_insert(KeyHours { hours: 0, last_hour: i64::MIN });
+            let seen =
+                history.families[family as usize].entry(key).or_insert(KeyHours { hours: 0, last_hour: i64::MIN });
             if seen.last_hour != time.hour() {
                 seen.hours = seen.hours.saturating_add(1);
                 seen.last_hour = time.hour();

@@ -212,9 +212,8 @@ fn secret_name(event: &AuditEvent) -> Option<String> {
 
 /// A name without what generators put in: digits, and a random last part.
 fn template(name: &str) -> String {
-    let generated = |part: &str| {
-        part.len() >= 5 && part.bytes().all(|b| b"bcdfghjklmnpqrstvwxz0123456789".contains(&b))
-    };
+    let generated =
+        |part: &str| part.len() >= 5 && part.bytes().all(|b| b"bcdfghjklmnpqrstvwxz0123456789".contains(&b));
     let stem = match name.rsplit_once('-') {
         Some((stem, last)) if generated(last) => stem,
         Some(_) | None => name,
@@ -255,7 +254,9 @@ pub fn observed(event: &AuditEvent, family: KeyFamily) -> String {
             "" => format!("{} across the cluster", identifier(&api)),
             ns => format!("{} in {}", identifier(&api), identifier(ns)),
         },
-        KeyFamily::Client => event.user_agent.as_ref().map_or_else(String::new, |a| identifier(product(a)).into_owned()),
+        KeyFamily::Client => {
+            event.user_agent.as_ref().map_or_else(String::new, |a| identifier(product(a)).into_owned())
+        }
         KeyFamily::Source => event.source_ip.as_ref().map_or_else(String::new, |s| identifier(s.raw()).into_owned()),
         KeyFamily::Outcome => format!("{} on {}", outcome(event), identifier(&api)),
         KeyFamily::SecretName => secret_name(event).map_or_else(String::new, |n| identifier(&n).into_owned()),

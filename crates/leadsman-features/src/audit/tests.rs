@@ -40,7 +40,8 @@ fn one_row_per_actor_and_window_in_order() {
         event("a", 310, "exec", "pods/exec"),
     ];
     let m = extract_audit(&EventFrame::from_rows(&rows).unwrap().into_inner(), LENGTH).unwrap();
-    let keys: Vec<_> = m.rows.iter().map(|r| (r.entity.as_ref(), r.window.start.as_micros() / 1_000_000, r.count)).collect();
+    let keys: Vec<_> =
+        m.rows.iter().map(|r| (r.entity.as_ref(), r.window.start.as_micros() / 1_000_000, r.count)).collect();
     assert_eq!(keys, [("a", 0, 1), ("b", 0, 2), ("a", 300, 1)]);
     assert!((feature(&m, 1, "secret_reads") - 1f64.ln_1p()).abs() < 1e-12);
     assert!((feature(&m, 1, "rbac_writes") - 1f64.ln_1p()).abs() < 1e-12);
@@ -51,7 +52,10 @@ fn one_row_per_actor_and_window_in_order() {
 
 #[test]
 fn rows_survive_a_snapshot() {
-    let rows = vec![event("a", 1, "get", "pods"), EventRow { namespace: None, name: Some("x".into()), code: None, ..event("b", 2, "list", "pods") }];
+    let rows = vec![
+        event("a", 1, "get", "pods"),
+        EventRow { namespace: None, name: Some("x".into()), code: None, ..event("b", 2, "list", "pods") },
+    ];
     let frame = EventFrame::from_rows(&rows).unwrap().into_inner();
     assert_eq!(EventFrame::rows(&frame).unwrap(), rows);
 }
@@ -59,7 +63,13 @@ fn rows_survive_a_snapshot() {
 #[test]
 fn a_window_closes_when_the_watermark_reaches_its_end() {
     let mut buffer = WindowBuffer::new(LENGTH);
-    buffer.push(EventFrame::from_rows(&[event("a", 10, "get", "pods"), event("a", 400, "get", "pods")]).unwrap().into_inner()).unwrap();
+    buffer
+        .push(
+            EventFrame::from_rows(&[event("a", 10, "get", "pods"), event("a", 400, "get", "pods")])
+                .unwrap()
+                .into_inner(),
+        )
+        .unwrap();
     let at = |s: i64| Timestamp::from_millis(s * 1000);
     assert_eq!(buffer.earliest_end(), Some(at(300)));
     assert!(buffer.take_closed(at(299)).unwrap().is_none());

@@ -1,0 +1,233 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::progress::ProgressMode;
+
+/// Exit codes, shown by `--help`.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 findings at or above --fail-on,
+4 quality gate failed, 5 integrity failure of a model, 130 interrupted.
+Data goes to standard output, everything else to standard error.";
+
+/// ML anomaly detection over Kubernetes cluster telemetry.
+#[derive(Debug, Parser)]
+#[command(name = "leadsman", version, about, after_help = EXIT_CODES, disable_version_flag = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Configuration file (else ./leadsman.toml, the user's and the system's are read).
+    #[arg(long, global = true, value_name = "FILE", env = "LEADSMAN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Directory of state, models and datasets.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// One JSON document on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How progress is shown on standard error.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub progress: ProgressMode,
+    /// What is logged: error, warn, info, debug, trace, or a tracing filter.
+    #[arg(long, global = true, value_name = "LEVEL", env = "LEADSMAN_LOG")]
+    pub log: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A simulated cluster, a staged attack, and what Leadsman says about it.
+    Demo(DemoArgs),
+    /// The service: API, ingest and scoring.
+    Serve(ServeArgs),
+    /// Fit and calibrate a model on historic telemetry.
+    Train(TrainArgs),
+    /// Score historic telemetry with a model.
+    Score(ScoreArgs),
+    /// Why a finding has its score.
+    Explain(ExplainArgs),
+    /// Models in the registry.
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// Telemetry to train and test with.
+    #[command(subcommand)]
+    Datasets(DatasetsCommand),
+    /// Check the set-up: configuration, disk, store, models, Kafka, polarity of the detectors.
+    Doctor,
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The OpenAPI document of the REST API.
+    Openapi,
+    /// Completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// The version.
+    Version,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent switches of a command line")]
+pub struct DemoArgs {
+    /// Seed of the simulated cluster. The built-in model knows the habits of seed 1.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print the result and end, instead of serving on.
+    #[arg(long)]
+    pub headless: bool,
+    /// As fast as the machine can, instead of at a pace one can watch.
+    #[arg(long)]
+    pub fast: bool,
+    /// The same week without an attack: it must stay quiet.
+    #[arg(long)]
+    pub no_attack: bool,
+    /// Self-test: negate the model's scores. The demo must then fail.
+    #[arg(long)]
+    pub negate_scores: bool,
+    /// Port of the API on the loopback interface; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Model to score with: a registry name (NAME, NAME@challenger, NAME/3), a directory, or builtin:demo.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Audit log file to follow; may be given several times.
+    #[arg(long = "tail", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Kafka bootstrap servers.
+    #[arg(long, value_name = "HOST:PORT,…")]
+    pub kafka: Option<String>,
+    /// Incidents a day that people are willing to look at.
+    #[arg(long, value_name = "PER_DAY")]
+    pub budget: Option<f64>,
+    /// Serve without a token; only on a loopback address.
+    #[arg(long)]
+    pub no_auth: bool,
+}
+
+/// Options of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Files or directories of audit events and metric samples.
+    #[arg(required = true, value_name = "DATA")]
+    pub data: Vec<PathBuf>,
+    /// Write the model into this directory instead of the registry.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Name of the model.
+    #[arg(long, default_value = "default")]
+    pub name: String,
+    /// Seed of everything random: the same data and seed give the same bytes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Stop at the first event that cannot be decoded.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Options of `score`.
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Files or directories; `-` is standard input.
+    #[arg(required = true, value_name = "DATA")]
+    pub data: Vec<PathBuf>,
+    /// Model to score with: a directory, a registry name (NAME, NAME@challenger, NAME/3), or builtin:demo.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Incidents a day that people are willing to look at.
+    #[arg(long, value_name = "PER_DAY")]
+    pub budget: Option<f64>,
+    /// List this many of the strangest windows, findings or not.
+    #[arg(long, default_value_t = 20)]
+    pub top: usize,
+    /// Exit with code 3 when a finding has this score or more.
+    #[arg(long, value_name = "SCORE")]
+    pub fail_on: Option<u8>,
+    /// Stop at the first event that cannot be decoded.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Finding id, as in fnd_….
+    pub id: String,
+    /// Look into this output of `score --json` instead of the store; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+}
+
+/// Subcommands of `models`.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// All versions with their aliases.
+    List,
+    /// Manifest, metrics and card of one model.
+    Show {
+        /// NAME, NAME@challenger, NAME/3, a directory, or builtin:demo.
+        model: String,
+    },
+}
+
+/// Subcommands of `datasets`.
+#[derive(Debug, Subcommand)]
+pub enum DatasetsCommand {
+    /// Telemetry of the simulated cluster, as the API server would log it, with labels beside it.
+    Generate(GenerateArgs),
+}
+
+/// Options of `datasets generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Directory to write audit.jsonl.zst, metrics.jsonl.zst and labels.json into.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Seed of the cluster and its habits.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// First day of the period, counted from Monday 2026-03-02.
+    #[arg(long, default_value_t = 0)]
+    pub from_day: u32,
+    /// Days.
+    #[arg(long, default_value_t = 28)]
+    pub days: u32,
+    /// Stage the attack of the demo at this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub attack_at: Option<String>,
+    /// Without metric samples.
+    #[arg(long)]
+    pub no_metrics: bool,
+}
+
+/// Subcommands of `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// The effective configuration.
+    Show {
+        /// Say where each value comes from.
+        #[arg(long)]
+        origin: bool,
+    },
+}

@@ -1,0 +1,132 @@
+//! What was found of what was staged.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use leadsman_domain::{EntityType, Finding, IncidentId};
+use leadsman_sim::{Signal, Stage};
+use serde::Serialize;
+
+use super::feed::Fed;
+
+/// The demo's result.
+#[derive(Debug, Serialize)]
+pub(super) struct Account {
+    schema: &'static str,
+    /// Each stage of the attack.
+    pub(super) stages: Vec<StageAccount>,
+    /// Stages that a finding points at.
+    pub(super) detected: usize,
+    /// Stages staged.
+    pub(super) total: usize,
+    /// Incidents without anything of the attack in them.
+    pub(super) false_incidents: usize,
+    false_findings: Vec<String>,
+    incidents: usize,
+    findings: usize,
+    events: u64,
+    samples: u64,
+    events_per_second: f64,
+    seconds: f64,
+}
+
+/// One stage.
+#[derive(Debug, Serialize)]
+pub(super) struct StageAccount {
+    name: String,
+    technique: String,
+    detected: bool,
+    /// Event time from the stage's begin until its finding crossed the alert line.
+    seconds_to_finding: Option<f64>,
+    score: Option<u8>,
+    explanation: Option<String>,
+    finding: Option<String>,
+}
+
+impl Account {
+    /// Compares findings with labels.
+    #[must_use]
+    pub(super) fn new(fed: &Fed, findings: &[Finding], took: Duration) -> Self {
+        let stages: Vec<StageAccount> =
+            fed.stages.iter().enumerate().map(|(i, s)| stage(fed, i, s, findings)).collect();
+        let mut incidents: BTreeSet<IncidentId> = findings.iter().map(|f| f.incident_id).collect();
+        let all = incidents.len();
+        for f in findings.iter().filter(|f| (0..fed.stages.len()).any(|i| shows(fed, i, &fed.stages[i], f))) {
+            incidents.remove(&f.incident_id);
+        }
+        let false_alarms = findings.iter().filter(|f| incidents.contains(&f.incident_id));
+        let seconds = took.as_secs_f64();
+        Self {
+            schema: "leadsman.demo/v1",
+            detected: stages.iter().filter(|s| s.detected).count(),
+            total: stages.len(),
+            stages,
+            false_incidents: incidents.len(),
+            false_findings: false_alarms
+                .map(|f| format!("{} {}: {}", f.score, f.window.from, f.explanation.sentence))
+                .collect(),
+            incidents: all,
+            findings: findings.len(),
+            events: fed.events,
+            samples: fed.samples,
+            events_per_second: (fed.events as f64 / seconds.max(1e-9)).round(),
+            seconds: (seconds * 10.0).round() / 10.0,
+        }
+    }
+}
+
+/// Whether a finding points at a stage: one of its evidence events belongs to it, or it is about the
+/// stage's workload while the stage lasted.
+fn shows(fed: &Fed, index: usize, stage: &Stage, finding: &Finding) -> bool {
+    match stage.signal {
+        Signal::Audit => finding.evidence.event_ids.iter().any(|id| fed.labels.get(id) == Some(&index)),
+        Signal::Metrics => {
+            finding.entity.kind == EntityType::Workload
+                && finding.entity.id == stage.entity
+                && finding.window.to > stage.begins
+                && finding.window.from < stage.ends
+        }
+    }
+}
+
+fn stage(fed: &Fed, index: usize, stage: &Stage, findings: &[Finding]) -> StageAccount {
+    let first = findings
+        .iter()
+        .filter(|f| shows(fed, index, stage, f))
+        .min_by_key(|f| (f.detected_at, std::cmp::Reverse(f.score), f.id));
+    StageAccount {
+        name: stage.name.clone(),
+        technique: stage.technique.clone(),
+        detected: first.is_some(),
+        seconds_to_finding: first.map(|f| f.detected_at.seconds_since(stage.begins).max(0.0)),
+        score: first.map(|f| f.score),
+        explanation: first.map(|f| f.explanation.sentence.clone()),
+        finding: first.map(|f| f.id.to_string()),
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for s in &self.stages {
+            match (&s.explanation, s.score, s.seconds_to_finding) {
+                (Some(why), Some(score), Some(after)) => {
+                    writeln!(
+                        f,
+                        "FOUND  {:<10} {:<16} score {score:>3}, after {after:.0} s\n       {why}",
+                        s.technique, s.name
+                    )?;
+                }
+                _ => writeln!(f, "MISSED {:<10} {:<16}", s.technique, s.name)?,
+            }
+        }
+        for alarm in &self.false_findings {
+            writeln!(f, "FALSE  {alarm}")?;
+        }
+        write!(
+            f,
+            "\n{} of {} stages found, {} false incidents, in a week of {} events and {} samples; {} events/s.",
+            self.detected, self.total, self.false_incidents, self.events, self.samples, self.events_per_second
+        )
+    }
+}

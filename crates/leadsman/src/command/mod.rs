@@ -1,0 +1,10 @@
+//! One module a command.
+
+pub mod datasets;
+pub mod demo;
+pub mod doctor;
+pub mod explain;
+pub mod models;
+pub mod score;
+pub mod serve;
+pub mod train;

@@ -1,0 +1,89 @@
+//! `leadsman score`.
+
+use anyhow::Result;
+use leadsman_decode::DecodeContext;
+use leadsman_domain::Finding;
+use leadsman_engine::{Engine, EngineSettings, Polarity};
+use serde_json::json;
+
+use crate::cli::{Global, ScoreArgs};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::offline::{DataOptions, Scored, score};
+use crate::{clock, model, output};
+
+/// Name of the model that is used when none is named.
+pub const DEFAULT_MODEL: &str = "default";
+
+/// Scores files and prints findings and the strangest windows.
+///
+/// Errors: when model or data cannot be read; [`Exit::FindingsAbove`] under `--fail-on`.
+pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
+    let spec = args.model.as_deref().or(config.detect.model.as_deref()).unwrap_or(DEFAULT_MODEL);
+    let model = model::load(spec, &config.data_dir.join("models"))?;
+    let engine = Engine::new(
+        model.fitted.clone(),
+        model.reference(),
+        EngineSettings {
+            cluster: config.cluster.name.clone(),
+            budget_per_day: args.budget.unwrap_or(config.detect.budget_per_day),
+            polarity: Polarity::Normal,
+        },
+    );
+    // Actor classes must be those the model was trained with; declared accounts are part of it.
+    let context = DecodeContext { cluster: config.cluster.name.clone(), rules: model.fitted.rules.clone() };
+    let data = DataOptions {
+        paths: &args.data,
+        context: &context,
+        now: clock::now(),
+        strict: args.strict,
+        progress: global.progress,
+    };
+    let scored = score(&data, &engine, &model.manifest.weights_digest)?;
+    scored.rejects.report();
+    let findings: Vec<&Finding> = scored.outcome.findings.values().collect();
+    if global.json {
+        output::json(&document(&scored, &model, args.top))?;
+    } else {
+        output::findings(&findings)?;
+    }
+    eprintln!(
+        "Scored {} events and {} samples in {} windows: {} findings; {} refused.{}",
+        scored.events,
+        scored.samples,
+        scored.outcome.windows,
+        findings.len(),
+        scored.rejects.total(),
+        if model.fitted.is_learning() { " The model is still learning: its scores stay low." } else { "" }
+    );
+    let line = args.fail_on.unwrap_or(u8::MAX);
+    let count = findings.iter().filter(|f| f.score >= line).count();
+    if args.fail_on.is_some() && count > 0 { Err(Exit::FindingsAbove { count, line }.into()) } else { Ok(()) }
+}
+
+fn document(scored: &Scored, model: &model::ReadyModel, top: usize) -> serde_json::Value {
+    let windows: Vec<_> = scored
+        .outcome
+        .strangest
+        .iter()
+        .take(top)
+        .map(|w| {
+            json!({
+                "entity": w.entity, "class": w.class, "from": w.window.start, "to": w.window.end, "count": w.count,
+                "score": w.score, "p": w.p, "habit": w.habit, "forest": w.forest,
+            })
+        })
+        .collect();
+    json!({
+        "schema": "leadsman.score/v1",
+        "model": model.reference(),
+        "health": if model.fitted.is_learning() { "learning" } else { "ready" },
+        "events": scored.events,
+        "samples": scored.samples,
+        "counts": scored.counts,
+        "rejects": scored.rejects.counts,
+        "windows": scored.outcome.windows,
+        "findings": scored.outcome.findings.values().collect::<Vec<_>>(),
+        "strangest": windows,
+    })
+}

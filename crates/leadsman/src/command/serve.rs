@@ -1,0 +1,82 @@
+//! `leadsman serve`.
+
+use anyhow::{Context, Result};
+use leadsman_engine::Polarity;
+
+use crate::cli::ServeArgs;
+use crate::config::{Auth, Config};
+use crate::model;
+use crate::service::runner::{Setup, start};
+use crate::service::stream::SnapshotPolicy;
+use crate::service::token::read_or_make;
+
+use super::score::DEFAULT_MODEL;
+
+/// Serves until SIGTERM or Ctrl-C, then drains. A second signal ends at once; every commit is crash-safe.
+///
+/// Errors: when something cannot be opened, or a part of the service fails.
+pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
+    let spec = config.detect.model.as_deref().unwrap_or(DEFAULT_MODEL);
+    let model = model::load(spec, &config.data_dir.join("models")).with_context(|| {
+        format!("no usable model `{spec}`: train one with `leadsman train DATA`, or try --model {}", model::DEMO)
+    })?;
+    if model.fitted.is_learning() {
+        tracing::warn!("the model was calibrated on less than a day: it is learning, and its scores stay low");
+    }
+    std::fs::create_dir_all(&config.data_dir).with_context(|| format!("cannot make {}", config.data_dir.display()))?;
+    let token_file = config.server.token_file.clone().unwrap_or_else(|| config.data_dir.join("token"));
+    let token = match config.server.auth {
+        Auth::Token => Some(read_or_make(&token_file)?),
+        Auth::None => None,
+    };
+    let setup = Setup {
+        data_dir: config.data_dir.clone(),
+        listen: config.server.listen,
+        token,
+        allowed_hosts: config.server.allowed_hosts.clone(),
+        max_body: config.server.max_body,
+        cluster: config.cluster.name.clone(),
+        model,
+        budget_per_day: config.detect.budget_per_day,
+        polarity: Polarity::Normal,
+        webhook: config.sources.webhook,
+        files: if args.files.is_empty() { config.sources.files.clone() } else { args.files.clone() },
+        kafka: config.kafka.clone(),
+        snapshots: SnapshotPolicy { every: config.state.snapshot_every, records: config.state.snapshot_every_events },
+        idle_after: config.sources.idle_after,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let running = start(setup).await?;
+        eprintln!("Leadsman serves on http://{}", running.address);
+        match config.server.auth {
+            Auth::Token => eprintln!("The API token is in {}", token_file.display()),
+            Auth::None => eprintln!("The API is open to every program on this machine"),
+        }
+        running.until(signal()).await
+    })
+}
+
+/// Completes at the first SIGTERM or Ctrl-C; a second one ends the process.
+pub async fn signal() {
+    wait().await;
+    tracing::info!("draining");
+    tokio::spawn(async {
+        wait().await;
+        std::process::exit(130);
+    });
+}
+
+async fn wait() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            // A missing Ctrl-C handler leaves SIGTERM.
+            result = tokio::signal::ctrl_c() => if result.is_err() { terminate.recv().await; },
+        },
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for signals: ending");
+        }
+    }
+}

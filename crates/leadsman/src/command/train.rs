@@ -1,0 +1,65 @@
+//! `leadsman train`.
+
+use anyhow::Result;
+use leadsman_decode::DecodeContext;
+use leadsman_domain::ModelAlias;
+use leadsman_engine::TrainSpec;
+use leadsman_store::{ModelDirectory, write_model};
+use serde_json::json;
+
+use crate::cli::{Global, TrainArgs};
+use crate::config::Config;
+use crate::offline::{DataOptions, train};
+use crate::{clock, output};
+
+/// Trains a model and writes it to `--out` or the registry.
+///
+/// Errors: when the data cannot be read or is too little, or the model cannot be written.
+pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
+    let rules = config.cluster.rules.clone();
+    let context = DecodeContext { cluster: config.cluster.name.clone(), rules: rules.clone() };
+    let spec = TrainSpec { seed: args.seed, window: config.detect.window, rules };
+    let data = DataOptions {
+        paths: &args.data,
+        context: &context,
+        now: clock::now(),
+        strict: args.strict,
+        progress: global.progress,
+    };
+    let trained = train(&data, &spec, &args.name)?;
+    trained.rejects.report();
+    let (manifest, place) = match &args.out {
+        Some(dir) => (write_model(dir, &trained.files, 1)?, dir.clone()),
+        None => {
+            let models = ModelDirectory::new(config.data_dir.join("models"));
+            let manifest = models.put(&trained.files)?;
+            // The first version of a name has nobody to challenge.
+            let alias = if manifest.version == 1 { ModelAlias::Champion } else { ModelAlias::Challenger };
+            models.set_alias(&manifest.name, alias, manifest.version)?;
+            let place = config.data_dir.join("models").join(&manifest.name).join(manifest.version.to_string());
+            (manifest, place)
+        }
+    };
+    let r = &trained.report;
+    eprintln!(
+        "Trained {} v{} on {} events and {} samples over {:.2} days: {} actors, {} windows fitted, {} calibrate; {}.",
+        manifest.name,
+        manifest.version,
+        r.events,
+        r.samples,
+        r.days,
+        r.actors,
+        r.fitted_windows,
+        r.calibration_windows,
+        r.health
+    );
+    if global.json {
+        let rejects = &trained.rejects.counts;
+        output::json(&json!({
+            "schema": "leadsman.training/v1", "model": manifest, "report": r, "rejects": rejects,
+            "path": place.display().to_string(),
+        }))
+    } else {
+        output::text(&place.display().to_string())
+    }
+}

@@ -1,0 +1,225 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use leadsman_domain::ActorRules;
+
+/// The checked configuration. Its default is what the shipped `leadsman.toml` says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Folder of everything that Leadsman keeps.
+    pub data_dir: PathBuf,
+    /// API and UI.
+    pub server: ServerConfig,
+    /// The watched cluster.
+    pub cluster: ClusterConfig,
+    /// Scoring.
+    pub detect: DetectConfig,
+    /// Sources other than Kafka.
+    pub sources: SourcesConfig,
+    /// Kafka, if it is used.
+    pub kafka: Option<KafkaSettings>,
+    /// Snapshots of the detector's state.
+    pub state: StateConfig,
+    /// Logging.
+    pub log: LogConfig,
+}
+
+/// API and UI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How clients prove who they are. [`Auth::None`] only ever comes with a loopback address.
+    pub auth: Auth,
+    /// File with the bearer token. `None` means `token` in the data folder.
+    pub token_file: Option<PathBuf>,
+    /// Host names, without port, that a server without login answers to besides loopback.
+    pub allowed_hosts: Vec<String>,
+    /// Largest request body in bytes.
+    pub max_body: usize,
+}
+
+/// The watched cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Its name in findings and reports.
+    pub name: String,
+    /// Who is CI, who is a controller.
+    pub rules: ActorRules,
+}
+
+/// Scoring.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectConfig {
+    /// Registry name, with alias or version if given, or a model folder. `None` means the champion of `default`.
+    pub model: Option<String>,
+    /// Incidents per day, 0.001 to 1000.
+    pub budget_per_day: f64,
+    /// Length of a scoring window: whole minutes, 1 to 60.
+    pub window: Duration,
+}
+
+/// Sources other than Kafka.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcesConfig {
+    /// Whether telemetry may be posted to the server.
+    pub webhook: bool,
+    /// Audit logs to follow.
+    pub files: Vec<PathBuf>,
+    /// How long nothing may arrive before a source counts as idle and its open windows are closed.
+    pub idle_after: Duration,
+}
+
+/// Kafka.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// `host:port`, separated by commas; not empty.
+    pub bootstrap_servers: String,
+    /// Consumer group.
+    pub group_id: String,
+    /// Topic of audit events.
+    pub audit_topic: String,
+    /// Topic of metrics.
+    pub metrics_topic: String,
+    /// Topic of findings.
+    pub findings_topic: String,
+    /// Further settings of librdkafka.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Snapshots of the detector's state, written at whichever limit comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateConfig {
+    /// Time between two snapshots.
+    pub snapshot_every: Duration,
+    /// Events between two snapshots.
+    pub snapshot_every_events: u64,
+}
+
+/// Logging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Least severe level that is logged.
+    pub level: LogLevel,
+    /// Form of a line.
+    pub format: LogFormat,
+}
+
+/// A closed set of words in the configuration.
+pub(super) trait Choice: Copy + 'static {
+    /// Every member with its word.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// Declares an enum whose variants are words in the configuration.
+macro_rules! choice {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// The word in the configuration.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl Choice for $name {
+            const WORDS: &'static [(&'static str, Self)] = &[$(($word, Self::$variant),)+];
+        }
+    };
+}
+
+choice! {
+    /// How clients prove who they are.
+    Auth {
+        /// By a bearer token.
+        Token = "token",
+        /// Not at all.
+        None = "none",
+    }
+}
+
+choice! {
+    /// Severity of a log line, from what must be acted on to what only a developer reads.
+    LogLevel {
+        /// Data lost, or somebody must act.
+        Error = "error",
+        /// Unexpected, but recovered.
+        Warn = "warn",
+        /// Expected changes of state.
+        Info = "info",
+        /// First diagnosis.
+        Debug = "debug",
+        /// Detail of algorithms.
+        Trace = "trace",
+    }
+}
+
+choice! {
+    /// Form of a log line.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// For log collectors: one JSON object per line.
+        Json = "json",
+    }
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("leadsman-data"),
+            server: ServerConfig {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+                auth: Auth::Token,
+                token_file: None,
+                allowed_hosts: Vec::new(),
+                max_body: 64 * 1024 * 1024,
+            },
+            cluster: ClusterConfig { name: "default".to_owned(), rules: ActorRules::default() },
+            detect: DetectConfig { model: None, budget_per_day: 5.0, window: Duration::from_secs(5 * 60) },
+            sources: SourcesConfig { webhook: true, files: Vec::new(), idle_after: Duration::from_secs(600) },
+            kafka: None,
+            state: StateConfig { snapshot_every: Duration::from_secs(30), snapshot_every_events: 200_000 },
+            log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
+        }
+    }
+}
+
+// === impl KafkaSettings ===
+
+impl KafkaSettings {
+    /// The defaults, to which the brokers are still missing.
+    pub(super) fn without_brokers() -> Self {
+        Self {
+            bootstrap_servers: String::new(),
+            group_id: "leadsman".to_owned(),
+            audit_topic: "leadsman.audit".to_owned(),
+            metrics_topic: "leadsman.metrics".to_owned(),
+            findings_topic: "leadsman.findings".to_owned(),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+/// Shows the names of the further settings only: their values may be passwords and keys.
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("group_id", &self.group_id)
+            .field("audit_topic", &self.audit_topic)
+            .field("metrics_topic", &self.metrics_topic)
+            .field("findings_topic", &self.findings_topic)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
+}

@@ -1,0 +1,112 @@
+//! What the service says about itself: each event is a type whose `emit` writes the log line and counts.
+
+use leadsman_domain::{SourceId, Span, StoreError};
+
+use super::metrics::Metrics;
+
+/// A micro-batch is durable.
+pub struct BatchCommitted<'a> {
+    /// What it covered.
+    pub span: &'a Span,
+    /// Audit events in it.
+    pub events: usize,
+    /// Metric samples in it.
+    pub samples: usize,
+    /// Findings it wrote.
+    pub findings: usize,
+}
+
+impl BatchCommitted<'_> {
+    /// Counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.committed(self.span.source.as_str(), self.events, self.samples, self.span.to);
+        metrics.findings.inc_by(self.findings as u64);
+        tracing::debug!(
+            source = %self.span.source, partition = self.span.partition, from = self.span.from, to = self.span.to,
+            events = self.events, samples = self.samples, findings = self.findings, "batch committed"
+        );
+    }
+}
+
+/// Another process took the partition over.
+pub struct CommitFenced<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// Its partition.
+    pub partition: i32,
+}
+
+impl CommitFenced<'_> {
+    /// Counts it and tells the operator.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.fenced.inc();
+        tracing::error!(
+            source = %self.source, partition = self.partition,
+            "another process owns this partition: this one stops; run one leadsman per data directory"
+        );
+    }
+}
+
+/// The store did not take a commit; it will be tried again.
+pub struct StoreCommitError<'a> {
+    /// Why.
+    pub error: &'a StoreError,
+}
+
+impl StoreCommitError<'_> {
+    /// Counts it and tells the operator.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.store_retries.inc();
+        tracing::warn!(error = %self.error, "the store did not take a commit; trying again, nothing is lost");
+    }
+}
+
+/// Detection state started empty although the log is not at its start.
+pub struct StateReset<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// Its partition.
+    pub partition: i32,
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl StateReset<'_> {
+    /// Counts it and tells the operator.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.state_resets.inc();
+        tracing::warn!(
+            source = %self.source, partition = self.partition, reason = self.reason,
+            "detection state starts empty: what actors did since training looks new again"
+        );
+    }
+}
+
+/// A source lost data that was never read.
+pub struct DataGap<'a> {
+    /// What is missing.
+    pub detail: &'a str,
+}
+
+impl DataGap<'_> {
+    /// Tells the operator: what happened in the gap was not seen.
+    pub fn emit(&self) {
+        tracing::error!(detail = self.detail, "data was lost before it was read; going on behind the gap");
+    }
+}
+
+/// A sink did not take findings; they stay in the outbox.
+pub struct PublishError<'a> {
+    /// The sink.
+    pub sink: &'a str,
+    /// Why.
+    pub error: &'a dyn std::fmt::Display,
+}
+
+impl PublishError<'_> {
+    /// Counts it and tells the operator.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.publish_failures.inc();
+        tracing::warn!(sink = self.sink, error = %self.error, "findings stay in the outbox; trying again");
+    }
+}

@@ -1,0 +1,103 @@
+//! Counters in the Prometheus text format.
+
+use leadsman_domain::RejectReason;
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Labels come from closed sets only: sources are configured, reasons are an enum.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BySource {
+    source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: String,
+}
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    /// Audit events decoded.
+    events: Family<BySource, Counter>,
+    samples: Family<BySource, Counter>,
+    commits: Family<BySource, Counter>,
+    position: Family<BySource, Gauge>,
+    rejected: Family<ByReason, Counter>,
+    /// Revisions of findings written.
+    pub findings: Counter,
+    /// Findings published to a sink.
+    pub published: Counter,
+    /// Publishing failed and will be tried again.
+    pub publish_failures: Counter,
+    /// Commits refused because another process owns the partition.
+    pub fenced: Counter,
+    /// The store was out of reach and the commit was tried again.
+    pub store_retries: Counter,
+    /// Times detection state had to start empty.
+    pub state_resets: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("leadsman");
+        let (events, samples, commits): (Family<BySource, Counter>, Family<_, _>, Family<_, _>) = Default::default();
+        let position: Family<BySource, Gauge> = Family::default();
+        let rejected: Family<ByReason, Counter> = Family::default();
+        let [findings, published, publish_failures, fenced, store_retries, state_resets] =
+            std::array::from_fn(|_| Counter::default());
+        registry.register("events", "audit events decoded", events.clone());
+        registry.register("samples", "metric samples decoded", samples.clone());
+        registry.register("commits", "micro-batches committed", commits.clone());
+        registry.register("position_records", "first record not yet committed", position.clone());
+        registry.register("rejected_items", "items refused, by reason", rejected.clone());
+        registry.register("finding_revisions", "revisions of findings written", findings.clone());
+        registry.register("published_findings", "findings published to a sink", published.clone());
+        registry.register("publish_failures", "failed attempts to publish", publish_failures.clone());
+        registry.register("fenced_commits", "commits refused: another process owns the partition", fenced.clone());
+        registry.register("store_retries", "commits tried again", store_retries.clone());
+        registry.register("state_resets", "times detection state started empty", state_resets.clone());
+        Self {
+            registry,
+            events,
+            samples,
+            commits,
+            position,
+            rejected,
+            findings,
+            published,
+            publish_failures,
+            fenced,
+            store_retries,
+            state_resets,
+        }
+    }
+}
+
+impl Metrics {
+    /// A micro-batch was committed.
+    pub fn committed(&self, source: &str, events: usize, samples: usize, next: u64) {
+        let by = BySource { source: source.to_owned() };
+        self.events.get_or_create(&by).inc_by(events as u64);
+        self.samples.get_or_create(&by).inc_by(samples as u64);
+        self.commits.get_or_create(&by).inc();
+        self.position.get_or_create(&by).set(i64::try_from(next).unwrap_or(i64::MAX));
+    }
+
+    /// An item was refused.
+    pub fn rejected(&self, reason: RejectReason) {
+        self.rejected.get_or_create(&ByReason { reason: reason.as_str().to_owned() }).inc();
+    }
+
+    /// The text that Prometheus scrapes.
+    ///
+    /// Errors: never; the encoder writes into a string.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::new();
+        encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}

@@ -1,0 +1,278 @@
+//! The loop: batches in, findings out, one transaction each.
+//!
+//! A partition is resumed at its last snapshot and replayed, without committing, up to the offset whose
+//! outcome is stored. Findings have deterministic ids and revisions, so neither a crash between two steps
+//! nor a replay loses or doubles one.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use leadsman_domain::{
+    AuditEvent, Checkpoint, Commit, DeadLetter, EventSource, Finding, MetricSample, RawBatch, RawRecord, SourceId,
+    Span, Store, StoreError,
+};
+
+use tokio::sync::watch;
+
+use super::Service;
+use super::events::{BatchCommitted, CommitFenced, StateReset, StoreCommitError};
+use crate::pipeline::{Outcome, Shard};
+
+/// When to write detection state down.
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotPolicy {
+    /// After this long …
+    pub every: Duration,
+    /// … or this many records, whichever comes first.
+    pub records: u64,
+}
+
+/// Longest pause between attempts to reach the store.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// One partition that this process owns.
+pub struct Partition {
+    shard: Option<Shard>,
+    epoch: i64,
+    /// First offset whose outcome is not stored.
+    next_offset: u64,
+    unsaved: u64,
+    saved_at: Instant,
+}
+
+/// Partitions by source and number.
+pub type Partitions = BTreeMap<(SourceId, i32), Partition>;
+
+/// Claims a partition; tells where reading has to start.
+///
+/// Errors: when the store is out of reach.
+pub async fn claim(service: &Service, source: &SourceId, partition: i32) -> Result<(Checkpoint, Partition, u64)> {
+    let mut checkpoint = service.store.claim(source, partition).await.context("cannot claim a partition")?;
+    let digest = &service.model.manifest.weights_digest;
+    let reset = |reason: &str| {
+        StateReset { source, partition, reason }.emit(&service.metrics);
+        (Shard::new(&service.engine, digest), checkpoint.next_offset)
+    };
+    let (shard, start) = match &checkpoint.snapshot {
+        None => (Shard::new(&service.engine, digest), checkpoint.state_offset),
+        Some(bytes) => match Shard::from_bytes(&service.engine, digest, bytes) {
+            Ok(Some(shard)) => (shard, checkpoint.state_offset),
+            Ok(None) => reset("the model changed"),
+            Err(e) => reset(&e.to_string()),
+        },
+    };
+    checkpoint.snapshot = None;
+    let owned = Partition {
+        shard: Some(shard),
+        epoch: checkpoint.epoch,
+        next_offset: checkpoint.next_offset,
+        unsaved: 0,
+        saved_at: Instant::now(),
+    };
+    Ok((checkpoint, owned, start))
+}
+
+/// What the loop asks of a source beyond its batches.
+pub trait Hooks<S>: Send {
+    /// What the source wants remembered with the next commit.
+    fn tag(&mut self, source: &mut S) -> Option<String>;
+    /// A span is durable.
+    fn committed(&mut self, source: &S, span: &Span);
+}
+
+/// No wishes.
+pub struct NoHooks;
+
+impl<S> Hooks<S> for NoHooks {
+    fn tag(&mut self, _: &mut S) -> Option<String> {
+        None
+    }
+
+    fn committed(&mut self, _: &S, _: &Span) {}
+}
+
+/// Runs one source to its end, or until `stop`.
+///
+/// Errors: when the source fails for good, a commit is fenced, or the pipeline breaks.
+pub async fn run<S: EventSource>(
+    service: Service,
+    mut source: S,
+    mut partitions: Partitions,
+    policy: SnapshotPolicy,
+    mut hooks: impl Hooks<S>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    loop {
+        let next = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => None,
+            batch = source.next_batch() => batch?,
+        };
+        let Some(batch) = next else { break };
+        let key = (batch.span.source.clone(), batch.span.partition);
+        let partition = partitions.get_mut(&key).context("a batch of a partition that was never claimed")?;
+        let tag = hooks.tag(&mut source);
+        if let Some(span) = step(&service, partition, batch, policy, tag).await? {
+            hooks.committed(&source, &span);
+        }
+    }
+    for ((source, number), partition) in &mut partitions {
+        save(&service, source, *number, partition).await?;
+    }
+    Ok(())
+}
+
+/// Decodes, scores and commits one batch; `None` while replaying.
+async fn step(
+    service: &Service,
+    partition: &mut Partition,
+    batch: RawBatch,
+    policy: SnapshotPolicy,
+    tag: Option<String>,
+) -> Result<Option<Span>> {
+    let shard = partition.shard.take().context("the partition's state was lost by an earlier error")?;
+    let idle = batch.records.is_empty();
+    if idle && shard.is_settled() {
+        partition.shard = Some(shard);
+        return Ok(None);
+    }
+    let due = partition.saved_at.elapsed() >= policy.every || partition.unsaved >= policy.records;
+    let (stored, records) = (partition.next_offset, batch.records.len() as u64);
+    let worker = service.clone();
+    let RawBatch { span, records: raw } = batch;
+    let source = span.source.clone();
+    let number = span.partition;
+    // Scoring never runs on the reactor.
+    let work = Work { source, number, stored, idle, due };
+    let done = tokio::task::spawn_blocking(move || compute(&worker, shard, &raw, &work))
+        .await
+        .context("scoring panicked")??;
+    partition.shard = Some(done.shard);
+    partition.unsaved += records;
+    if span.to < stored || (span.to == stored && !idle) {
+        return Ok(None);
+    }
+    let span = Span { from: stored, ..span };
+    let written = done.findings.len();
+    let saved = done.snapshot.is_some();
+    commit(
+        service,
+        Commit {
+            span: span.clone(),
+            epoch: partition.epoch,
+            findings: done.findings,
+            dead_letters: done.dead_letters,
+            snapshot: done.snapshot,
+            source_tag: tag,
+            sinks: service.sinks.clone(),
+        },
+    )
+    .await?;
+    partition.next_offset = span.to;
+    if saved {
+        partition.unsaved = 0;
+        partition.saved_at = Instant::now();
+    }
+    if written > 0 {
+        service.outbox.notify_one();
+    }
+    BatchCommitted { span: &span, events: done.events, samples: done.samples, findings: written }
+        .emit(&service.metrics);
+    Ok(Some(span))
+}
+
+struct Computed {
+    shard: Shard,
+    findings: Vec<Finding>,
+    dead_letters: Vec<DeadLetter>,
+    snapshot: Option<Vec<u8>>,
+    events: usize,
+    samples: usize,
+}
+
+/// What is asked of one computation.
+struct Work {
+    source: SourceId,
+    number: i32,
+    /// First offset whose outcome is not stored.
+    stored: u64,
+    /// The source fell idle: close what is open.
+    idle: bool,
+    /// A snapshot is due.
+    due: bool,
+}
+
+fn compute(service: &Service, mut shard: Shard, records: &[RawRecord], work: &Work) -> Result<Computed> {
+    // What lies below the stored offset was committed before: it only rebuilds state.
+    let (old, new) = records.split_at(records.partition_point(|r| r.offset < work.stored));
+    let mut forgotten = Outcome::default();
+    let (events, samples, _) = decode(service, old, work);
+    shard.push(&service.engine, &events, &samples, &mut forgotten)?;
+    let mut outcome = Outcome::default();
+    let (events, samples, dead_letters) = decode(service, new, work);
+    shard.push(&service.engine, &events, &samples, &mut outcome)?;
+    if work.idle {
+        shard.close_all(&service.engine, &mut outcome)?;
+    }
+    // Closing on idleness is no part of the log, so it must be part of the snapshot.
+    let snapshot = if work.idle || (work.due && !new.is_empty()) { Some(shard.to_bytes()?) } else { None };
+    Ok(Computed {
+        shard,
+        findings: outcome.findings.into_values().collect(),
+        dead_letters,
+        snapshot,
+        events: events.len(),
+        samples: samples.len(),
+    })
+}
+
+fn decode(
+    service: &Service,
+    records: &[RawRecord],
+    work: &Work,
+) -> (Vec<AuditEvent>, Vec<MetricSample>, Vec<DeadLetter>) {
+    let (mut events, mut samples, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+    for record in records {
+        let decoded = leadsman_decode::record(&service.context, &service.limits, record);
+        events.extend(decoded.events);
+        samples.extend(decoded.samples);
+        for reject in decoded.rejects {
+            service.metrics.rejected(reject.reason);
+            let (source, partition) = (work.source.clone(), work.number);
+            dead.push(DeadLetter { source, partition, offset: record.offset, reject });
+        }
+    }
+    (events, samples, dead)
+}
+
+/// Commits, waiting for a store that is out of reach. A fenced commit ends the loop.
+async fn commit(service: &Service, commit: Commit) -> Result<()> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match service.store.commit(commit.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error @ StoreError::Unavailable(_)) => {
+                StoreCommitError { error: &error }.emit(&service.metrics);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MAX_BACKOFF);
+            }
+            Err(error @ StoreError::Fenced { .. }) => {
+                CommitFenced { source: &commit.span.source, partition: commit.span.partition }.emit(&service.metrics);
+                return Err(error.into());
+            }
+            Err(error @ (StoreError::Corrupt(_) | StoreError::NewerSchema { .. })) => return Err(error.into()),
+        }
+    }
+}
+
+/// Writes the state down at a clean end, so that the next start replays nothing.
+async fn save(service: &Service, source: &SourceId, number: i32, partition: &mut Partition) -> Result<()> {
+    let Some(shard) = partition.shard.take().filter(|_| partition.unsaved > 0) else { return Ok(()) };
+    let at = partition.next_offset;
+    let span = Span { source: source.clone(), partition: number, from: at, to: at };
+    let snapshot = Some(shard.to_bytes()?);
+    let (findings, dead_letters, sinks) = (Vec::new(), Vec::new(), Vec::new());
+    commit(service, Commit { span, epoch: partition.epoch, findings, dead_letters, snapshot, source_tag: None, sinks })
+        .await
+}

@@ -1,0 +1,232 @@
+//! The promises of the stream: what was accepted is scored, once, whatever is killed.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use rdkafka::message::Message;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::simulated::{ATTACK_DAY, audit, event_list, lines};
+use crate::support::broker::shared;
+use crate::support::http::Http;
+use crate::support::leadsman::{Serve, run};
+use crate::support::{Case, DEADLINE, Need, Result, free_port, wait_until};
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "stream::kafka_findings_survive_a_kill_and_equal_the_file",
+        needs: &[Need::Broker],
+        run: kafka_equals_file,
+    },
+    Case { name: "stream::webhook_findings_survive_a_kill", needs: &[], run: webhook_survives },
+    Case { name: "stream::tailed_file_equals_the_file_at_rest", needs: &[], run: tail_equals_file },
+    Case { name: "stream::what_cannot_be_read_is_a_dead_letter", needs: &[], run: dead_letters },
+];
+
+/// Long enough for a debug build to score a day.
+const LONG: Duration = Duration::from_secs(300);
+
+/// What must agree about a finding: revision, score, sentence and points.
+type Essence = BTreeMap<String, (u64, u64, String, String)>;
+
+fn essence(findings: &[Value]) -> Result<Essence> {
+    let of = |f: &Value| {
+        let why = &f["explanation"];
+        Some((
+            f["id"].as_str()?.to_owned(),
+            (f["rev"].as_u64()?, f["score"].as_u64()?, why["sentence"].as_str()?.to_owned(), points(why)),
+        ))
+    };
+    Ok(findings.iter().map(of).collect::<Option<_>>().ok_or("a finding lacks a field")?)
+}
+
+fn points(explanation: &Value) -> String {
+    let all = explanation["contributions"].as_array().cloned().unwrap_or_default();
+    all.iter().map(|c| format!("{} {};", c["points"], c["id"])).collect()
+}
+
+/// Findings of the file, by the offline command.
+fn offline(directory: &Path, file: &[u8]) -> Result<Essence> {
+    std::fs::write(directory.join("audit.jsonl"), file)?;
+    let args = ["score", "--model", "builtin:demo", "audit.jsonl", "--json", "--budget", "1"];
+    let output = run(&args, directory, &[], b"", LONG)?;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let document: Value = serde_json::from_str(&output.stdout)?;
+    assert_eq!(document["rejects"], serde_json::json!({}));
+    essence(document["findings"].as_array().ok_or("no findings")?)
+}
+
+/// Every finding of a service, page by page.
+fn online(http: &Http) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
+    let mut path = "/v1/findings?limit=50".to_owned();
+    loop {
+        let page = http.get(&path)?;
+        assert_eq!(page.status, 200, "{}", page.text);
+        all.extend(page.json["items"].as_array().cloned().unwrap_or_default());
+        match page.json["next_cursor"].as_str() {
+            Some(next) => path = format!("/v1/findings?limit=50&cursor={next}"),
+            None => return Ok(all),
+        }
+    }
+}
+
+fn serve(directory: &Path, more: &[&str], idle: &str) -> Result<Serve> {
+    let port = free_port()?;
+    let listen = format!("127.0.0.1:{port}");
+    let base = format!("http://{listen}");
+    let mut args = vec!["serve", "--listen", &listen, "--no-auth", "--model", "builtin:demo", "--budget", "1"];
+    args.extend(["--data-dir", "state"]);
+    args.extend(more);
+    let variables = [("LEADSMAN_SOURCES__IDLE_AFTER_SECONDS", idle), ("LEADSMAN_STATE__SNAPSHOT_EVERY_EVENTS", "3000")];
+    Serve::start(&args, directory, &variables, (&base, None), &format!("{base}/readyz"))
+}
+
+/// Value of a counter or gauge; labelled series are summed.
+fn metric(http: &Http, name: &str) -> Result<f64> {
+    let text = http.get("/metrics")?.text;
+    let of = |line: &str| line.strip_prefix(name)?.rsplit(' ').next()?.parse::<f64>().ok();
+    Ok(text.lines().filter_map(of).sum())
+}
+
+/// Waits until the findings of the service are those of the file.
+fn becomes(http: &Http, wanted: &Essence) -> Result<()> {
+    let mut last = Essence::new();
+    let waited = wait_until("the service finds what the file holds", LONG, || {
+        last = essence(&online(http)?)?;
+        Ok((last == *wanted).then_some(()))
+    });
+    let differ: Vec<_> = wanted.iter().filter(|(id, f)| last.get(*id) != Some(f)).take(3).collect();
+    let extra: Vec<_> = last.iter().filter(|(id, _)| !wanted.contains_key(*id)).take(3).collect();
+    waited.map_err(|e| {
+        format!(
+            "{}; wanted {} got {}: {differ:#?} extra {extra:#?}",
+            e.message().unwrap_or(""),
+            wanted.len(),
+            last.len()
+        )
+        .into()
+    })
+}
+
+/// 20,000 events keyed by actor over three partitions; the consumer is killed once in the middle.
+fn kafka_equals_file() -> Result<()> {
+    let events: Vec<Vec<u8>> = audit(ATTACK_DAY, 1)?.into_iter().take(20_000).collect();
+    assert_eq!(events.len(), 20_000);
+    let directory = TempDir::new()?;
+    let wanted = offline(directory.path(), &lines(&events))?;
+    assert!(wanted.len() >= 5, "the attack must be visible: {wanted:#?}");
+
+    let broker = shared()?;
+    broker.create_topic("leadsman.audit", 3)?;
+    broker.create_topic("leadsman.metrics", 1)?;
+    broker.create_topic("leadsman.findings", 1)?;
+    let (first, second) = events.split_at(11_000);
+    produce(first)?;
+    let kafka = ["--kafka", broker.bootstrap()];
+    let mut before = serve(directory.path(), &kafka, "4")?;
+    wait_until("a part is committed", LONG, || {
+        Ok((metric(&before.http, "leadsman_events_total")? >= 4_000.0).then_some(()))
+    })?;
+    before.process.signal("KILL")?;
+    before.process.wait(DEADLINE)?;
+    produce(second)?;
+    let after = serve(directory.path(), &kafka, "4")?;
+    becomes(&after.http, &wanted)?;
+
+    // The topic, folded by id and highest revision, holds the same.
+    wait_until("the outbox is empty", DEADLINE, || {
+        Ok((metric(&after.http, "leadsman_outbox_findings")? < 0.5).then_some(()))
+    })?;
+    let mut folded: BTreeMap<String, Value> = BTreeMap::new();
+    for message in broker.records("leadsman.findings")? {
+        let finding: Value = serde_json::from_slice(message.payload().ok_or("an empty finding")?)?;
+        let id = finding["id"].as_str().ok_or("no id")?.to_owned();
+        let newer = folded.get(&id).is_none_or(|f| f["rev"].as_u64() <= finding["rev"].as_u64());
+        if newer {
+            folded.insert(id, finding);
+        }
+    }
+    let published = essence(&folded.into_values().collect::<Vec<_>>())?;
+    assert_eq!(published, wanted);
+    Ok(())
+}
+
+/// Produces to the partition of the event's actor, as a keyed producer does.
+fn produce(events: &[Vec<u8>]) -> Result<()> {
+    let mut partitions: [Vec<&[u8]>; 3] = Default::default();
+    for event in events {
+        let parsed: Value = serde_json::from_slice(event)?;
+        let user = parsed["user"]["username"].as_str().unwrap_or_default();
+        let hash = user.bytes().fold(0usize, |h, b| h.wrapping_mul(31).wrapping_add(usize::from(b)));
+        partitions[hash % 3].push(event);
+    }
+    let broker = shared()?;
+    for (number, payloads) in (0..).zip(&partitions) {
+        broker.produce("leadsman.audit", number, payloads)?;
+    }
+    Ok(())
+}
+
+/// A 200 means durable: what was posted before a SIGKILL is scored after it.
+fn webhook_survives() -> Result<()> {
+    let events: Vec<Vec<u8>> = audit(ATTACK_DAY, 1)?.into_iter().take(16_000).collect();
+    let directory = TempDir::new()?;
+    let wanted = offline(directory.path(), &lines(&events))?;
+    assert!(wanted.len() >= 4, "the attack must be visible: {wanted:#?}");
+    let mut before = serve(directory.path(), &[], "4")?;
+    for batch in events.chunks(400) {
+        let answer = before.http.post("/v1/ingest/k8s-audit", "application/json", &event_list(batch))?;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    before.process.signal("KILL")?;
+    before.process.wait(DEADLINE)?;
+    let mut after = serve(directory.path(), &[], "4")?;
+    becomes(&after.http, &wanted)?;
+    // A clean stop writes state down: the next start has nothing to replay and finds the same.
+    assert_eq!(after.process.stop()?, 0, "{}", after.process.stderr());
+    becomes(&serve(directory.path(), &[], "4")?.http, &wanted)
+}
+
+fn tail_equals_file() -> Result<()> {
+    let events: Vec<Vec<u8>> = audit(ATTACK_DAY, 1)?.into_iter().take(16_000).collect();
+    let directory = TempDir::new()?;
+    let wanted = offline(directory.path(), &lines(&events))?;
+    let log = directory.path().join("live.log");
+    std::fs::write(&log, lines(&events[..9_000]))?;
+    let mut service = serve(directory.path(), &["--tail", "live.log"], "4")?;
+    wait_until("the tail is read", LONG, || {
+        Ok((metric(&service.http, "leadsman_events_total")? >= 5_000.0).then_some(()))
+    })?;
+    service.process.signal("KILL")?;
+    service.process.wait(DEADLINE)?;
+    std::fs::OpenOptions::new().append(true).open(&log)?.write_all(&lines(&events[9_000..]))?;
+    becomes(&serve(directory.path(), &["--tail", "live.log"], "4")?.http, &wanted)
+}
+
+/// Bad input is answered 200, because the API server would repeat and then drop it, and kept with its reason.
+fn dead_letters() -> Result<()> {
+    let directory = TempDir::new()?;
+    let service = serve(directory.path(), &[], "4")?;
+    let good = event_list(&audit(0, 1)?[..10]);
+    let bomb = "[".repeat(100_000);
+    for body in
+        [b"{\"kind\": 0}".as_slice(), b"\xff\xfe not text", bomb.as_bytes(), &good, b"{\"kind\":\"Event\",\"apiV"]
+    {
+        assert_eq!(service.http.post("/v1/ingest/k8s-audit", "application/json", body)?.status, 200);
+    }
+    wait_until("all were read", DEADLINE, || {
+        let (good, bad) =
+            (metric(&service.http, "leadsman_events_total")?, metric(&service.http, "leadsman_dead_letters")?);
+        Ok((good >= 10.0 && bad >= 4.0).then_some(()))
+    })?;
+    let text = service.http.get("/metrics")?.text;
+    for reason in ["invalid_field", "invalid_utf8", "too_deep", "malformed_json"] {
+        assert!(text.contains(&format!("leadsman_rejected_items_total{{reason=\"{reason}\"}} 1")), "{reason}\n{text}");
+    }
+    assert_eq!(service.http.get("/livez")?.status, 200);
+    Ok(())
+}
