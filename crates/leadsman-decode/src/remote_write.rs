@@ -15,8 +15,6 @@ use crate::refusal::Refusal;
 
 /// `timeseries` of `WriteRequest`.
 const TIMESERIES: u32 = 1;
-/// The NaN by which Prometheus says that a series ended; no measurement.
-const STALE: u64 = 0x7ff0_0000_0000_0002;
 /// Empty messages take two bytes on the wire and dozens in memory, so one series is bounded.
 const MAX_SERIES_BYTES: usize = 1 << 20;
 /// Prometheus sends 2,000 samples at once by default.
@@ -107,7 +105,8 @@ fn decode_series(bytes: &[u8], terms: Terms<'_>, samples: &mut usize, out: &mut 
         Err(refusal) => return out.reject(1, refusal, bytes),
     };
     for Sample { value, timestamp } in values {
-        if value.to_bits() == STALE {
+        // No measurement: a series that ended (the stale marker is a NaN), or a summary nobody observed.
+        if value.is_nan() {
             continue;
         }
         *samples += 1;

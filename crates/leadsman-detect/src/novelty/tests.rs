@@ -1,1 +1,169 @@
+use leadsman_domain::{Actor, EventId, Level, ObjectRef, RequestKey, RiskFlags, Stage, Untrusted, Verb};
+use proptest::prelude::*;
 
+use super::*;
+
+const DAY: i64 = 86_400;
+
+fn event(actor: &str, second: i64, verb: Verb, resource: &str, namespace: &str) -> AuditEvent {
+    AuditEvent {
+        id: EventId::new(second as u128),
+        request: RequestKey::new(second as u128),
+        audit_id: Untrusted::new("id"),
+        stage: Stage::ResponseComplete,
+        level: Level::Metadata,
+        event_time: Timestamp::from_millis(second * 1000),
+        actor: Actor { name: actor.into(), class: ActorClass::SaWorkload, impersonated: None },
+        verb,
+        object: ObjectRef {
+            resource: Untrusted::new(resource),
+            namespace: (!namespace.is_empty()).then(|| Untrusted::new(namespace)),
+            ..ObjectRef::default()
+        },
+        request_uri: Untrusted::new("/"),
+        source_ip: Some(Untrusted::new("10.244.1.7")),
+        user_agent: Some(Untrusted::new("app/1.0")),
+        code: Some(200),
+        forbidden: false,
+        risk: RiskFlags::UNKNOWN,
+    }
+}
+
+/// Twelve accounts over ten days: all read pods and config maps of their namespace every hour, half of them
+/// read its secrets once a day.
+fn model() -> NoveltyModel {
+    let mut builder = NoveltyBuilder::new(1);
+    for hour in 0..240 {
+        for account in 0..12 {
+            let (name, ns) = (format!("sa-{account}"), format!("ns-{}", account % 3));
+            let at = hour * 3600 + account;
+            builder.add(&event(&name, at, Verb::List, "pods", &ns));
+            builder.add(&event(&name, at, Verb::Get, "configmaps", &ns));
+            if account % 2 == 0 && hour % 24 == 3 {
+                builder.add(&event(&name, at, Verb::Get, "secrets", &ns));
+            }
+        }
+    }
+    builder.finish().unwrap()
+}
+
+fn judge(model: &NoveltyModel, e: &AuditEvent) -> EventNovelty {
+    model.judge(e, &NoveltyState::default())
+}
+
+#[test]
+fn habit_is_calm_novelty_is_not_and_the_order_is_right() {
+    let m = model();
+    let at = 240 * 3600;
+    let habit = judge(&m, &event("sa-1", at, Verb::List, "pods", "ns-1"));
+    let peers_do = judge(&m, &event("sa-1", at, Verb::Get, "secrets", "ns-1"));
+    let nobody_does = judge(&m, &event("sa-1", at, Verb::Exec, "pods", "ns-1"));
+    let stolen = judge(
+        &m,
+        &AuditEvent {
+            source_ip: Some(Untrusted::new("203.0.113.7")),
+            user_agent: Some(Untrusted::new("kubectl/v1.33.2")),
+            ..event("sa-1", at, Verb::List, "secrets", "")
+        },
+    );
+    assert!(habit.total < peers_do.total, "{} {}", habit.total, peers_do.total);
+    assert!(peers_do.total < nobody_does.total, "{} {}", peers_do.total, nobody_does.total);
+    assert!(stolen.total > 1.5 * peers_do.total && stolen.total > 15.0, "{}", stolen.total);
+    assert_eq!(stolen.first_seen(), 5, "action, namespace, client, source and outcome: {stolen:?}");
+}
+
+#[test]
+fn missing_fields_are_not_strange() {
+    let m = model();
+    let at = 240 * 3600;
+    let full = event("sa-1", at, Verb::List, "pods", "ns-1");
+    let bare = AuditEvent { source_ip: None, user_agent: None, ..full.clone() };
+    assert!(judge(&m, &bare).total <= judge(&m, &full).total + 1e-9);
+}
+
+#[test]
+fn what_a_failed_request_names_is_not_learned_and_not_scored() {
+    let m = model();
+    let failed = |name: &str, second| AuditEvent { code: Some(403), ..event("sa-1", second, Verb::Get, name, "ns-1") };
+    let (a, b) = (judge(&m, &failed("xyzzy", 240 * 3600)), judge(&m, &failed("pods", 240 * 3600)));
+    assert!(a.keys.get(KeyFamily::Action).is_none() && b.keys.get(KeyFamily::Action).is_none());
+    let mut state = NoveltyState::default();
+    for day in 0..9 {
+        let e = failed("secrets", (10 + day) * DAY);
+        let novelty = m.judge(&e, &state);
+        m.learn(&e, &novelty, &mut state);
+    }
+    let read = m.judge(&event("sa-1", 20 * DAY, Verb::Get, "secrets", "ns-1"), &state);
+    assert!(read.first[KeyFamily::Action as usize], "403s do not make the access a habit");
+}
+
+#[test]
+fn repeating_an_attack_in_a_day_does_not_make_it_normal_but_three_days_do() {
+    let m = model();
+    let mut state = NoveltyState::default();
+    let exec = |second| event("sa-1", second, Verb::Exec, "pods", "ns-1");
+    let first = m.judge(&exec(10 * DAY), &state).total;
+    for minute in 0..600 {
+        let e = exec(10 * DAY + minute * 60);
+        let novelty = m.judge(&e, &state);
+        assert!(novelty.total >= first - 0.5, "minute {minute}: {} against {first}", novelty.total);
+        m.learn(&e, &novelty, &mut state);
+    }
+    for day in 11..14 {
+        let novelty = m.judge(&exec(day * DAY), &state);
+        m.learn(&exec(day * DAY), &novelty, &mut state);
+    }
+    assert!(m.judge(&exec(14 * DAY), &state).total < first - 2.0);
+}
+
+#[test]
+fn the_weight_of_a_sensitive_action_fades_with_history() {
+    let m = model();
+    let at = 240 * 3600;
+    let regular = judge(&m, &event("sa-2", at, Verb::Get, "secrets", "ns-2"));
+    let first = judge(&m, &event("sa-1", at, Verb::Get, "secrets", "ns-1"));
+    assert!((first.sensitivity - 3.0).abs() < 1e-9);
+    assert!(regular.sensitivity < 0.5, "{}", regular.sensitivity);
+}
+
+#[test]
+fn one_actors_past_does_not_touch_another() {
+    let m = model();
+    let mut state = NoveltyState::default();
+    let probe = event("sa-3", 15 * DAY, Verb::Exec, "pods", "ns-0");
+    let before = m.judge(&probe, &state).total;
+    for day in 10..14 {
+        let e = event("sa-1", day * DAY, Verb::Exec, "pods", "ns-0");
+        let novelty = m.judge(&e, &state);
+        m.learn(&e, &novelty, &mut state);
+    }
+    assert!((m.judge(&probe, &state).total - before).abs() < 1e-12);
+}
+
+#[test]
+fn baselines_count_peers_without_the_actor_itself() {
+    let m = model();
+    let e = event("sa-1", 240 * 3600, Verb::Get, "secrets", "ns-1");
+    let parts = m.parts(&e, &judge(&m, &e), &NoveltyState::default());
+    let action = parts.iter().find(|p| p.family == Some(KeyFamily::Action)).unwrap();
+    let group = m.group_of("sa-1", ActorClass::SaWorkload).unwrap();
+    assert_eq!(action.baseline.peers_of, u64::from(group.members) - 1);
+    assert!((action.baseline.own).abs() < 1e-12 && action.first_seen);
+    assert!((action.baseline.own_days - 10.0).abs() < 1e-12);
+}
+
+proptest! {
+    #[test]
+    fn parts_sum_to_the_surprise(
+        actor in 0usize..14, verb in 0usize..4, resource in "[a-z]{1,12}", ns in "[a-z0-9-]{0,8}", code in prop::option::of(100u16..600),
+    ) {
+        let m = model();
+        let verb = [Verb::Get, Verb::List, Verb::Create, Verb::Exec][verb];
+        let e = AuditEvent { code, ..event(&format!("sa-{actor}"), 250 * 3600, verb, &resource, &ns) };
+        let novelty = judge(&m, &e);
+        let sum: f64 = m.parts(&e, &novelty, &NoveltyState::default()).iter().map(|p| p.nats).sum();
+        prop_assert!(novelty.total >= 0.0 && novelty.total.is_finite());
+        // A sensitive action that failed carries no weight, so nothing is left over.
+        prop_assert!((sum - novelty.total).abs() < 1e-9, "{} {}", sum, novelty.total);
+    }
+}
