@@ -26,4 +26,4 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8080
 ENTRYPOINT ["leadsman"]
-CMD ["serve"]
+CMD ["serve", "--listen", "0.0.0.0:8080"]

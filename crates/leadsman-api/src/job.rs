@@ -52,7 +52,7 @@ impl FromStr for JobId {
 }
 
 macro_rules! checked_name {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $extra:expr, $expected:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
@@ -75,28 +75,31 @@ macro_rules! checked_name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                if is_name(text) { Ok(Self(text.to_owned())) } else { Err(NameError { expected: NAME }) }
+                if is_name(text, $extra) { Ok(Self(text.to_owned())) } else { Err(NameError { expected: $expected }) }
             }
         }
     };
 }
 
-const NAME: &str = "a name: 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit";
-
-fn is_name(text: &str) -> bool {
+/// `extra` may stand anywhere but in the first place, besides lower-case letters and digits.
+fn is_name(text: &str, extra: &[u8]) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     (1..=63).contains(&text.len())
         && text.bytes().next().is_some_and(alphanumeric)
-        && text.bytes().all(|b| alphanumeric(b) || b"._-".contains(&b))
+        && text.bytes().all(|b| alphanumeric(b) || extra.contains(&b))
 }
 
 checked_name!(
     /// Name of a registered dataset, matching `[a-z0-9][a-z0-9._-]{0,62}`: never a path, never a URL.
-    DatasetId
+    DatasetId,
+    b"._-",
+    "a name: 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit"
 );
 checked_name!(
-    /// Name of a model, matching `[a-z0-9][a-z0-9._-]{0,62}`.
-    ModelName
+    /// Name of a model in the registry, matching `[a-z0-9][a-z0-9-]{0,62}`.
+    ModelName,
+    b"-",
+    "a name: 1 to 63 characters of a-z, 0-9 and hyphen, the first a letter or digit"
 );
 
 /// What a job does.
@@ -113,7 +116,7 @@ pub struct TrainSpec {
     pub dataset: DatasetId,
     /// The model to add a version to; `None` is the default model.
     pub name: Option<ModelName>,
-    /// The seed; `None` is the configured one.
+    /// The seed; `None` is 1.
     pub seed: Option<u64>,
 }
 

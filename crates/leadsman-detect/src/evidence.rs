@@ -83,9 +83,10 @@ impl EvidenceTail {
         let allowed = budget.max(1e-6) * self.days;
         let n = self.largest.len();
         let line = if allowed >= 1.0 || n < 4 {
-            // The first value that exceeds all but `allowed` benign totals.
-            let rank = (allowed.floor() as usize).min(n);
-            self.largest.get(n - rank.max(1)).copied().map_or(MIN_LINE, f64::next_up)
+            // Just above the largest total that is not to be let through.
+            let let_through = (allowed.floor() as usize).min(n);
+            let first_held = n.checked_sub(let_through + 1).and_then(|i| self.largest.get(i));
+            first_held.copied().map_or(MIN_LINE, f64::next_up)
         } else {
             let count = TAIL_COUNT.min(n - 1);
             let u = self.largest[n - 1 - count];

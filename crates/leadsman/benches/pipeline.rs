@@ -109,6 +109,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+#[expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 fn main() -> Result<(), Failure> {
     let model = model::demo()?;
     let settings = EngineSettings { cluster: "bench".to_owned(), budget_per_day: 1.0, polarity: Polarity::Normal };

@@ -1,6 +1,6 @@
 //! Parse, load the configuration, run one command, say how it ended.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -96,7 +96,10 @@ fn log(level: &str, wanted: Option<&str>, json: bool) -> Result<()> {
     let wanted = wanted.unwrap_or(level);
     let filter = tracing_subscriber::EnvFilter::try_new(wanted)
         .map_err(|e| Exit::Usage(format!("--log {wanted}: {e}: give a level such as info, or a tracing filter")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if json {
         builder.json().init()
     } else {

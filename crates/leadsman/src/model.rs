@@ -86,6 +86,18 @@ fn ready(loaded: LoadedModel) -> Result<ReadyModel> {
     ReadyModel::new(loaded.manifest, &loaded.weights)
 }
 
+/// Puts a trained model into the registry. The first version of a name has nobody to challenge and becomes the
+/// champion; every later one is a challenger: making it the champion is a decision of people.
+///
+/// Errors: when the registry cannot be written.
+pub fn register(registry: &Path, files: &ModelFiles) -> Result<ModelManifest> {
+    let models = ModelDirectory::new(registry);
+    let manifest = models.put(files)?;
+    let alias = if manifest.version == 1 { ModelAlias::Champion } else { ModelAlias::Challenger };
+    models.set_alias(&manifest.name, alias, manifest.version)?;
+    Ok(manifest)
+}
+
 /// The files of a freshly trained model. Nothing in them depends on the clock: the same data, seed and
 /// release give the same bytes.
 ///

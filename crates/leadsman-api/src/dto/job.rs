@@ -36,7 +36,7 @@ struct TrainRequest {
     #[serde(default)]
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,62}$")]
     name: Option<String>,
-    /// Seed of the run; the configured one if absent.
+    /// Seed of the run; 1 if absent.
     #[serde(default)]
     seed: Option<u64>,
 }
@@ -90,7 +90,7 @@ struct TrainSpecDto {
     dataset: String,
     /// Model that gets the version; null is the default model.
     name: Option<String>,
-    /// Seed of the run; null is the configured one.
+    /// Seed of the run; null is 1.
     seed: Option<u64>,
 }
 

@@ -36,7 +36,7 @@ struct Check {
     detail: String,
 }
 
-/// Checks everything that can be checked without changing anything.
+/// Checks the set-up. The only thing it leaves behind is the data directory, if there was none.
 ///
 /// Errors: [`Exit::Failed`] when a check fails.
 pub fn run(global: &Global, config: &Config) -> Result<()> {

@@ -2,15 +2,14 @@
 
 use anyhow::Result;
 use leadsman_decode::DecodeContext;
-use leadsman_domain::ModelAlias;
 use leadsman_engine::TrainSpec;
-use leadsman_store::{ModelDirectory, write_model};
+use leadsman_store::write_model;
 use serde_json::json;
 
 use crate::cli::{Global, TrainArgs};
 use crate::config::Config;
 use crate::offline::{DataOptions, train};
-use crate::{clock, output};
+use crate::{clock, model, output};
 
 /// Trains a model and writes it to `--out` or the registry.
 ///
@@ -31,12 +30,9 @@ pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
     let (manifest, place) = match &args.out {
         Some(dir) => (write_model(dir, &trained.files, 1)?, dir.clone()),
         None => {
-            let models = ModelDirectory::new(config.data_dir.join("models"));
-            let manifest = models.put(&trained.files)?;
-            // The first version of a name has nobody to challenge.
-            let alias = if manifest.version == 1 { ModelAlias::Champion } else { ModelAlias::Challenger };
-            models.set_alias(&manifest.name, alias, manifest.version)?;
-            let place = config.data_dir.join("models").join(&manifest.name).join(manifest.version.to_string());
+            let registry = config.data_dir.join("models");
+            let manifest = model::register(&registry, &trained.files)?;
+            let place = registry.join(&manifest.name).join(manifest.version.to_string());
             (manifest, place)
         }
     };

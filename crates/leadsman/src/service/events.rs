@@ -82,6 +82,19 @@ impl StateReset<'_> {
     }
 }
 
+/// Space of the inbox could not be given back; it will be tried with the next snapshot.
+pub struct InboxCleanError<'a> {
+    /// Why.
+    pub error: &'a crate::sources::inbox::InboxError,
+}
+
+impl InboxCleanError<'_> {
+    /// Tells the operator.
+    pub fn emit(&self) {
+        tracing::warn!(error = %self.error, "old records of the inbox stay on disk for now");
+    }
+}
+
 /// A source lost data that was never read.
 pub struct DataGap<'a> {
     /// What is missing.

@@ -7,15 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 use leadsman_api::{ApiError, DatasetId, Job, JobId, JobProgress, JobSpec, JobState, TrainSpec as TrainJob};
 use leadsman_decode::DecodeContext;
-use leadsman_domain::{ModelAlias, ModelRef};
+use leadsman_domain::ModelRef;
 use leadsman_engine::TrainSpec;
-use leadsman_store::ModelDirectory;
 use tokio::sync::{Semaphore, broadcast};
 
 use super::Service;
-use crate::clock;
 use crate::offline::{DataOptions, train_with};
 use crate::progress::ProgressMode;
+use crate::{clock, model};
 
 /// Most jobs remembered; the oldest finished ones are forgotten first.
 const MAX_JOBS: usize = 1_000;
@@ -151,9 +150,6 @@ fn retrain(service: &Service, jobs: &Jobs, id: JobId, job: &TrainJob, data: Path
             j.progress.fraction = fraction;
         });
     })?;
-    let models = ModelDirectory::new(service.data_dir.join("models"));
-    let manifest = models.put(&trained.files)?;
-    // A retrained model is a challenger; making it the champion is a decision of people.
-    models.set_alias(name, ModelAlias::Challenger, manifest.version)?;
+    let manifest = model::register(&service.data_dir.join("models"), &trained.files)?;
     Ok(ModelRef { name: manifest.name, version: manifest.version, digest: manifest.weights_digest })
 }

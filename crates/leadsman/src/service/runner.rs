@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use leadsman_api::{ApiConfig, Token, router};
 use leadsman_decode::{DecodeContext, Limits};
-use leadsman_domain::{PayloadKind, SourceId, Span};
+use leadsman_domain::{PayloadKind, SourceId};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSink, KafkaSinkConfig, KafkaSource, OffsetCommitter, StartOffset};
 use leadsman_store::SqliteStore;
@@ -18,14 +18,14 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::backend::ServiceBackend;
-use super::events::DataGap;
+use super::events::{DataGap, InboxCleanError};
 use super::metrics::Metrics;
-use super::stream::{self, Hooks, NoHooks, Partitions, SnapshotPolicy};
+use super::stream::{self, Durable, Hooks, Partitions, SnapshotPolicy};
 use super::{Service, Shared, relay};
 use crate::clock;
 use crate::config::KafkaSettings;
 use crate::model::ReadyModel;
-use crate::sources::inbox::{Inbox, InboxLimits};
+use crate::sources::inbox::{Inbox, InboxLimits, InboxReader, InboxWriter};
 use crate::sources::tail::{FileTail, TailPosition};
 
 /// Everything a service is made of.
@@ -109,11 +109,15 @@ pub async fn start(setup: Setup) -> Result<Running> {
     let (writer, partitions, start) = {
         let source = SourceId::new(INBOX);
         let (_, partition, start) = stream::claim(&service, &source, 0).await?;
-        let inbox = Inbox::open(&setup.data_dir.join("inbox"), InboxLimits::default())?;
+        let inbox = Inbox::open(
+            &setup.data_dir.join("inbox"),
+            InboxLimits { max_record: setup.max_body, ..InboxLimits::default() },
+        )?;
         (inbox, BTreeMap::from([((source, 0), partition)]), start)
     };
     let reader = writer.reader(start, setup.idle_after)?;
-    tasks.spawn(stream::run(service.clone(), reader, partitions, setup.snapshots, NoHooks, stopped.clone()));
+    let hooks = InboxHooks(writer.clone());
+    tasks.spawn(stream::run(service.clone(), reader, partitions, setup.snapshots, hooks, stopped.clone()));
     for path in &setup.files {
         tasks.spawn(tail(service.clone(), path.clone(), setup.snapshots, setup.idle_after, stopped.clone()));
     }
@@ -163,7 +167,27 @@ impl Hooks<FileTail> for TailHooks {
         Some(source.tag())
     }
 
-    fn committed(&mut self, _: &FileTail, _: &Span) {}
+    fn committed(&mut self, _: &FileTail, _: Durable<'_>) {}
+}
+
+/// Gives the inbox's space back: what a snapshot stands behind is never read again.
+struct InboxHooks(InboxWriter);
+
+impl Hooks<InboxReader> for InboxHooks {
+    fn tag(&mut self, _: &mut InboxReader) -> Option<String> {
+        None
+    }
+
+    fn committed(&mut self, _: &InboxReader, Durable { span, snapshot }: Durable<'_>) {
+        if snapshot {
+            let (inbox, record) = (self.0.clone(), span.to);
+            tokio::spawn(async move {
+                if let Err(error) = inbox.delete_before(record).await {
+                    InboxCleanError { error: &error }.emit();
+                }
+            });
+        }
+    }
 }
 
 struct LagHooks(OffsetCommitter);
@@ -173,7 +197,7 @@ impl Hooks<KafkaSource> for LagHooks {
         None
     }
 
-    fn committed(&mut self, _: &KafkaSource, span: &Span) {
+    fn committed(&mut self, _: &KafkaSource, Durable { span, .. }: Durable<'_>) {
         self.0.commit(&span.source, span.partition, span.to);
     }
 }
@@ -202,8 +226,9 @@ async fn start_kafka(
     let mut partitions = Partitions::new();
     let mut starts = Vec::new();
     for (source, number, _) in found {
-        let (checkpoint, partition, start) = stream::claim(service, &source, number).await?;
-        let offset = if checkpoint.next_offset == 0 { StartOffset::Earliest } else { StartOffset::At(start) };
+        let (_, partition, start) = stream::claim(service, &source, number).await?;
+        // Offset 0 may be gone from a log that was never snapshotted; its first record is then further on.
+        let offset = if start == 0 { StartOffset::Earliest } else { StartOffset::At(start) };
         starts.push((source.clone(), number, offset));
         partitions.insert((source, number), partition);
     }

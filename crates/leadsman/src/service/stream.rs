@@ -78,18 +78,16 @@ pub trait Hooks<S>: Send {
     /// What the source wants remembered with the next commit.
     fn tag(&mut self, source: &mut S) -> Option<String>;
     /// A span is durable.
-    fn committed(&mut self, source: &S, span: &Span);
+    fn committed(&mut self, source: &S, durable: Durable<'_>);
 }
 
-/// No wishes.
-pub struct NoHooks;
-
-impl<S> Hooks<S> for NoHooks {
-    fn tag(&mut self, _: &mut S) -> Option<String> {
-        None
-    }
-
-    fn committed(&mut self, _: &S, _: &Span) {}
+/// What became durable.
+#[derive(Debug, Clone, Copy)]
+pub struct Durable<'a> {
+    /// The span.
+    pub span: &'a Span,
+    /// Whether the state at its end is durable, too: nothing before it is read again.
+    pub snapshot: bool,
 }
 
 /// Runs one source to its end, or until `stop`.
@@ -113,8 +111,8 @@ pub async fn run<S: EventSource>(
         let key = (batch.span.source.clone(), batch.span.partition);
         let partition = partitions.get_mut(&key).context("a batch of a partition that was never claimed")?;
         let tag = hooks.tag(&mut source);
-        if let Some(span) = step(&service, partition, batch, policy, tag).await? {
-            hooks.committed(&source, &span);
+        if let Some((span, snapshot)) = step(&service, partition, batch, policy, tag).await? {
+            hooks.committed(&source, Durable { span: &span, snapshot });
         }
     }
     for ((source, number), partition) in &mut partitions {
@@ -123,14 +121,15 @@ pub async fn run<S: EventSource>(
     Ok(())
 }
 
-/// Decodes, scores and commits one batch; `None` while replaying.
+/// Decodes, scores and commits one batch; tells the span and whether a snapshot went with it. `None` while
+/// replaying.
 async fn step(
     service: &Service,
     partition: &mut Partition,
     batch: RawBatch,
     policy: SnapshotPolicy,
     tag: Option<String>,
-) -> Result<Option<Span>> {
+) -> Result<Option<(Span, bool)>> {
     let shard = partition.shard.take().context("the partition's state was lost by an earlier error")?;
     let idle = batch.records.is_empty();
     if idle && shard.is_settled() {
@@ -179,7 +178,7 @@ async fn step(
     }
     BatchCommitted { span: &span, events: done.events, samples: done.samples, findings: written }
         .emit(&service.metrics);
-    Ok(Some(span))
+    Ok(Some((span, saved)))
 }
 
 struct Computed {
