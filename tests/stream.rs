@@ -24,6 +24,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "stream::webhook_findings_survive_a_kill", needs: &[], run: webhook_survives },
     Case { name: "stream::tailed_file_equals_the_file_at_rest", needs: &[], run: tail_equals_file },
     Case { name: "stream::what_cannot_be_read_is_a_dead_letter", needs: &[], run: dead_letters },
+    Case { name: "stream::a_second_process_does_not_end_the_first", needs: &[], run: second_process },
+    Case { name: "stream::absurd_measurements_do_not_end_the_service", needs: &[], run: absurd_samples },
 ];
 
 /// Long enough for a debug build to score a day.
@@ -184,6 +186,8 @@ fn webhook_survives() -> Result<()> {
     }
     before.process.signal("KILL")?;
     before.process.wait(DEADLINE)?;
+    // A clean stop in the middle of the replay must not take half a state for the whole.
+    assert_eq!(serve(directory.path(), &[], "4")?.process.stop()?, 0);
     let mut after = serve(directory.path(), &[], "4")?;
     becomes(&after.http, &wanted)?;
     // A clean stop writes state down: the next start has nothing to replay and finds the same.
@@ -228,5 +232,42 @@ fn dead_letters() -> Result<()> {
         assert!(text.contains(&format!("leadsman_rejected_items_total{{reason=\"{reason}\"}} 1")), "{reason}\n{text}");
     }
     assert_eq!(service.http.get("/livez")?.status, 200);
+    Ok(())
+}
+
+fn second_process() -> Result<()> {
+    let directory = TempDir::new()?;
+    let mut first = serve(directory.path(), &[], "4")?;
+    let second = serve(directory.path(), &[], "4").err().ok_or("a second process took the data directory")?;
+    assert!(second.message().is_some_and(|m| m.contains("in use")), "{second:?}");
+    let body = event_list(&audit(0, 1)?[..10]);
+    assert_eq!(first.http.post("/v1/ingest/k8s-audit", "application/json", &body)?.status, 200);
+    wait_until("the first goes on", DEADLINE, || {
+        Ok((metric(&first.http, "leadsman_events_total")? >= 10.0).then_some(()))
+    })?;
+    assert_eq!(first.process.stop()?, 0);
+    Ok(())
+}
+
+/// Exporters can send any number; the windows they fall into close, and the service goes on.
+fn absurd_samples() -> Result<()> {
+    let directory = TempDir::new()?;
+    let service = serve(directory.path(), &[], "1")?;
+    let mut lines = String::new();
+    for (pod, sign) in [("a", ""), ("b", "-"), ("c", "")] {
+        for second in 0..5 {
+            lines.push_str(&format!(
+                "{{\"timestamp\":\"2026-03-02T00:00:0{second}Z\",\"value\":\"{sign}1.7976931348623157e308\",\
+                 \"name\":\"container_memory_working_set_bytes\",\"labels\":{{\"namespace\":\"shop\",\
+                 \"pod\":\"{pod}\",\"workload\":\"cart\"}}}}\n"
+            ));
+        }
+    }
+    assert_eq!(service.http.post("/v1/ingest/metrics", "application/x-ndjson", lines.as_bytes())?.status, 202);
+    wait_until("the window closed", DEADLINE, || {
+        let found = service.http.get("/v1/findings")?.json["total"].as_u64().unwrap_or(0);
+        Ok((metric(&service.http, "leadsman_commits_total")? >= 2.0 && found >= 1).then_some(()))
+    })?;
+    assert_eq!(service.http.get("/readyz")?.status, 200);
     Ok(())
 }

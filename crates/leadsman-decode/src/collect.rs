@@ -16,8 +16,9 @@ use crate::{DecodeContext, Limits};
 pub(crate) const PAYLOAD_CAP: usize = 4 << 10;
 /// Most rejects of one record or line: `[1,1,1,…` must not become a reject per byte.
 const MAX_REJECTS: usize = 1_000;
-/// How far a clock may be ahead of ours.
-const FUTURE_BOUND: Duration = Duration::from_secs(300);
+/// How far a clock may be ahead of ours. Well below the allowed lateness of five minutes: an event from the future
+/// moves the watermark, and must not make what arrives in time late.
+const FUTURE_BOUND: Duration = Duration::from_secs(120);
 
 /// What the items are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Terms<'_> {
     /// Refuses times that a correct clock cannot have written.
     pub(crate) fn plausible(&self, time: Timestamp) -> Result<(), Refusal> {
         if time > self.received_at.plus(FUTURE_BOUND) {
-            return Err(Refusal::new(RejectReason::FutureEventTime, "more than five minutes after it was received"));
+            return Err(Refusal::new(RejectReason::FutureEventTime, "more than two minutes after it was received"));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use leadsman_domain::{MetricSample, Timestamp, Untrusted};
+use leadsman_domain::{ContentHash, MetricSample, Timestamp, Untrusted};
 
 use crate::collect::Terms;
 use crate::json::{self, fields, optional_text};
@@ -23,6 +23,8 @@ pub(crate) struct Labels<'a> {
     pub(crate) container: Option<Cow<'a, str>>,
     pub(crate) job: Option<Cow<'a, str>>,
     pub(crate) instance: Option<Cow<'a, str>>,
+    /// Hash of all labels, known or not.
+    pub(crate) identity: u64,
 }
 
 /// What the samples of one series have in common.
@@ -32,12 +34,17 @@ pub(crate) struct Series {
     namespace: Untrusted,
     workload: Untrusted,
     pod: Option<Untrusted>,
+    identity: u64,
+    whole_pod: bool,
 }
+
+/// Container names by which a kubelet labels what it measured for the pod as a whole.
+const WHOLE_POD: [&str; 2] = ["", "POD"];
 
 impl Series {
     /// The series that `labels` name.
     pub(crate) fn new(labels: Labels<'_>) -> Result<Self, Refusal> {
-        let Labels { name, namespace, workload, pod, container, job, instance } = labels;
+        let Labels { name, namespace, workload, pod, container, job, instance, identity } = labels;
         let all = [&name, &namespace, &workload, &pod, &container, &job, &instance];
         if all.into_iter().flatten().any(|l| l.len() > MAX_LABEL) {
             return Err(Refusal::invalid("a label", "at most 512 bytes long"));
@@ -45,6 +52,7 @@ impl Series {
         let name = name.ok_or_else(|| Refusal::missing("the metric name"))?;
         // Pods and containers are names within a namespace; without one they say nothing.
         let local = namespace.is_some();
+        let whole_pod = container.as_deref().is_none_or(|c| WHOLE_POD.contains(&c));
         let of_pod = pod.as_deref().filter(|_| local).map(|p| Cow::Borrowed(workload_of_pod(p)));
         let workload = workload
             .or(of_pod)
@@ -58,6 +66,8 @@ impl Series {
             namespace: namespace.map(Untrusted::new).unwrap_or_default(),
             workload,
             pod: pod.map(Untrusted::new),
+            identity,
+            whole_pod,
         })
     }
 
@@ -70,9 +80,15 @@ impl Series {
             return Err(Refusal::invalid("timestamp", "after 1970"));
         }
         terms.plausible(event_time)?;
-        let Self { name, namespace, workload, pod } = self.clone();
-        Ok(MetricSample { name, namespace, workload, pod, event_time, value })
+        let Self { name, namespace, workload, pod, identity, whole_pod } = self.clone();
+        Ok(MetricSample { name, namespace, workload, pod, series: identity, whole_pod, event_time, value })
     }
+}
+
+/// Hash of labels, in the order given.
+pub(crate) fn hash<'a>(labels: impl Iterator<Item = &'a str>) -> u64 {
+    let all = labels.fold(ContentHash::new("leadsman metric series v1"), ContentHash::field);
+    (all.finish() >> 64) as u64
 }
 
 /// Reads `{"timestamp":"RFC 3339","value":"0.5","name":"…","labels":{…}}`, the form of the Prometheus Kafka
@@ -88,6 +104,7 @@ pub(crate) fn sample(bytes: &[u8], terms: Terms<'_>) -> Result<MetricSample, Ref
     let time = Timestamp::parse(&time).map_err(|_| Refusal::invalid("timestamp", "an RFC 3339 time"))?;
     let number = json::text(value).unwrap_or(Cow::Borrowed(value.get()));
     let number: f64 = number.parse().map_err(|_| Refusal::invalid("value", "a number"))?;
+    let identity = labels.map_or(0, |l| hash([l.get()].into_iter()));
     let [own_name, namespace, workload, pod, container, job, instance] = match labels {
         None => [None; 7],
         Some(labels) => {
@@ -103,6 +120,7 @@ pub(crate) fn sample(bytes: &[u8], terms: Terms<'_>) -> Result<MetricSample, Ref
         container: optional_text(container, "labels.container")?,
         job: optional_text(job, "labels.job")?,
         instance: optional_text(instance, "labels.instance")?,
+        identity,
     })?;
     series.sample(time, number, terms)
 }

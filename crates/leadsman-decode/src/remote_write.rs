@@ -10,7 +10,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 
 use crate::collect::{Collector, Terms};
 use crate::inflate;
-use crate::metric::{Labels, Series};
+use crate::metric::{Labels, Series, hash};
 use crate::refusal::Refusal;
 
 /// `timeseries` of `WriteRequest`.
@@ -122,7 +122,8 @@ fn decode_series(bytes: &[u8], terms: Terms<'_>, samples: &mut usize, out: &mut 
 }
 
 fn known(labels: &[Label]) -> Labels<'_> {
-    let mut known = Labels::default();
+    let identity = hash(labels.iter().flat_map(|l| [l.name.as_str(), l.value.as_str()]));
+    let mut known = Labels { identity, ..Labels::default() };
     for Label { name, value } in labels {
         let slot = match name.as_str() {
             "__name__" => &mut known.name,

@@ -53,6 +53,8 @@ pub fn score(evidence: f64) -> u8 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceTail {
     days: f64,
+    /// How many totals there were.
+    n: u64,
     /// Largest totals, ascending.
     largest: Vec<f64>,
 }
@@ -70,8 +72,9 @@ impl EvidenceTail {
     pub fn new(mut totals: Vec<f64>, days: f64) -> Self {
         totals.retain(|t| !t.is_nan());
         totals.sort_by(f64::total_cmp);
+        let n = totals.len() as u64;
         let largest = totals.split_off(totals.len() - totals.len().min(MAX_KEPT));
-        Self { days: days.max(1e-6), largest }
+        Self { days: days.max(1e-6), n, largest }
     }
 
     /// The alert line: the evidence above which benign windows are expected `budget` times a day.
@@ -86,7 +89,12 @@ impl EvidenceTail {
             // Just above the largest total that is not to be let through.
             let let_through = (allowed.floor() as usize).min(n);
             let first_held = n.checked_sub(let_through + 1).and_then(|i| self.largest.get(i));
-            first_held.copied().map_or(MIN_LINE, f64::next_up)
+            match first_held {
+                Some(total) => total.next_up(),
+                // A budget for more than was kept is served down to the last total that was.
+                None if self.n > n as u64 => self.largest[0],
+                None => MIN_LINE,
+            }
         } else {
             let count = TAIL_COUNT.min(n - 1);
             let u = self.largest[n - 1 - count];

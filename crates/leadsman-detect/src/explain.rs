@@ -6,7 +6,7 @@
 
 use leadsman_domain::{Baseline, Contribution, EventId, Explanation, FeatureSchema, identifier};
 
-use crate::novelty::{KeyFamily, KeyPart};
+use crate::novelty::{ACROSS, KeyFamily, KeyPart};
 use crate::usage::Habit;
 
 /// One strange event of a window, with its share in the window's novelty.
@@ -110,13 +110,30 @@ pub fn forest_shares(
         .collect();
     let others: f64 = order.iter().skip(TOP_FEATURES).map(|&i| by_feature[i]).sum();
     shares.push(share("other_features".to_owned(), others, String::new()));
-    if sum > 0.0 {
+    let moved: f64 = by_feature.iter().map(|a| a.abs()).sum();
+    if sum > 0.05 * moved {
         scale(&mut shares, sum, total);
     } else {
-        // Without a net attribution there is nothing to split by: the forest as a whole is the reason.
+        // Where pros and cons cancel there is nothing to split by: the forest as a whole is the reason.
         shares = vec![share("window_as_a_whole".to_owned(), total, String::new())];
     }
     shares
+}
+
+/// The share of what the strangest actions would mean if they were hostile.
+#[must_use]
+pub fn consequence_share(total: f64, event: EventId) -> Share {
+    Share {
+        share: total,
+        contribution: Contribution {
+            id: "consequence".to_owned(),
+            detector: "rules".to_owned(),
+            points: 0,
+            observed: "what it would mean if it is hostile".to_owned(),
+            baseline: None,
+            event_ids: vec![event],
+        },
+    }
 }
 
 /// Shares of the usage detector: the features that stray furthest from the workload's habit.
@@ -197,7 +214,10 @@ pub fn to_points(mut shares: Vec<Share>, score: u8) -> Vec<Contribution> {
 pub fn actor_sentence(actor: &str, events: &[StrangeEvent<'_>], contributions: Vec<Contribution>) -> Explanation {
     let who = identifier(actor);
     let strangest = events.first().map_or(&[][..], |e| e.parts);
-    let action = strangest.iter().find(|p| p.family == Some(KeyFamily::Action));
+    // What was done leads, unless doing it was the least of it.
+    let most = strangest.iter().map(|p| p.nats).fold(0.0, f64::max);
+    let action =
+        strangest.iter().find(|p| p.family == Some(KeyFamily::Action) && (p.first_seen || p.nats >= 0.5 * most));
     let mut sentence = match (action, strangest.first()) {
         (Some(action), _) => format!("{who} did {}, which {}", action.observed, history(action)),
         (None, Some(part)) => format!("{who} showed {}, which {}", clause(part), history(part)),
@@ -206,7 +226,9 @@ pub fn actor_sentence(actor: &str, events: &[StrangeEvent<'_>], contributions: V
     let mut told = vec![Some(KeyFamily::Action), None, action.or(strangest.first()).and_then(|p| p.family)];
     let mut also = Vec::new();
     for part in events.iter().flat_map(|e| e.parts) {
-        if also.len() < MAX_ALSO && part.first_seen && !told.contains(&part.family) {
+        // "Across the cluster" says no more than the action itself did.
+        let nowhere = part.family == Some(KeyFamily::Namespace) && part.observed.ends_with(ACROSS);
+        if also.len() < MAX_ALSO && part.first_seen && !nowhere && !told.contains(&part.family) {
             told.push(part.family);
             also.push(clause(part));
         }
@@ -242,8 +264,10 @@ fn history(part: &KeyPart) -> String {
         "is new for an account without history".to_owned()
     } else if b.own <= 0.0 {
         format!("is new in its {} of history", days(b.own_days))
-    } else {
+    } else if b.own < b.own_days {
         format!("is rare for it ({} hours in {})", b.own, days(b.own_days))
+    } else {
+        format!("is no novelty for it ({} hours in {})", b.own, days(b.own_days))
     };
     match b.peers_of {
         0 => own,

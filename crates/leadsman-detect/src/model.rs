@@ -22,6 +22,9 @@ pub const FORMAT: u32 = 1;
 /// Most bytes a model may unpack to; checked while unpacking.
 const MAX_UNPACKED: u64 = 1 << 30;
 
+/// A stratum with fewer calibration windows than this borrows the calibration of all.
+const MIN_STRATUM: u64 = 100;
+
 /// Everything that turns telemetry into findings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FittedModel {
@@ -66,7 +69,8 @@ impl FittedModel {
     /// Calibration of an actor class and the name of the stratum.
     #[must_use]
     pub fn stratum(&self, class: ActorClass) -> (&StratumCalibration, &'static str) {
-        self.strata.get(&class).map_or((&self.any, "all actors"), |s| (s, class.as_str()))
+        let own = self.strata.get(&class).filter(|s| s.novelty.n() >= MIN_STRATUM);
+        own.map_or((&self.any, "all actors"), |s| (s, class.as_str()))
     }
 
     /// Whether the model is honest to use: less than a day of calibration cannot say how rare anything is.

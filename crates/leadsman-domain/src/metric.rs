@@ -13,6 +13,10 @@ pub struct MetricSample {
     pub workload: Untrusted,
     /// Pod name, if labelled.
     pub pod: Option<Untrusted>,
+    /// Tells the series of a metric and pod apart: a hash of all labels.
+    pub series: u64,
+    /// Whether the series is about the pod as a whole, not about one of its containers.
+    pub whole_pod: bool,
     /// When it was sampled.
     pub event_time: Timestamp,
     /// The value, in the metric's own unit; always finite.

@@ -22,6 +22,11 @@ impl Observer<'_> {
         index: usize,
         event: &AuditEvent,
     ) -> Option<(Surprise, &'s mut OpenWindow)> {
+        let time = event.event_time;
+        let late = state.is_late(time);
+        if !late {
+            state.saw(time);
+        }
         match state.requests.admit(event) {
             Admission::New => {}
             Admission::Joined => {
@@ -37,12 +42,10 @@ impl Observer<'_> {
                 return None;
             }
         }
-        let time = event.event_time;
-        if state.is_late(time) {
+        if late {
             state.counts.late += 1;
             return None;
         }
-        state.saw(time);
         if action::is_routine(event) {
             state.counts.routine += 1;
             return None;
@@ -67,6 +70,7 @@ impl Observer<'_> {
                 event: event.id,
                 kind,
                 techniques,
+                consequence: action::consequence(event),
                 parts: self.novelty.parts(event, &judged, &state.novelty),
             });
         }

@@ -2,7 +2,8 @@ use leadsman_detect::action::{resource_hijacking, valid_accounts};
 use leadsman_detect::calibration::Rareness;
 use leadsman_detect::evidence::{Evidence, score};
 use leadsman_detect::explain::{
-    Share, StrangeEvent, actor_sentence, forest_shares, novelty_shares, to_points, usage_sentence, usage_shares,
+    Share, StrangeEvent, actor_sentence, consequence_share, forest_shares, novelty_shares, to_points, usage_sentence,
+    usage_shares,
 };
 use leadsman_detect::novelty::KeyFamily;
 use leadsman_detect::usage::{STRATUM, UsageModel};
@@ -82,7 +83,10 @@ impl Reporter {
         if let Some(w) = closed {
             shares.extend(forest_shares(w.schema, &w.by_feature, &w.values, of_forest, &event_ids));
         }
-        let score = score(evidence.total());
+        // What is at stake ranks findings; whether there is one is the evidence's business alone.
+        let gravest = open.gravest();
+        shares.extend(gravest.map(|a| consequence_share(a.consequence, a.event)));
+        let score = score(evidence.total() + gravest.map_or(0.0, |a| a.consequence));
         let (kind, techniques) = judge(open);
         let rareness = closed.map(|w| w.strangeness).filter(|s| s.p < habit.p).unwrap_or(habit);
         Finding {
@@ -144,8 +148,7 @@ impl Reporter {
 
 /// The kind of the strangest action that has one, and the techniques of all strange actions.
 fn judge(open: &OpenWindow) -> (FindingKind, Vec<Technique>) {
-    let strange: Vec<_> =
-        open.actions.iter().take(TOP_ACTIONS).filter(|a| a.surprise >= 0.5 * open.actions[0].surprise).collect();
+    let strange: Vec<_> = open.strange().collect();
     let new_place = strange.iter().flat_map(|a| &a.parts).any(|p| {
         p.first_seen && matches!(p.family, Some(KeyFamily::Source | KeyFamily::Client)) && p.baseline.own_days > 0.0
     });
@@ -208,7 +211,8 @@ fn one_digit(x: f64) -> f64 {
         return x;
     }
     let exponent = x.log10().floor() as i32;
-    let digit = (x / 10f64.powi(exponent)).ceil();
+    // The margin keeps 0.07 from becoming 0.08 by the division's last bit.
+    let digit = (x / 10f64.powi(exponent) - 1e-9).ceil();
     // Through text, so that 3e-5 is exactly the nearest double to 3e-5.
     format!("{digit}e{exponent}").parse().unwrap_or(x)
 }

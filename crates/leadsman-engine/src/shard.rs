@@ -92,6 +92,8 @@ pub(crate) struct StrangeAction {
     pub(crate) event: EventId,
     pub(crate) kind: FindingKind,
     pub(crate) techniques: Vec<Technique>,
+    /// What it would mean if it is hostile, in decades of evidence.
+    pub(crate) consequence: f64,
     pub(crate) parts: Vec<KeyPart>,
 }
 
@@ -142,6 +144,19 @@ impl OpenWindow {
     /// S_N = Σ 2^-r · S_(r) over the five strangest distinct actions. It only grows while the window is open.
     pub(crate) fn novelty(&self) -> f64 {
         self.actions.iter().take(TOP_ACTIONS).zip(rank_weights()).map(|(a, w)| w * a.surprise).sum()
+    }
+}
+
+impl OpenWindow {
+    /// The strangest actions: those at least half as surprising as the most surprising one.
+    pub(crate) fn strange(&self) -> impl Iterator<Item = &StrangeAction> {
+        let most = self.actions.first().map_or(0.0, |a| a.surprise);
+        self.actions.iter().take(TOP_ACTIONS).filter(move |a| a.surprise >= 0.5 * most)
+    }
+
+    /// The gravest consequence among the strangest actions.
+    pub(crate) fn gravest(&self) -> Option<&StrangeAction> {
+        self.strange().filter(|a| a.consequence > 0.0).max_by(|a, b| a.consequence.total_cmp(&b.consequence))
     }
 }
 

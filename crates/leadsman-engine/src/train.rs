@@ -20,7 +20,7 @@ use crate::observer::{Observer, run_length};
 use crate::requests::Admission;
 use crate::shard::ShardState;
 
-/// Share of the period that habits are learned from before anything is scored.
+/// Share of the items that habits are learned from before anything is scored.
 const FIT_SHARE: f64 = 0.40;
 /// Share after which windows calibrate instead of fitting the forest.
 const FOREST_SHARE: f64 = 0.55;
@@ -45,7 +45,10 @@ pub struct TrainSpec {
 /// What a first look over the training data found.
 #[derive(Clone, Default)]
 pub struct DataSummary {
-    span: Option<(Timestamp, Timestamp)>,
+    /// Items by hour since the epoch.
+    hours: BTreeMap<i64, u64>,
+    /// First and last time of the items of an hour.
+    spans: BTreeMap<i64, (Timestamp, Timestamp)>,
     /// Audit events.
     pub events: u64,
     /// Metric samples.
@@ -64,7 +67,9 @@ impl DataSummary {
         }
         for s in samples {
             self.saw(s.event_time);
-            digest = digest.field(s.entity()).field(s.name.raw()).field(s.value.to_le_bytes());
+            let (series, time) = (s.series.to_le_bytes(), s.event_time.as_micros().to_le_bytes());
+            digest =
+                digest.field(s.entity()).field(s.name.raw()).field(series).field(time).field(s.value.to_le_bytes());
             *self.metrics.entry(s.name.raw().to_owned()).or_default() += 1;
         }
         self.events += events.len() as u64;
@@ -73,13 +78,55 @@ impl DataSummary {
     }
 
     fn saw(&mut self, time: Timestamp) {
-        self.span = Some(self.span.map_or((time, time), |(from, to)| (from.min(time), to.max(time))));
+        *self.hours.entry(time.hour()).or_default() += 1;
+        let span = self.spans.entry(time.hour()).or_insert((time, time));
+        *span = (span.0.min(time), span.1.max(time));
     }
 
-    /// First and last event time.
+    /// First and last event time, without the strays: days that hold less than a thousandth of the items. One
+    /// line with a wrong clock must not stretch the period, because rareness is counted per day.
     #[must_use]
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
-        self.span
+        let days = self.days();
+        let (first, last) = (days.first()?, days.last()?);
+        let mut inside = self.spans.range(first * 24..(last + 1) * 24).map(|(_, span)| *span);
+        let (from, to) = inside.next()?;
+        Some(inside.fold((from, to), |(from, to), (a, b)| (from.min(a), to.max(b))))
+    }
+
+    /// Days that hold their share of the items, ascending.
+    fn days(&self) -> Vec<i64> {
+        let mut by_day: BTreeMap<i64, u64> = BTreeMap::new();
+        for (hour, n) in &self.hours {
+            *by_day.entry(hour.div_euclid(24)).or_default() += n;
+        }
+        let least = self.hours.values().sum::<u64>() / 1_000;
+        by_day.into_iter().filter(|(_, n)| *n > least).map(|(day, _)| day).collect()
+    }
+
+    /// Time before which `share` of the items lie.
+    fn at(&self, share: f64) -> Option<Timestamp> {
+        let (from, to) = self.span()?;
+        let inside = || self.hours.range(from.hour()..=to.hour());
+        let wanted = inside().map(|(_, n)| *n).sum::<u64>() as f64 * share;
+        let mut before = 0.0;
+        for (hour, n) in inside() {
+            let n = *n as f64;
+            if before + n >= wanted {
+                let (first, last) = self.spans.get(hour)?;
+                let part = (last.as_micros() - first.as_micros()) as f64 * ((wanted - before) / n);
+                return Some(Timestamp::from_micros(first.as_micros() + part as i64));
+            }
+            before += n;
+        }
+        Some(to)
+    }
+
+    /// Days of data from `from` on: days without data prove nothing about rareness.
+    fn days_of_data(&self, from: Timestamp) -> f64 {
+        let Some((_, to)) = self.span() else { return 0.0 };
+        let days = self.days().into_iter().filter(|day| *day >= from.day()).count() as f64;
+        (to.seconds_since(from) / 86_400.0).min(days)
     }
 
     /// Digest over the identities of all events and samples, in order, hexadecimal.
@@ -101,7 +148,7 @@ impl DataSummary {
 
 impl std::fmt::Debug for DataSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DataSummary").field("span", &self.span).field("events", &self.events).finish_non_exhaustive()
+        f.debug_struct("DataSummary").field("span", &self.span()).field("events", &self.events).finish_non_exhaustive()
     }
 }
 
@@ -126,6 +173,8 @@ pub struct TrainReport {
     pub calibration_windows: usize,
     /// Windows of workloads that calibrate.
     pub usage_windows: usize,
+    /// Events that came too late for their window: more than a few mean that the files are not in order.
+    pub late: u64,
     /// `ready`, or `learning` when the data is too short to say how rare anything is.
     pub health: String,
     /// Score at which the alert line lies for 1 and 5 incidents a day.
@@ -138,7 +187,6 @@ pub struct Trainer {
     spec: TrainSpec,
     summary: DataSummary,
     from: Timestamp,
-    to: Timestamp,
     fit_until: Timestamp,
     forest_until: Timestamp,
     metrics: Vec<String>,
@@ -163,18 +211,14 @@ impl Trainer {
     ///
     /// Errors: [`EngineError::TooLittleData`] when it holds nothing.
     pub fn new(spec: TrainSpec, summary: DataSummary) -> Result<Self, EngineError> {
-        let (from, to) = summary.span.ok_or(EngineError::TooLittleData("it holds no event"))?;
-        let at = |share: f64| {
-            let micros = (to.as_micros() - from.as_micros()) as f64 * share;
-            Timestamp::from_micros(from.as_micros() + micros as i64)
-        };
+        let empty = || EngineError::TooLittleData("it holds no event");
+        let (from, _) = summary.span().ok_or_else(empty)?;
         Ok(Self {
             builder: NoveltyBuilder::new(spec.seed),
-            fit_until: at(FIT_SHARE),
-            forest_until: at(FOREST_SHARE),
+            fit_until: summary.at(FIT_SHARE).ok_or_else(empty)?,
+            forest_until: summary.at(FOREST_SHARE).ok_or_else(empty)?,
             metrics: summary.metrics(),
             from,
-            to,
             spec,
             summary,
             novelty: None,
@@ -291,8 +335,8 @@ impl Trainer {
         } else if held_out.is_empty() {
             held_out.clone_from(&fit);
         }
-        let days = self.to.seconds_since(self.from) / 86_400.0;
-        let calibration_days = self.to.seconds_since(self.forest_until) / 86_400.0;
+        let days = self.summary.days_of_data(self.from);
+        let calibration_days = self.summary.days_of_data(self.forest_until);
         let fit = within_quota(&fit);
         let strata: Vec<String> = fit.iter().map(|r| r.class.as_str().to_owned()).collect();
         let forest = StratifiedForest::fit(matrix(&fit)?.view(), &strata, self.spec.seed)?;
@@ -321,7 +365,8 @@ impl Trainer {
             }
         }
         let usage = self.fit_usage(calibration_days, &mut totals)?;
-        let novelty = self.builder.finish()?;
+        let mut novelty = self.builder.finish()?;
+        novelty.history_days = days;
         let report = TrainReport {
             events: self.summary.events,
             samples: self.summary.samples,
@@ -337,6 +382,7 @@ impl Trainer {
             fitted_windows: fit.len(),
             calibration_windows: held_out.len(),
             usage_windows: usage.as_ref().map_or(0, |u| u.deviation.n() as usize),
+            late: self.state.counts.late,
             health: String::new(),
             alert_line: BTreeMap::new(),
         };
@@ -372,7 +418,7 @@ impl Trainer {
         if fit.rows.is_empty() || held_out.rows.is_empty() {
             return Ok(None);
         }
-        let history = self.forest_until.seconds_since(self.from) / 86_400.0;
+        let history = self.summary.days_of_data(self.from) - calibration_days;
         let habits = UsageHabits::fit(&fit, self.metrics.clone(), history)?;
         let strata = vec![STRATUM.to_owned(); fit.rows.len()];
         let forest = StratifiedForest::fit(habits.deviations(&fit)?.view(), &strata, self.spec.seed)?;
@@ -413,4 +459,64 @@ fn matrix(rows: &[&TrainRow]) -> Result<Array2<f64>, DetectError> {
     let width = rows.first().map_or(0, |r| r.x.len());
     let values: Vec<f64> = rows.iter().flat_map(|r| r.x.iter().copied()).collect();
     Array2::from_shape_vec((rows.len(), width), values).map_err(|_| DetectError::SchemaMismatch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leadsman_domain::Untrusted;
+
+    fn sample(time: Timestamp) -> MetricSample {
+        MetricSample {
+            name: Untrusted::new("cpu"),
+            namespace: Untrusted::new("shop"),
+            workload: Untrusted::new("cart"),
+            pod: None,
+            series: 0,
+            whole_pod: true,
+            event_time: time,
+            value: 1.0,
+        }
+    }
+
+    fn at(day: i64, hour: i64) -> Timestamp {
+        Timestamp::from_millis((day * 24 + hour) * 3_600_000)
+    }
+
+    #[test]
+    fn one_stray_line_does_not_stretch_the_period() {
+        let mut summary = DataSummary::default();
+        let regular: Vec<_> =
+            (0..10).flat_map(|d| (0..2_400).map(move |m| at(20_000 + d, m / 100))).map(sample).collect();
+        summary.add(&[], &regular);
+        let (clean, split) = (summary.span(), summary.at(FIT_SHARE));
+        summary.add(&[], &[sample(at(400, 0)), sample(at(30_000, 0))]);
+        assert_eq!(summary.span(), clean);
+        let moved = summary.at(FIT_SHARE).zip(split).map(|(a, b)| a.seconds_since(b).abs());
+        assert!(moved.is_some_and(|s| s < 3_600.0), "{moved:?}");
+    }
+
+    #[test]
+    fn days_without_data_are_no_evidence() {
+        let mut summary = DataSummary::default();
+        let two_weeks_apart: Vec<_> = [0, 1, 2, 150, 151, 152]
+            .into_iter()
+            .flat_map(|d| (0..24).map(move |h| at(20_000 + d, h)))
+            .map(sample)
+            .collect();
+        summary.add(&[], &two_weeks_apart);
+        let (from, _) = summary.span().unwrap();
+        assert!((summary.days_of_data(from) - 6.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_minute_of_data_is_split_inside_the_minute() {
+        let mut summary = DataSummary::default();
+        let minute: Vec<_> = (0..60).map(|s| sample(Timestamp::from_millis(1_700_000_000_000 + s * 1000))).collect();
+        summary.add(&[], &minute);
+        let split = summary.at(0.5).unwrap();
+        let (from, to) = summary.span().unwrap();
+        assert!(split > from && split < to);
+        assert!(summary.days_of_data(from) < 0.001);
+    }
 }

@@ -31,24 +31,30 @@ pub fn extract_metrics(
     length: Duration,
 ) -> Result<FeatureMatrix, FeatureError> {
     let (metric, pod) = (closed.column("metric")?.str()?, closed.column("pod")?.str()?);
+    let (series, whole) = (closed.column("series")?.u64()?, closed.column("whole_pod")?.bool()?);
     let (time, value) = (closed.column("time")?.i64()?, closed.column("value")?.f64()?);
     let mut rows = Vec::new();
     let mut values = Vec::new();
     for (entity, start, indices) in groups(closed)? {
-        let mut series: BTreeMap<(&str, &str), Vec<(i64, f64)>> = BTreeMap::new();
+        let mut pods: BTreeMap<(&str, &str), Pod> = BTreeMap::new();
         for &i in &indices {
             let i = i as usize;
             if let (Some(m), Some(p), Some(t), Some(v)) = (metric.get(i), pod.get(i), time.get(i), value.get(i)) {
-                series.entry((m, p)).or_default().push((t, v));
+                let pod = pods.entry((m, p)).or_default();
+                let of = if whole.get(i).unwrap_or(true) { &mut pod.whole } else { &mut pod.containers };
+                // One value a series and time: a sample that was sent twice counts once.
+                of.entry(series.get(i).unwrap_or_default()).or_default().insert(t, v);
             }
         }
         for m in metrics {
             let (mut mean, mut max) = (0.0, 0.0);
-            for (_, points) in series.range_mut((m.as_str(), "")..).take_while(|((name, _), _)| name == m) {
-                points.sort_by_key(|p| p.0);
-                let (a, b) = if m.ends_with("_total") { rate(points) } else { level(points) };
-                mean += a;
-                max += b;
+            for (_, pod) in pods.range((m.as_str(), "")..).take_while(|((name, _), _)| name == m) {
+                for points in pod.series() {
+                    let points: Vec<(i64, f64)> = points.iter().map(|(t, v)| (*t, *v)).collect();
+                    let (a, b) = if m.ends_with("_total") { rate(&points) } else { level(&points) };
+                    mean += bounded(a);
+                    max += bounded(b);
+                }
             }
             values.extend([signed_log(mean), signed_log(max)]);
         }
@@ -56,6 +62,27 @@ pub fn extract_metrics(
         rows.push(RowKey { entity, window, count: indices.len() as u64 });
     }
     Ok(FeatureMatrix::new(FeatureSchema::new(metric_feature_names(metrics)), rows, values)?)
+}
+
+/// The series of one metric and pod.
+#[derive(Default)]
+struct Pod {
+    /// Of the pod as a whole.
+    whole: BTreeMap<u64, BTreeMap<i64, f64>>,
+    /// Of its containers.
+    containers: BTreeMap<u64, BTreeMap<i64, f64>>,
+}
+
+impl Pod {
+    /// Containers where there are any: cAdvisor exports the pod's total beside them, and both would count twice.
+    fn series(&self) -> impl Iterator<Item = &BTreeMap<i64, f64>> {
+        if self.containers.is_empty() { self.whole.values() } else { self.containers.values() }
+    }
+}
+
+/// Far beyond any real measurement, and far from overflowing a sum: exporters can send anything.
+fn bounded(x: f64) -> f64 {
+    if x.is_nan() { 0.0 } else { x.clamp(-1e300, 1e300) }
 }
 
 /// Mean and largest rate per second of a counter.
@@ -83,7 +110,7 @@ fn level(points: &[(i64, f64)]) -> (f64, f64) {
 
 /// Compresses the range without losing the sign; finite for every finite input.
 fn signed_log(x: f64) -> f64 {
-    let x = x.clamp(-f64::MAX, f64::MAX);
+    let x = bounded(x);
     x.abs().ln_1p().copysign(x)
 }
 
@@ -100,6 +127,8 @@ mod tests {
             pod: Some(Untrusted::new(pod)),
             event_time: Timestamp::from_millis(second * 1000),
             value,
+            series: 0,
+            whole_pod: true,
         }
     }
 
@@ -130,14 +159,39 @@ mod tests {
     #[test]
     fn extreme_values_stay_finite() {
         let length = Duration::from_secs(300);
-        let samples = [
-            sample("x_total", "a", 0, -f64::MAX),
-            sample("x_total", "a", 1, f64::MAX),
-            sample("g", "a", 1, f64::MAX),
-            sample("g", "b", 1, f64::MAX),
-        ];
+        let mut samples = Vec::new();
+        for second in 0..5 {
+            for (pod, value) in [("a", f64::MAX), ("b", -f64::MAX), ("c", f64::MAX)] {
+                samples.push(sample("g", pod, second, value));
+                samples.push(sample("x_total", pod, second, if second % 2 == 0 { value } else { -value }));
+            }
+        }
         let frame = crate::SampleFrame::new(&samples, length).unwrap().into_inner();
         let m = extract_metrics(&frame, &["x_total".to_owned(), "g".to_owned()], length).unwrap();
         assert!(m.x.iter().all(|v| v.is_finite()));
+    }
+
+    /// What a kubelet exports: the pod's total and each container, and one series per network interface.
+    #[test]
+    fn containers_count_once_and_series_are_kept_apart() {
+        let length = Duration::from_secs(300);
+        let mut samples = Vec::new();
+        for minute in 0..5u8 {
+            let t = i64::from(minute) * 60;
+            let total = f64::from(minute) * 60.0;
+            samples.push(sample("cpu_total", "a", t, total));
+            for (series, share) in [(1, 0.7), (2, 0.3)] {
+                let container =
+                    MetricSample { series, whole_pod: false, ..sample("cpu_total", "a", t, 1000.0 + total * share) };
+                samples.extend([container.clone(), container]);
+            }
+            samples.push(MetricSample { series: 3, ..sample("net_total", "a", t, total) });
+            samples.push(MetricSample { series: 4, ..sample("net_total", "a", t, 5e6 + total) });
+        }
+        let frame = crate::SampleFrame::new(&samples, length).unwrap().into_inner();
+        let m = extract_metrics(&frame, &["cpu_total".to_owned(), "net_total".to_owned()], length).unwrap();
+        for (got, want) in m.x.row(0).iter().zip([1.0, 1.0, 2.0, 2.0]) {
+            assert!((got.exp_m1() - want).abs() < 1e-9, "{got} {want}");
+        }
     }
 }

@@ -17,8 +17,12 @@ pub struct SampleRow {
     pub time: i64,
     /// Metric name.
     pub metric: String,
-    /// Pod, which tells the series of a metric apart.
+    /// Pod.
     pub pod: String,
+    /// Tells the series of a metric and pod apart.
+    pub series: u64,
+    /// Whether the series is about the pod as a whole.
+    pub whole_pod: bool,
     /// The value.
     pub value: f64,
 }
@@ -40,6 +44,8 @@ impl SampleFrame {
                 time: s.event_time.as_micros(),
                 metric: s.name.raw().to_owned(),
                 pod: s.pod.as_ref().map_or_else(String::new, |p| p.raw().to_owned()),
+                series: s.series,
+                whole_pod: s.whole_pod,
                 value: s.value,
             })
             .collect();
@@ -61,6 +67,8 @@ impl SampleFrame {
                 Column::new("time".into(), rows.iter().map(|r| r.time).collect::<Vec<_>>()),
                 strings("metric", |r| &r.metric),
                 strings("pod", |r| &r.pod),
+                Column::new("series".into(), rows.iter().map(|r| r.series).collect::<Vec<_>>()),
+                Column::new("whole_pod".into(), rows.iter().map(|r| r.whole_pod).collect::<Vec<_>>()),
                 Column::new("value".into(), rows.iter().map(|r| r.value).collect::<Vec<_>>()),
             ],
         )?))
@@ -73,6 +81,7 @@ impl SampleFrame {
         let (entity, metric, pod) =
             (frame.column("entity")?.str()?, frame.column("metric")?.str()?, frame.column("pod")?.str()?);
         let (window, time) = (frame.column("window")?.i64()?, frame.column("time")?.i64()?);
+        let (series, whole) = (frame.column("series")?.u64()?, frame.column("whole_pod")?.bool()?);
         let value = frame.column("value")?.f64()?;
         let text = |c: &StringChunked, i| c.get(i).unwrap_or_default().to_owned();
         Ok((0..frame.height())
@@ -82,6 +91,8 @@ impl SampleFrame {
                 time: time.get(i).unwrap_or_default(),
                 metric: text(metric, i),
                 pod: text(pod, i),
+                series: series.get(i).unwrap_or_default(),
+                whole_pod: whole.get(i).unwrap_or_default(),
                 value: value.get(i).unwrap_or_default(),
             })
             .collect())

@@ -40,6 +40,14 @@ impl WindowBuffer {
         self.open.as_ref()
     }
 
+    /// The open rows in one piece: reading cell by cell is slow over the pieces of many micro-batches.
+    pub fn contiguous(&mut self) -> Option<&DataFrame> {
+        if let Some(open) = &mut self.open {
+            open.rechunk_mut();
+        }
+        self.open.as_ref()
+    }
+
     /// Adds the rows of a micro-batch.
     ///
     /// Errors: [`FeatureError::Frame`] when the frame has other columns than the ones before.

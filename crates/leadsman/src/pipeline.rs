@@ -87,10 +87,12 @@ impl Windows {
     /// Takes metric samples.
     ///
     /// Errors: as [`Self::events`].
-    pub fn samples(&mut self, judge: &mut impl Judge, mut samples: &[MetricSample]) -> Result<(), PipelineError> {
-        if judge.metrics().is_empty() {
-            return Ok(());
-        }
+    pub fn samples(&mut self, judge: &mut impl Judge, samples: &[MetricSample]) -> Result<(), PipelineError> {
+        // Only what the model uses moves the watermark.
+        let used = judge.metrics();
+        let kept: Vec<MetricSample> =
+            samples.iter().filter(|s| used.iter().any(|m| m == s.name.raw())).cloned().collect();
+        let mut samples = kept.as_slice();
         while !samples.is_empty() {
             let (n, watermark) = judge.sample_run_length(self.samples.earliest_end(), samples);
             let (run, rest) = samples.split_at(n);
@@ -313,12 +315,12 @@ impl Shard {
     /// The shard as bytes, for a checkpoint.
     ///
     /// Errors: [`PipelineError::Snapshot`] when it cannot be encoded.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, PipelineError> {
+    pub fn to_bytes(&mut self) -> Result<Vec<u8>, PipelineError> {
         let snapshot = Snapshot {
             model_digest: self.model_digest.clone(),
             state: self.state.to_bytes()?,
-            events: self.windows.audit.open().map_or(Ok(Vec::new()), EventFrame::rows)?,
-            samples: self.windows.samples.open().map_or(Ok(Vec::new()), SampleFrame::rows)?,
+            events: self.windows.audit.contiguous().map_or(Ok(Vec::new()), EventFrame::rows)?,
+            samples: self.windows.samples.contiguous().map_or(Ok(Vec::new()), SampleFrame::rows)?,
         };
         Ok(postcard::to_stdvec(&snapshot)?)
     }

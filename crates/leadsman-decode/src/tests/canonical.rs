@@ -213,8 +213,8 @@ fn what_is_missing_or_wrong_is_named_and_never_quoted() {
 #[test]
 fn events_from_the_future_are_refused() {
     let at = |time: &str| audit(with("2026-03-02T10:00:00.000001Z", time));
-    assert_eq!(at("2026-03-02T10:05:10Z").events.len(), 1);
-    assert_eq!(refused(&at("2026-03-02T10:05:10.000001Z")).0, RejectReason::FutureEventTime);
+    assert_eq!(at("2026-03-02T10:02:10Z").events.len(), 1);
+    assert_eq!(refused(&at("2026-03-02T10:02:10.000001Z")).0, RejectReason::FutureEventTime);
     assert_eq!(refused(&at("2999-12-31T23:59:59Z")).0, RejectReason::FutureEventTime);
 }
 

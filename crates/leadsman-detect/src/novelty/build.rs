@@ -50,7 +50,7 @@ impl NoveltyBuilder {
             let Some(key) = keys.get(family) else { continue };
             let seen =
                 history.families[family as usize].entry(key).or_insert(KeyHours { hours: 0, last_hour: i64::MIN });
-            if seen.last_hour != time.hour() {
+            if time.hour() > seen.last_hour {
                 seen.hours = seen.hours.saturating_add(1);
                 seen.last_hour = time.hour();
             }

@@ -3,6 +3,9 @@ use std::fmt;
 use leadsman_domain::{AuditEvent, Untrusted, Verb, identifier};
 use serde::{Deserialize, Serialize};
 
+/// How the place of a request without a namespace is called.
+pub(crate) const ACROSS: &str = " across the cluster";
+
 /// Number of key families.
 pub const FAMILIES: usize = 8;
 
@@ -158,10 +161,12 @@ const HOUR_BINS: [&str; 56] = {
     all
 };
 
-/// What makes two uses of one verb and API different actions: a write with risky settings is not the write
-/// without them, and a list over all namespaces is not the list of one.
+/// What makes two uses of one verb and API different actions: doing it as somebody else is not doing it as oneself,
+/// a write with risky settings is not the write without them, and a list over all namespaces is not the list of one.
 fn action_detail(event: &AuditEvent) -> &'static str {
-    if event.risk.count() > 0 {
+    if event.actor.impersonated.is_some() {
+        "impersonating"
+    } else if event.risk.count() > 0 {
         "risky"
     } else if matches!(event.verb, Verb::List | Verb::Watch) && event.object.namespace.is_none() {
         "all namespaces"
@@ -247,11 +252,12 @@ pub fn observed(event: &AuditEvent, family: KeyFamily) -> String {
     match family {
         KeyFamily::Action => match action_detail(event) {
             "" => format!("{} {}", event.verb, identifier(&api)),
+            "impersonating" => format!("{} {} as somebody else", event.verb, identifier(&api)),
             "risky" => format!("{} {} with risky settings", event.verb, identifier(&api)),
             detail => format!("{} {} in {detail}", event.verb, identifier(&api)),
         },
         KeyFamily::Namespace => match namespace(event) {
-            "" => format!("{} across the cluster", identifier(&api)),
+            "" => format!("{}{ACROSS}", identifier(&api)),
             ns => format!("{} in {}", identifier(&api), identifier(ns)),
         },
         KeyFamily::Client => {

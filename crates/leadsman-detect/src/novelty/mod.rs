@@ -21,6 +21,7 @@ mod keys;
 mod state;
 
 pub use build::NoveltyBuilder;
+pub(crate) use keys::ACROSS;
 pub use keys::{FAMILIES, KeyFamily, KeyHasher, Keys, observed};
 pub use state::NoveltyState;
 

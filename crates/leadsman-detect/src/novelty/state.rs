@@ -38,8 +38,9 @@ impl NoveltyState {
     }
 
     /// Remembers the keys of an event; at most one count a key and hour. `trained` tells which keys the
-    /// model holds already: they are not kept twice. At the caps nothing is added, and what is not
-    /// remembered looks new again: strange, never normal.
+    /// model holds already: they are not kept twice. At an actor's cap the key that was not seen for longest is
+    /// forgotten; at the cap of actors nothing is added. What is not remembered looks new again: strange, never
+    /// normal.
     pub(super) fn learn(&mut self, event: &AuditEvent, keys: &Keys, trained: impl Fn(KeyFamily, u64) -> bool) {
         let (hour, day) = (event.event_time.hour(), event.event_time.day());
         let may_add_actor = self.actors.len() < MAX_ACTORS;
@@ -54,15 +55,19 @@ impl NoveltyState {
             }
             let recent = self.actors.entry(event.actor.name.clone()).or_default();
             if let Some(r) = recent.get_mut(&(family, key)) {
-                if r.last_hour != hour {
+                if hour > r.last_hour {
                     r.hours = r.hours.saturating_add(1);
                     r.last_hour = hour;
                 }
-                if r.last_day != day {
+                if day > r.last_day {
                     r.days = r.days.saturating_add(1);
                     r.last_day = day;
                 }
-            } else if recent.len() < MAX_RECENT {
+            } else {
+                if recent.len() >= MAX_RECENT {
+                    let oldest = recent.iter().min_by_key(|(key, r)| (r.last_hour, **key)).map(|(key, _)| *key);
+                    oldest.and_then(|key| recent.remove(&key));
+                }
                 recent.insert((family, key), Recent { hours: 1, last_hour: hour, days: 1, last_day: day });
             }
         }

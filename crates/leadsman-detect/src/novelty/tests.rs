@@ -124,6 +124,30 @@ fn repeating_an_attack_in_a_day_does_not_make_it_normal_but_three_days_do() {
     assert!(m.judge(&exec(14 * DAY), &state).total < first - 2.0);
 }
 
+/// Two servers reorder what happens around midnight; four events in three seconds are not three days.
+#[test]
+fn days_are_counted_forwards_only() {
+    let m = model();
+    let mut state = NoveltyState::default();
+    let exec = |second| event("sa-1", second, Verb::Exec, "pods", "ns-1");
+    let first = m.judge(&exec(11 * DAY), &state).total;
+    for second in [11 * DAY - 2, 11 * DAY, 11 * DAY - 1, 11 * DAY + 1] {
+        let novelty = m.judge(&exec(second), &state);
+        m.learn(&exec(second), &novelty, &mut state);
+    }
+    assert!(m.judge(&exec(11 * DAY + 36_000), &state).total >= first - 0.5);
+}
+
+#[test]
+fn acting_as_somebody_else_is_not_the_habit_it_imitates() {
+    let m = model();
+    let at = 240 * 3600;
+    let habit = event("sa-1", at, Verb::List, "pods", "ns-1");
+    let mut disguised = habit.clone();
+    disguised.actor.impersonated = Some(Untrusted::new("system:admin"));
+    assert!(judge(&m, &disguised).total > judge(&m, &habit).total + 10.0);
+}
+
 #[test]
 fn the_weight_of_a_sensitive_action_fades_with_history() {
     let m = model();

@@ -19,16 +19,16 @@ pub const DEFAULT_MODEL: &str = "default";
 ///
 /// Errors: when model or data cannot be read; [`Exit::FindingsAbove`] under `--fail-on`.
 pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
+    let budget = args.budget.unwrap_or(config.detect.budget_per_day);
+    if !(0.001..=1000.0).contains(&budget) {
+        return Err(Exit::Usage(format!("--budget {budget}: give incidents per day, 0.001 to 1000")).into());
+    }
     let spec = args.model.as_deref().or(config.detect.model.as_deref()).unwrap_or(DEFAULT_MODEL);
     let model = model::load(spec, &config.data_dir.join("models"))?;
     let engine = Engine::new(
         model.fitted.clone(),
         model.reference(),
-        EngineSettings {
-            cluster: config.cluster.name.clone(),
-            budget_per_day: args.budget.unwrap_or(config.detect.budget_per_day),
-            polarity: Polarity::Normal,
-        },
+        EngineSettings { cluster: config.cluster.name.clone(), budget_per_day: budget, polarity: Polarity::Normal },
     );
     // Actor classes must be those the model was trained with; declared accounts are part of it.
     let context = DecodeContext { cluster: config.cluster.name.clone(), rules: model.fitted.rules.clone() };
@@ -56,6 +56,15 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
         scored.rejects.total(),
         if model.fitted.is_learning() { " The model is still learning: its scores stay low." } else { "" }
     );
+    if scored.counts.late > 0 {
+        eprintln!(
+            "{} events came too late for their windows and were not scored: give files in the order of time.",
+            scored.counts.late
+        );
+    }
+    if scored.events + scored.samples == 0 {
+        return Err(Exit::Failed("nothing in the input could be read as telemetry".to_owned()).into());
+    }
     let line = args.fail_on.unwrap_or(u8::MAX);
     let count = findings.iter().filter(|f| f.score >= line).count();
     if args.fail_on.is_some() && count > 0 { Err(Exit::FindingsAbove { count, line }.into()) } else { Ok(()) }

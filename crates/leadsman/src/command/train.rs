@@ -49,6 +49,12 @@ pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
         r.calibration_windows,
         r.health
     );
+    if r.late * 100 > r.events {
+        eprintln!(
+            "{} events came too late for their windows and did not train it: give files in the order of time.",
+            r.late
+        );
+    }
     if global.json {
         let rejects = &trained.rejects.counts;
         output::json(&json!({

@@ -19,7 +19,7 @@ pub struct BatchCommitted<'a> {
 impl BatchCommitted<'_> {
     /// Counts it.
     pub fn emit(&self, metrics: &Metrics) {
-        metrics.committed(self.span.source.as_str(), self.events, self.samples, self.span.to);
+        metrics.committed(self.span, self.events, self.samples);
         metrics.findings.inc_by(self.findings as u64);
         tracing::debug!(
             source = %self.span.source, partition = self.span.partition, from = self.span.from, to = self.span.to,

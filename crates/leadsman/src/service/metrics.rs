@@ -1,6 +1,6 @@
 //! Counters in the Prometheus text format.
 
-use leadsman_domain::RejectReason;
+use leadsman_domain::{RejectReason, Span};
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +11,12 @@ use prometheus_client::registry::Registry;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct BySource {
     source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPartition {
+    source: String,
+    partition: i32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,7 +31,7 @@ pub struct Metrics {
     events: Family<BySource, Counter>,
     samples: Family<BySource, Counter>,
     commits: Family<BySource, Counter>,
-    position: Family<BySource, Gauge>,
+    position: Family<ByPartition, Gauge>,
     rejected: Family<ByReason, Counter>,
     /// Revisions of findings written.
     pub findings: Counter,
@@ -39,15 +45,19 @@ pub struct Metrics {
     pub store_retries: Counter,
     /// Times detection state had to start empty.
     pub state_resets: Counter,
+    /// Items too late for their window.
+    pub late: Counter,
+    /// Events seen before.
+    pub duplicates: Counter,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("leadsman");
         let (events, samples, commits): (Family<BySource, Counter>, Family<_, _>, Family<_, _>) = Default::default();
-        let position: Family<BySource, Gauge> = Family::default();
+        let position: Family<ByPartition, Gauge> = Family::default();
         let rejected: Family<ByReason, Counter> = Family::default();
-        let [findings, published, publish_failures, fenced, store_retries, state_resets] =
+        let [findings, published, publish_failures, fenced, store_retries, state_resets, late, duplicates] =
             std::array::from_fn(|_| Counter::default());
         registry.register("events", "audit events decoded", events.clone());
         registry.register("samples", "metric samples decoded", samples.clone());
@@ -59,6 +69,8 @@ impl Default for Metrics {
         registry.register("publish_failures", "failed attempts to publish", publish_failures.clone());
         registry.register("fenced_commits", "commits refused: another process owns the partition", fenced.clone());
         registry.register("store_retries", "commits tried again", store_retries.clone());
+        registry.register("late_items", "events and samples too late for their window", late.clone());
+        registry.register("duplicate_events", "events seen before", duplicates.clone());
         registry.register("state_resets", "times detection state started empty", state_resets.clone());
         Self {
             registry,
@@ -73,18 +85,22 @@ impl Default for Metrics {
             fenced,
             store_retries,
             state_resets,
+            late,
+            duplicates,
         }
     }
 }
 
 impl Metrics {
     /// A micro-batch was committed.
-    pub fn committed(&self, source: &str, events: usize, samples: usize, next: u64) {
-        let by = BySource { source: source.to_owned() };
+    pub fn committed(&self, span: &Span, events: usize, samples: usize) {
+        let source = span.source.as_str().to_owned();
+        let by = BySource { source: source.clone() };
         self.events.get_or_create(&by).inc_by(events as u64);
         self.samples.get_or_create(&by).inc_by(samples as u64);
         self.commits.get_or_create(&by).inc();
-        self.position.get_or_create(&by).set(i64::try_from(next).unwrap_or(i64::MAX));
+        let of = ByPartition { source, partition: span.partition };
+        self.position.get_or_create(&of).set(i64::try_from(span.to).unwrap_or(i64::MAX));
     }
 
     /// An item was refused.

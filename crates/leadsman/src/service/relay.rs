@@ -18,18 +18,28 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// Errors: when the store cannot be read for good.
 pub async fn run(service: Service, name: String, mut sink: impl FindingSink) -> Result<()> {
     loop {
-        let items = service.store.pending_outbox(&name, BATCH).await?;
-        if items.is_empty() {
-            // A timeout is as good as a ring: both mean "look again".
-            if tokio::time::timeout(PERIOD, service.outbox.notified()).await.is_err() {
+        let items = match service.store.pending_outbox(&name, BATCH).await {
+            Ok(items) => items,
+            Err(error) if error.kind().is_retryable() => {
+                PublishError { sink: &name, error: &error }.emit(&service.metrics);
+                tokio::time::sleep(PERIOD).await;
                 continue;
             }
+            Err(error) => return Err(error.into()),
+        };
+        if items.is_empty() {
+            // A timeout is as good as a ring: both mean "look again".
+            drop(tokio::time::timeout(PERIOD, service.outbox.notified()).await);
             continue;
         }
         match sink.publish(&items).await {
             Ok(()) => {
-                service.store.ack_outbox(&items).await?;
                 service.metrics.published.inc_by(items.len() as u64);
+                // Without the acknowledgement they are published again, with the same id and revision.
+                if let Err(error) = service.store.ack_outbox(&items).await {
+                    PublishError { sink: &name, error: &error }.emit(&service.metrics);
+                    tokio::time::sleep(PERIOD).await;
+                }
             }
             Err(error) => {
                 PublishError { sink: &name, error: &error }.emit(&service.metrics);

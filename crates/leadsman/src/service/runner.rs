@@ -1,6 +1,6 @@
 //! Starts and stops the whole service: load, spawn, wait, drain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::backend::ServiceBackend;
-use super::events::{DataGap, InboxCleanError};
+use super::events::InboxCleanError;
 use super::metrics::Metrics;
 use super::stream::{self, Durable, Hooks, Partitions, SnapshotPolicy};
 use super::{Service, Shared, relay};
@@ -71,7 +71,7 @@ pub struct Running {
 }
 
 /// Source name of what the receiver took.
-pub const INBOX: &str = "inbox";
+pub use crate::sources::inbox::SOURCE as INBOX;
 /// How long a drain may take before the process ends anyway: every commit is crash-safe.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -106,20 +106,18 @@ pub async fn start(setup: Setup) -> Result<Running> {
         TcpListener::bind(setup.listen).await.with_context(|| format!("cannot listen on {}", setup.listen))?;
     let address = listener.local_addr()?;
 
-    let (writer, partitions, start) = {
-        let source = SourceId::new(INBOX);
-        let (_, partition, start) = stream::claim(&service, &source, 0).await?;
-        let inbox = Inbox::open(
-            &setup.data_dir.join("inbox"),
-            InboxLimits { max_record: setup.max_body, ..InboxLimits::default() },
-        )?;
-        (inbox, BTreeMap::from([((source, 0), partition)]), start)
-    };
+    // The inbox's lock comes before the first claim: a second process must not fence off the first.
+    let limits = InboxLimits { max_record: setup.max_body, ..InboxLimits::default() };
+    let writer = Inbox::open(&setup.data_dir.join("inbox"), limits)?;
+    let inbox = SourceId::new(INBOX);
+    let (_, partition, start) = stream::claim(&service, &inbox, 0).await?;
+    let partitions = BTreeMap::from([((inbox, 0), partition)]);
     let reader = writer.reader(start, setup.idle_after)?;
     let hooks = InboxHooks(writer.clone());
     tasks.spawn(stream::run(service.clone(), reader, partitions, setup.snapshots, hooks, stopped.clone()));
-    for path in &setup.files {
-        tasks.spawn(tail(service.clone(), path.clone(), setup.snapshots, setup.idle_after, stopped.clone()));
+    // The same file twice would be two owners of one log.
+    for path in &setup.files.iter().collect::<BTreeSet<_>>() {
+        tasks.spawn(tail(service.clone(), path.to_path_buf(), setup.snapshots, setup.idle_after, stopped.clone()));
     }
     if let (Some(kafka), Some(sink)) = (&setup.kafka, sink) {
         start_kafka(&service, kafka, sink, (setup.snapshots, setup.idle_after), &stopped, &mut tasks).await?;
@@ -161,9 +159,6 @@ struct TailHooks;
 
 impl Hooks<FileTail> for TailHooks {
     fn tag(&mut self, source: &mut FileTail) -> Option<String> {
-        if let Some(gap) = source.take_gap() {
-            DataGap { detail: &gap }.emit();
-        }
         Some(source.tag())
     }
 

@@ -16,7 +16,7 @@ use leadsman_domain::{
 use tokio::sync::watch;
 
 use super::Service;
-use super::events::{BatchCommitted, CommitFenced, StateReset, StoreCommitError};
+use super::events::{BatchCommitted, CommitFenced, DataGap, StateReset, StoreCommitError};
 use crate::pipeline::{Outcome, Shard};
 
 /// When to write detection state down.
@@ -37,6 +37,8 @@ pub struct Partition {
     epoch: i64,
     /// First offset whose outcome is not stored.
     next_offset: u64,
+    /// First offset that `shard` has not seen; behind `next_offset` while replaying.
+    position: u64,
     unsaved: u64,
     saved_at: Instant,
 }
@@ -67,6 +69,7 @@ pub async fn claim(service: &Service, source: &SourceId, partition: i32) -> Resu
         shard: Some(shard),
         epoch: checkpoint.epoch,
         next_offset: checkpoint.next_offset,
+        position: start,
         unsaved: 0,
         saved_at: Instant::now(),
     };
@@ -102,12 +105,11 @@ pub async fn run<S: EventSource>(
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     loop {
-        let next = tokio::select! {
+        let batch = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => None,
-            batch = source.next_batch() => batch?,
+            _ = stop.wait_for(|stop| *stop) => break,
+            batch = source.next_batch() => batch?.context("a source ended by itself; its thread may have panicked")?,
         };
-        let Some(batch) = next else { break };
         let key = (batch.span.source.clone(), batch.span.partition);
         let partition = partitions.get_mut(&key).context("a batch of a partition that was never claimed")?;
         let tag = hooks.tag(&mut source);
@@ -132,12 +134,18 @@ async fn step(
 ) -> Result<Option<(Span, bool)>> {
     let shard = partition.shard.take().context("the partition's state was lost by an earlier error")?;
     let idle = batch.records.is_empty();
-    if idle && shard.is_settled() {
+    // Nothing is closed before the replay has caught up: what it would find was stored long ago.
+    if idle && (shard.is_settled() || partition.position < partition.next_offset) {
         partition.shard = Some(shard);
         return Ok(None);
     }
     let due = partition.saved_at.elapsed() >= policy.every || partition.unsaved >= policy.records;
     let (stored, records) = (partition.next_offset, batch.records.len() as u64);
+    let expected = if partition.position > 0 { partition.position } else { stored };
+    if batch.span.from > expected && expected > 0 {
+        let (source, from, to) = (&batch.span.source, expected, batch.span.from);
+        DataGap { detail: &format!("{source}: offsets {from} to {to} are gone") }.emit();
+    }
     let worker = service.clone();
     let RawBatch { span, records: raw } = batch;
     let source = span.source.clone();
@@ -148,6 +156,7 @@ async fn step(
         .await
         .context("scoring panicked")??;
     partition.shard = Some(done.shard);
+    partition.position = span.to;
     partition.unsaved += records;
     if span.to < stored || (span.to == stored && !idle) {
         return Ok(None);
@@ -176,6 +185,8 @@ async fn step(
     if written > 0 {
         service.outbox.notify_one();
     }
+    service.metrics.late.inc_by(done.late);
+    service.metrics.duplicates.inc_by(done.duplicates);
     BatchCommitted { span: &span, events: done.events, samples: done.samples, findings: written }
         .emit(&service.metrics);
     Ok(Some((span, saved)))
@@ -188,6 +199,8 @@ struct Computed {
     snapshot: Option<Vec<u8>>,
     events: usize,
     samples: usize,
+    late: u64,
+    duplicates: u64,
 }
 
 /// What is asked of one computation.
@@ -208,6 +221,7 @@ fn compute(service: &Service, mut shard: Shard, records: &[RawRecord], work: &Wo
     let mut forgotten = Outcome::default();
     let (events, samples, _) = decode(service, old, work);
     shard.push(&service.engine, &events, &samples, &mut forgotten)?;
+    let before = shard.state.counts;
     let mut outcome = Outcome::default();
     let (events, samples, dead_letters) = decode(service, new, work);
     shard.push(&service.engine, &events, &samples, &mut outcome)?;
@@ -216,7 +230,10 @@ fn compute(service: &Service, mut shard: Shard, records: &[RawRecord], work: &Wo
     }
     // Closing on idleness is no part of the log, so it must be part of the snapshot.
     let snapshot = if work.idle || (work.due && !new.is_empty()) { Some(shard.to_bytes()?) } else { None };
+    let after = shard.state.counts;
     Ok(Computed {
+        late: (after.late + after.late_samples) - (before.late + before.late_samples),
+        duplicates: after.duplicates - before.duplicates,
         shard,
         findings: outcome.findings.into_values().collect(),
         dead_letters,
@@ -267,7 +284,9 @@ async fn commit(service: &Service, commit: Commit) -> Result<()> {
 
 /// Writes the state down at a clean end, so that the next start replays nothing.
 async fn save(service: &Service, source: &SourceId, number: i32, partition: &mut Partition) -> Result<()> {
-    let Some(shard) = partition.shard.take().filter(|_| partition.unsaved > 0) else { return Ok(()) };
+    // A state that is still being replayed is older than what is stored, and must not be taken for it.
+    let worth_it = partition.unsaved > 0 && partition.position >= partition.next_offset;
+    let Some(mut shard) = partition.shard.take().filter(|_| worth_it) else { return Ok(()) };
     let at = partition.next_offset;
     let span = Span { source: source.clone(), partition: number, from: at, to: at };
     let snapshot = Some(shard.to_bytes()?);
