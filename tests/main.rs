@@ -11,7 +11,6 @@ mod harness;
 mod prometheus;
 mod simulated;
 mod stream;
-#[allow(dead_code, reason = "test files come and go; what they stand on stays")]
 mod support;
 
 use std::process::ExitCode;

@@ -154,7 +154,13 @@ fn kafka_equals_file() -> Result<()> {
     }
     let published = essence(&folded.into_values().collect::<Vec<_>>())?;
     assert_eq!(published, wanted);
-    Ok(())
+
+    // Metric samples come by their own topic.
+    let sample = br#"{"timestamp":"2026-03-02T00:00:00Z","value":"0.5","name":"up","labels":{"namespace":"shop","workload":"cart"}}"#;
+    broker.produce("leadsman.metrics", 0, &[sample.as_slice(); 5])?;
+    wait_until("the samples are read", DEADLINE, || {
+        Ok((metric(&after.http, "leadsman_samples_total{source=\"kafka:leadsman.metrics\"}")? >= 5.0).then_some(()))
+    })
 }
 
 /// Produces to the partition of the event's actor, as a keyed producer does.

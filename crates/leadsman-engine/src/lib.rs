@@ -10,13 +10,15 @@ mod observer;
 mod report;
 mod requests;
 mod shard;
+mod summary;
 mod train;
 
 pub use engine::{Engine, EngineSettings, Polarity, ScoredWindow};
 pub use error::EngineError;
 pub use requests::Admission;
 pub use shard::{ObserveCounts, ShardState};
-pub use train::{DataSummary, TrainReport, TrainSpec, Trainer};
+pub use summary::DataSummary;
+pub use train::{TrainReport, TrainSpec, Trainer};
 
 use std::time::Duration;
 
