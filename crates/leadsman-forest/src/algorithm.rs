@@ -1,69 +1,58 @@
-use linfa::DatasetBase;
-use linfa::traits::{Fit, PredictInplace};
-use ndarray::{Array1, Array2, ArrayBase, ArrayView1, ArrayView2, Data, Ix2};
-use serde::{Deserialize, Serialize};
+use linfa::Float;
+use linfa::traits::PredictInplace;
+use ndarray::{Array1, ArrayBase, ArrayView1, ArrayView2, Data, Ix2, s};
 
+use crate::encode::Encoder;
+use crate::exp2::exp2;
+use crate::kernel::{self, Kernel, Lanes, MAX_VECTOR_COLUMNS, ROWS, Sums};
 use crate::path_length::average_path_length;
-use crate::record::ForestRecord;
-use crate::tree::{Shape, Tree};
-use crate::{ForestError, IsolationForestParams, IsolationForestValidParams, grow};
+use crate::tails::Tails;
+use crate::tree::{self, Node, STEPS_PER_EDGE, Shape, Tree};
+use crate::{ForestError, IsolationForestParams};
+
+/// Trees that a single row is sent through side by side.
+const SIDE_BY_SIDE: usize = 8;
+/// Fewer rows than this are walked one by one.
+const MIN_BLOCK: usize = 6;
 
 /// A fitted isolation forest.
 ///
 /// ## Definition
 ///
-/// Each tree is grown on ψ rows drawn without replacement. A node draws a column among those that
-/// vary over its rows, then a threshold evenly between their smallest and largest value; rows
-/// below the threshold go left. A node becomes a leaf when it holds one row, when all its rows are
-/// equal, or at depth ⌈log₂ ψ⌉.
+/// Each value becomes one of 255 bins, by a grid for each column that is fine around the median of the training data
+/// and coarse far from it. Each tree is grown on the bins of ψ rows drawn without replacement: a node chooses a
+/// column and a threshold as the [`SplitMode`](crate::SplitMode) says, and rows below the threshold go left. A node becomes a
+/// leaf when it holds one row, when all its rows are equal, or at depth ⌈log₂ ψ⌉, at most 8.
 ///
 /// The path length of a row in a tree is h = depth of its leaf + c(rows in the leaf), where
-/// c(n) = 2·H(n-1) - 2·(n-1)/n is the average depth n rows would still have reached. The score of
-/// a row is 2^(-E\[h\] / c(ψ)), with E\[h\] the mean over the trees.
+/// c(n) = 2·H(n-1) - 2·(n-1)/n is the average depth n rows would still have reached. It is held in steps of 1/256
+/// edge. The score of a row is 2^(-E\[h\] / c(ψ)), with E\[h\] the mean over the trees.
 ///
 /// Thresholds lie within the range of the training data. A row beyond it scores like the edge of
 /// that range, however far away it is; how far is a question for another detector.
 ///
 /// ## Complexity
 ///
-/// For t trees and d columns, fitting costs at most O(t·d·ψ·log ψ), after one pass over the data to
-/// refuse what is not finite; scoring one row costs O(t·log ψ). A forest holds fewer than 2·t·ψ nodes.
+/// For t trees and d columns, fitting costs O(t·d·ψ·log ψ) however many rows there are: only rows that are drawn are
+/// looked at. Scoring one row costs O(t·log ψ).
 ///
 /// ## Storage
 ///
-/// The serde form carries a version. Reading it checks everything and computes the depths anew, so
-/// that scores survive a round trip bit for bit, given a format that keeps every bit of an `f64`.
+/// [`to_bytes`](Self::to_bytes) gives a versioned form of at most 100 KiB for 100 trees and 16 columns; serde stores the
+/// same bytes. Reading checks everything, and scores survive to the last bit on every platform.
 ///
 /// Source: Liu, Ting, Zhou, "Isolation Forest", ICDM 2008.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "ForestRecord", into = "ForestRecord")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct IsolationForest {
     shape: Shape,
+    encoder: Encoder,
+    /// Of a guided forest.
+    tails: Option<Tails>,
     trees: Vec<Tree>,
 }
 
-/// How much each column moved each row away from average depth.
-///
-/// A node of a tree has a mean depth D: the mean path length of the sample rows that pass it. On
-/// the way to its leaf, a row that goes from a node to a child of smaller D became stranger, and
-/// the column the node splits on is credited with D(node) - D(child). Along a path the credits add
-/// up to D(root) - h, so that the shares of a row are complete.
-///
-/// Source: path deltas, as in Saabas, "Interpreting random forests", 2014, applied to path lengths.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attributions {
-    /// Mean over the trees of D(root), the mean path length of the rows they were grown on, in edges.
-    pub mean_root_depth: f64,
-    /// E\[h\], the mean path length of each row, in edges. Shape: one entry per row.
-    pub depth: Array1<f64>,
-    /// Share of each column in each row, in edges; positive makes the row stranger.
-    ///
-    /// Shape: (rows × columns). A row sums to `mean_root_depth` - `depth` of that row, up to rounding.
-    pub by_feature: Array2<f64>,
-}
-
 impl IsolationForest {
-    /// Hyperparameters to fit with: 100 trees of 256 rows, seed 0, unless set otherwise.
+    /// Hyperparameters to fit with: 100 trees of 256 rows, seed 0, guided splits, unless set otherwise.
     #[must_use]
     pub fn params() -> IsolationForestParams {
         IsolationForestParams::new()
@@ -72,40 +61,39 @@ impl IsolationForest {
     /// Anomaly score of each row of `x`, in row order.
     ///
     /// Shape: `x` is (rows × columns) with the columns of the fit; the result has one entry per row.
-    /// Units: none; in (0, 1], higher is stranger, 0.5 is a row of average depth. A forest fitted
+    /// Units: none; in (0, 1), higher is stranger, 0.5 is a row of average depth. A forest fitted
     /// on a single row has nothing to compare with and gives 0.5 everywhere.
-    /// Errors: `WrongWidth` when `x` has other columns than the fit; `NotFinite` when a value is NaN
-    /// or infinite.
+    /// Errors: `WrongWidth` when `x` has other columns than the fit; `NotFinite` when a value is
+    /// infinite, or NaN where [`Missing`](crate::Missing) refuses it.
     /// Source: Liu, Ting, Zhou, "Isolation Forest", ICDM 2008, eq. 2.
-    pub fn score(&self, x: ArrayView2<'_, f64>) -> Result<Array1<f64>, ForestError> {
-        self.check(x)?;
-        Ok(x.rows().into_iter().map(|row| self.score_row(row)).collect())
+    pub fn score<F: Float>(&self, x: ArrayView2<'_, F>) -> Result<Array1<f64>, ForestError> {
+        self.score_by(Kernel::best(), x)
     }
 
-    /// How much each column adds to the strangeness of each row of `x`.
+    /// The same with a chosen [`Kernel`], for tests and benchmarks: the scores are those of every other.
     ///
-    /// Shape: `x` is (rows × columns) with the columns of the fit.
-    /// Units: edges of path length; see [`Attributions`].
-    /// Errors: as [`score`](Self::score).
-    pub fn attributions(&self, x: ArrayView2<'_, f64>) -> Result<Attributions, ForestError> {
-        self.check(x)?;
-        let n_trees = self.trees.len() as f64;
-        let mut depth = Array1::zeros(x.nrows());
-        let mut by_feature = Array2::zeros(x.raw_dim());
-        let mut drops = vec![0.0; x.ncols()];
-        for ((row, depth), mut shares) in x.rows().into_iter().zip(&mut depth).zip(by_feature.rows_mut()) {
-            drops.fill(0.0);
-            *depth = self.trees.iter().map(|tree| tree.attribute(row, &mut drops)).sum::<f64>() / n_trees;
-            shares.iter_mut().zip(&drops).for_each(|(share, drop)| *share = drop / n_trees);
+    /// Errors: as [`score`](Self::score), and `KernelUnavailable`.
+    pub fn score_by<F: Float>(&self, kernel: Kernel, x: ArrayView2<'_, F>) -> Result<Array1<f64>, ForestError> {
+        if !kernel.is_available() {
+            return Err(ForestError::KernelUnavailable { kernel });
         }
-        let mean_root_depth = self.trees.iter().map(Tree::root_depth).sum::<f64>() / n_trees;
-        Ok(Attributions { mean_root_depth, depth, by_feature })
+        self.check_width(x.ncols())?;
+        let mut scores = Array1::zeros(x.nrows());
+        let mut accepted = true;
+        self.walk(kernel, x, |from, part, ok| {
+            accepted &= ok;
+            scores.slice_mut(s![from..from + part.len()]).assign(&ArrayView1::from(part));
+        });
+        match if accepted { None } else { self.encoder.refusal(x) } {
+            None => Ok(scores),
+            Some(refusal) => Err(refusal),
+        }
     }
 
     /// Number of columns of the fit.
     #[must_use]
     pub fn n_features(&self) -> usize {
-        self.shape.n_features as usize
+        self.encoder.n_features()
     }
 
     /// Number of trees.
@@ -120,62 +108,129 @@ impl IsolationForest {
         self.shape.n_samples as usize
     }
 
-    /// A forest of trees that were linked within `shape`; there is at least one.
-    pub(crate) fn new(shape: Shape, trees: Vec<Tree>) -> Self {
-        Self { shape, trees }
+    /// A forest of trees given by their nodes; there is at least one.
+    pub(crate) fn link(
+        n_samples: u32,
+        encoder: Encoder,
+        tails: Option<Tails>,
+        trees: impl Iterator<Item = Vec<Node>>,
+    ) -> Result<Self, ForestError> {
+        let shape = Shape { n_columns: encoder.n_columns() as u32, n_samples };
+        let keep_columns = encoder.n_columns() <= MAX_VECTOR_COLUMNS;
+        let link = |(tree, nodes)| {
+            Tree::link(nodes, shape, keep_columns).map_err(|defect| ForestError::Malformed { tree, defect })
+        };
+        Ok(Self { shape, trees: trees.enumerate().map(link).collect::<Result<_, _>>()?, tails, encoder })
     }
 
-    pub(crate) fn shape(&self) -> Shape {
-        self.shape
+    /// The same forest with other tails.
+    pub(crate) fn with_tails(self, tails: Option<Tails>) -> Self {
+        Self { tails, ..self }
+    }
+
+    pub(crate) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    pub(crate) fn tails(&self) -> Option<&Tails> {
+        self.tails.as_ref()
     }
 
     pub(crate) fn trees(&self) -> &[Tree] {
         &self.trees
     }
 
-    fn check(&self, x: ArrayView2<'_, f64>) -> Result<(), ForestError> {
-        if x.ncols() != self.n_features() {
-            return Err(ForestError::WrongWidth { expected: self.n_features(), found: x.ncols() });
-        }
-        check_finite(x)
+    pub(crate) fn check_width(&self, found: usize) -> Result<(), ForestError> {
+        let expected = self.n_features();
+        if found == expected { Ok(()) } else { Err(ForestError::WrongWidth { expected, found }) }
     }
 
-    fn score_row(&self, row: ArrayView1<'_, f64>) -> f64 {
-        let average = average_path_length(self.shape.n_samples);
-        if average <= 0.0 {
-            return 0.5;
+    /// Path length of a row over the trees and tails, in steps.
+    pub(crate) fn total(&self, path: u32, tail: u32) -> f64 {
+        total(path, tail, self.tails.as_ref().map_or(0.0, Tails::weight))
+    }
+
+    /// Mean of that over the training data.
+    pub(crate) fn mean_path(&self) -> f64 {
+        let roots: u32 = self.trees.iter().map(|tree| u32::from(tree.root_path())).sum();
+        f64::from(roots) + self.tails.as_ref().map_or(0.0, Tails::mean_path)
+    }
+
+    /// Path length that scores 0.5: c(ψ) in each tree, as in the paper, or the mean over the training data where splits are
+    /// guided, for which no formula is known.
+    fn unit(&self) -> f64 {
+        // rounded to steps as path lengths are, so that a row of average depth scores 0.5 to the bit
+        let average = || (average_path_length(self.shape.n_samples) * STEPS_PER_EDGE).round();
+        if self.tails.is_some() { self.mean_path() } else { average() * self.trees.len() as f64 }
+    }
+
+    /// Shows `each` the scores of all rows, some at a time: the index of the first one, the scores, and whether all their
+    /// values can be encoded.
+    fn walk<F: Float>(&self, kernel: Kernel, x: ArrayView2<'_, F>, mut each: impl FnMut(usize, &[f64], bool)) {
+        let unit = self.unit();
+        let weight = self.tails.as_ref().map_or(0.0, Tails::weight);
+        let exponent = |path, tail| if unit > 0.0 { -total(path, tail, weight) / unit } else { -1.0 };
+        if x.nrows() < MIN_BLOCK {
+            let mut bins = vec![0; self.encoder.n_columns()];
+            for (index, row) in x.rows().into_iter().enumerate() {
+                let accepted = self.encoder.encode_row(row, &mut bins);
+                let tail = self.tails.as_ref().map_or(0, |tails| tails.path(&bins));
+                let mut score = [exponent(self.tree_path(&bins), tail)];
+                exp2(&mut score);
+                each(index, &score, accepted);
+            }
+            return;
         }
-        let depth = self.trees.iter().map(|tree| tree.depth(row)).sum::<f64>() / self.trees.len() as f64;
-        (-depth / average).exp2()
+        let mut block = vec![Lanes::ZERO; kernel::padded(self.encoder.n_columns())];
+        for from in (0..x.nrows()).step_by(ROWS) {
+            let rows: [usize; ROWS] = std::array::from_fn(|row| from + row);
+            let rows = &rows[..ROWS.min(x.nrows() - from)];
+            let accepted = self.encoder.encode_block(kernel, x, rows, &mut block);
+            let (mut paths, mut tails): (Sums, Sums) = ([0; ROWS], [0; ROWS]);
+            self.add_paths(kernel, &block, &mut paths);
+            if let Some(of) = &self.tails {
+                kernel::add_entries(kernel, of.tables(), &block, &mut tails);
+            }
+            let mut scores = [0.0; ROWS];
+            for ((score, path), tail) in scores.iter_mut().zip(paths).zip(tails) {
+                *score = exponent(path, tail);
+            }
+            exp2(&mut scores);
+            each(from, &scores[..rows.len()], accepted);
+        }
+    }
+
+    /// Path length of one row over the trees and tails, in steps.
+    pub(crate) fn path(&self, bins: &[u8]) -> f64 {
+        self.total(self.tree_path(bins), self.tails.as_ref().map_or(0, |tails| tails.path(bins)))
+    }
+
+    fn tree_path(&self, bins: &[u8]) -> u32 {
+        let (groups, rest) = self.trees.as_chunks::<SIDE_BY_SIDE>();
+        let grouped = groups.iter().flat_map(|trees| tree::paths(trees, bins));
+        let single = rest.iter().flat_map(|tree| tree::paths(std::array::from_ref(tree), bins));
+        grouped.chain(single).map(u32::from).sum()
+    }
+
+    fn add_paths(&self, kernel: Kernel, block: &[Lanes], sums: &mut Sums) {
+        if block.len() <= MAX_VECTOR_COLUMNS {
+            return kernel::add_paths(kernel, &self.trees, block, sums);
+        }
+        // A wide forest: each tree gets the columns it splits on.
+        let mut own = Vec::new();
+        for tree in &self.trees {
+            own.clear();
+            own.extend(tree.columns().iter().map(|column| block[usize::from(*column)]));
+            own.resize(kernel::padded(own.len()), Lanes::ZERO);
+            kernel::add_paths(kernel, std::slice::from_ref(tree), &own, sums);
+        }
     }
 }
 
-// === impl Fit ===
-
-/// Fits a forest on the records; the targets are not looked at.
-///
-/// Shape: records are (rows × columns); at least one of each.
-/// Errors: `NoData` without rows or columns; `NotFinite` when a value is NaN or infinite;
-/// `TooWide` beyond `u32::MAX` columns.
-impl<D: Data<Elem = f64>, T> Fit<ArrayBase<D, Ix2>, T, ForestError> for IsolationForestValidParams {
-    type Object = IsolationForest;
-
-    fn fit(&self, dataset: &DatasetBase<ArrayBase<D, Ix2>, T>) -> Result<IsolationForest, ForestError> {
-        let x = dataset.records().view();
-        let (rows, columns) = x.dim();
-        if rows == 0 || columns == 0 {
-            return Err(ForestError::NoData { rows, columns });
-        }
-        check_finite(x)?;
-        let n_features = u32::try_from(columns).map_err(|_| ForestError::TooWide { columns })?;
-        // checked parameters keep this far below `u32::MAX`
-        let shape = Shape { n_features, n_samples: self.subsample_size().min(rows) as u32 };
-        let grow = |tree| {
-            Tree::link(&grow::tree(x, shape, self.seed(), tree as u64), shape)
-                .map_err(|defect| ForestError::Malformed { tree, defect })
-        };
-        Ok(IsolationForest::new(shape, (0..self.n_trees()).map(grow).collect::<Result<_, _>>()?))
-    }
+/// Path length over trees and tails, in steps of a path.
+#[inline]
+fn total(path: u32, tail: u32, weight: f64) -> f64 {
+    f64::from(path) + weight * f64::from(tail)
 }
 
 // === impl Predict ===
@@ -183,29 +238,26 @@ impl<D: Data<Elem = f64>, T> Fit<ArrayBase<D, Ix2>, T, ForestError> for Isolatio
 /// Anomaly score of each row, as [`IsolationForest::score`] gives it.
 ///
 /// linfa's prediction cannot fail. Where `score` reports an error, the entry is NaN instead: that
-/// of each row with a value that is not finite, and every entry when the columns are not those of
+/// of each row with a value that cannot be scored, and every entry when the columns are not those of
 /// the fit. A target of another length than there are rows is replaced.
-impl<D: Data<Elem = f64>> PredictInplace<ArrayBase<D, Ix2>, Array1<f64>> for IsolationForest {
+impl<F: Float, D: Data<Elem = F>> PredictInplace<ArrayBase<D, Ix2>, Array1<f64>> for IsolationForest {
     fn predict_inplace(&self, x: &ArrayBase<D, Ix2>, y: &mut Array1<f64>) {
         if y.len() != x.nrows() {
             *y = self.default_target(x);
         }
-        let known_width = x.ncols() == self.n_features();
-        for (row, score) in x.rows().into_iter().zip(y) {
-            let usable = known_width && row.iter().all(|value| value.is_finite());
-            *score = if usable { self.score_row(row) } else { f64::NAN };
+        if x.ncols() != self.n_features() {
+            y.fill(f64::NAN);
+            return;
         }
+        self.walk(Kernel::best(), x.view(), |from, scores, accepted| {
+            for (row, score) in (from..).zip(scores) {
+                let usable = accepted || self.encoder.accepts_row(x.row(row));
+                y[row] = if usable { *score } else { f64::NAN };
+            }
+        });
     }
 
     fn default_target(&self, x: &ArrayBase<D, Ix2>) -> Array1<f64> {
         Array1::zeros(x.nrows())
-    }
-}
-
-/// Finds the first value that is NaN or infinite, in row order.
-fn check_finite(x: ArrayView2<'_, f64>) -> Result<(), ForestError> {
-    match x.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        Some(((row, column), _)) => Err(ForestError::NotFinite { row, column }),
-        None => Ok(()),
     }
 }

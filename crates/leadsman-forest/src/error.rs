@@ -1,4 +1,8 @@
 use crate::hyperparams::{MAX_SUBSAMPLE_SIZE, MAX_TREES};
+use crate::tree::MAX_TREE_COLUMNS;
+
+/// Most columns a forest may have.
+pub const MAX_FEATURES: usize = 1 << 15;
 
 /// Why a forest cannot be fitted, read or asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +28,22 @@ pub enum ForestError {
         columns: usize,
     },
     /// There are more columns than a node can name.
-    #[error("{columns} columns are too many; give at most {}", u32::MAX)]
+    #[error("{columns} columns are too many; give at most {MAX_FEATURES}, categorical ones counting four times")]
     TooWide {
         /// Number of columns given.
         columns: usize,
     },
+    /// A column that is said to be categorical does not exist.
+    #[error("categorical column {column} does not exist: the data have {columns} columns, counted from 0")]
+    NoSuchColumn {
+        /// The column named.
+        column: usize,
+        /// Columns of the data.
+        columns: usize,
+    },
+    /// Weights cannot be drawn by.
+    #[error("weights must be one finite number from 0 for each row, at least one of them positive")]
+    Weights,
     /// The matrix does not have the columns the forest was fitted on.
     #[error("the forest was fitted on {expected} columns and got {found}; give the columns of the fit")]
     WrongWidth {
@@ -38,18 +53,35 @@ pub enum ForestError {
         found: usize,
     },
     /// A value is NaN or infinite.
-    #[error("the value in row {row}, column {column} is not finite; replace it or drop the row")]
+    #[error(
+        "the value in row {row}, column {column} is not finite; replace it, drop the row, or let missing values be typical"
+    )]
     NotFinite {
         /// Row index of the first such value.
         row: usize,
         /// Column index of the first such value.
         column: usize,
     },
+    /// The processor lacks what a kernel needs.
+    #[error("this processor cannot run the kernel {kernel}; take the best one it has")]
+    KernelUnavailable {
+        /// The kernel asked for.
+        kernel: crate::Kernel,
+    },
+    /// The bytes are not those of a forest.
+    #[error("this is not a stored forest; give what `to_bytes` wrote")]
+    Foreign,
     /// A stored forest has a layout this version does not know.
     #[error("forest format {version} is unknown; read it with the release that wrote it, or newer")]
     UnknownVersion {
         /// Version found.
         version: u16,
+    },
+    /// The bytes of a stored forest were changed or cut off.
+    #[error("the stored forest is damaged: {what}; restore the file or fit again")]
+    Damaged {
+        /// What does not fit.
+        what: &'static str,
     },
     /// A stored tree is damaged.
     #[error("tree {tree} is damaged: {defect}; restore the file or fit again")]
@@ -65,7 +97,7 @@ pub enum ForestError {
 }
 
 /// What is wrong with a stored tree.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TreeDefect {
     /// The nodes end before every split has two children.
     #[error("nodes are missing")]
@@ -73,21 +105,30 @@ pub enum TreeDefect {
     /// Nodes follow after the tree is complete.
     #[error("nodes follow after its end")]
     TrailingNodes,
-    /// A node lies below the depth cap.
-    #[error("a node lies deeper than {cap}")]
+    /// A split lies at the depth cap.
+    #[error("a split lies at depth {cap} or deeper")]
     TooDeep {
-        /// Largest depth allowed, in edges from the root.
-        cap: u32,
+        /// Largest depth of a leaf, in edges from the root.
+        cap: usize,
     },
     /// A split names a column the forest does not have.
-    #[error("a node splits on column {feature}, which does not exist")]
-    FeatureOutOfRange {
+    #[error("a node splits on column {column}, which does not exist")]
+    ColumnOutOfRange {
         /// The column named.
-        feature: u32,
+        column: u16,
     },
-    /// A split has a threshold that is NaN or infinite.
-    #[error("a threshold is not finite")]
-    ThresholdNotFinite,
+    /// A split names more columns than one tree can hold.
+    #[error("it splits on {found} columns, {MAX_TREE_COLUMNS} are possible")]
+    TooManyColumns {
+        /// Columns named.
+        found: usize,
+    },
+    /// A split sends every row to the same side.
+    #[error("a node has the threshold {threshold}, which divides nothing")]
+    IdleThreshold {
+        /// The threshold.
+        threshold: u8,
+    },
     /// A leaf holds no row.
     #[error("a leaf holds no row")]
     EmptyLeaf,

@@ -49,16 +49,31 @@
 //! Source: Liu, Ting, Zhou, "Isolation Forest", ICDM 2008.
 
 mod algorithm;
+mod attribution;
+mod bytes;
+mod category;
+mod encode;
 mod error;
+mod exp2;
+mod fit;
+mod grid;
 mod grow;
 mod hyperparams;
+mod kernel;
 mod path_length;
-mod record;
+mod profile;
+mod sample;
+mod shapley;
+mod tails;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
-pub use algorithm::{Attributions, IsolationForest};
-pub use error::{ForestError, TreeDefect};
-pub use hyperparams::{IsolationForestParams, IsolationForestValidParams, MAX_SUBSAMPLE_SIZE, MAX_TREES};
+pub use algorithm::IsolationForest;
+pub use attribution::Attributions;
+pub use error::{ForestError, MAX_FEATURES, TreeDefect};
+pub use hyperparams::{
+    IsolationForestParams, IsolationForestValidParams, MAX_SUBSAMPLE_SIZE, MAX_TREES, Missing, SplitMode,
+};
+pub use kernel::Kernel;

@@ -8,10 +8,14 @@ use rand_chacha::ChaCha8Rng;
 use crate::{ForestError, IsolationForest, IsolationForestParams};
 
 mod attribution;
+mod columns;
 mod fit;
+mod kernels;
 mod persistence;
 mod pieces;
 mod score;
+mod shapley;
+mod weights;
 
 /// Few trees keep property tests in milliseconds.
 fn small() -> IsolationForestParams {
@@ -31,7 +35,7 @@ fn scores(forest: &IsolationForest, x: ArrayView2<'_, f64>) -> Array1<f64> {
 }
 
 fn bytes(forest: &IsolationForest) -> Vec<u8> {
-    postcard::to_stdvec(forest).unwrap()
+    forest.to_bytes()
 }
 
 fn bits(values: &Array1<f64>) -> Vec<u64> {

@@ -6,18 +6,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{any_finite, bytes, fit, matrix, normals, scores, small, ties, try_fit};
-use crate::grow::sample_rows;
-use crate::tree::PreorderNode;
+use crate::sample::Sampler;
+use crate::tree::Node;
 use crate::{ForestError, IsolationForest};
 
-fn splits(forest: &IsolationForest) -> Vec<(u32, f64)> {
-    let nodes = forest.trees().iter().flat_map(|tree| tree.preorder());
-    nodes
-        .filter_map(|node| match node {
-            PreorderNode::Split { feature, threshold } => Some((feature, threshold)),
-            PreorderNode::Leaf { .. } => None,
-        })
-        .collect()
+/// The columns that the nodes of a forest split on.
+fn splits(forest: &IsolationForest) -> Vec<u16> {
+    let column = |node: &Node| match *node {
+        Node::Split { column, .. } => Some(column),
+        Node::Leaf { .. } => None,
+    };
+    forest.trees().iter().flat_map(|tree| tree.nodes()).filter_map(column).collect()
 }
 
 #[test]
@@ -74,9 +73,9 @@ fn constant_columns_are_never_split() {
     x.column_mut(0).fill(3.0);
     x.column_mut(2).fill(-0.0);
     x[[5, 2]] = 0.0;
-    let features: Vec<u32> = splits(&fit(&small(), x.view())).into_iter().map(|(feature, _)| feature).collect();
-    assert!(features.iter().all(|feature| [1, 3].contains(feature)));
-    assert!(features.contains(&1) && features.contains(&3));
+    let columns = splits(&fit(&small(), x.view()));
+    assert!(columns.iter().all(|column| [1, 3].contains(column)));
+    assert!(columns.contains(&1) && columns.contains(&3));
 }
 
 #[test]
@@ -84,7 +83,7 @@ fn a_lone_varying_column_among_constants_is_always_found() {
     let mut x = Array2::zeros((32, 20));
     x.column_mut(13).assign(&normals(32, 1, 4).column(0));
     for tree in fit(&small(), x.view()).trees() {
-        assert!(matches!(tree.preorder().next(), Some(PreorderNode::Split { feature: 13, .. })));
+        assert!(matches!(tree.nodes()[0], Node::Split { column: 13, .. }));
     }
 }
 
@@ -102,7 +101,7 @@ fn sampled_rows_are_distinct_and_evenly_drawn() {
     let mut drawn = [0_u32; 50];
     for tree in 0..2000 {
         let mut rng = ChaCha8Rng::seed_from_u64(tree);
-        let rows = sample_rows(50, 10, &mut rng);
+        let rows = Sampler::Even { rows: 50 }.draw(10, &mut rng);
         assert_eq!(rows.iter().collect::<BTreeSet<_>>().len(), 10);
         rows.into_iter().for_each(|row| drawn[row] += 1);
     }
@@ -134,6 +133,18 @@ proptest! {
     }
 
     #[test]
+    fn the_order_of_rows_that_all_trees_see_does_not_matter(
+        (x, order) in matrix(any_finite()).prop_flat_map(|x| {
+            let order = Just((0..x.nrows()).collect::<Vec<_>>()).prop_shuffle();
+            (Just(x), order)
+        })
+    ) {
+        let params = small().subsample_size(64);
+        let shuffled = x.select(Axis(0), &order);
+        prop_assert_eq!(bytes(&fit(&params, x.view())), bytes(&fit(&params, shuffled.view())));
+    }
+
+    #[test]
     fn another_seed_gives_another_forest(seed: u64, other: u64) {
         prop_assume!(seed != other);
         let x = normals(64, 3, 9);
@@ -141,19 +152,18 @@ proptest! {
     }
 
     #[test]
-    fn any_finite_values_fit_with_finite_thresholds_and_scores(x in matrix(any_finite())) {
+    fn any_finite_values_fit_with_scores_inside_the_bounds(x in matrix(any_finite())) {
         let forest = fit(&small(), x.view());
-        prop_assert!(splits(&forest).iter().all(|(_, threshold)| threshold.is_finite()));
-        prop_assert!(scores(&forest, x.view()).iter().all(|&score| 0.0 < score && score <= 1.0));
+        prop_assert!(scores(&forest, x.view()).iter().all(|&score| 0.0 < score && score < 1.0));
     }
 
     #[test]
     fn every_leaf_holds_rows_and_together_they_hold_all(x in matrix(any_finite())) {
         let forest = fit(&small().subsample_size(64), x.view());
         for tree in forest.trees() {
-            let held: Vec<u32> = tree.preorder().filter_map(|node| match node {
-                PreorderNode::Leaf { rows } => Some(rows),
-                PreorderNode::Split { .. } => None,
+            let held: Vec<u32> = tree.nodes().iter().filter_map(|node| match *node {
+                Node::Leaf { rows } => Some(rows),
+                Node::Split { .. } => None,
             }).collect();
             prop_assert!(held.iter().all(|&rows| rows > 0));
             prop_assert_eq!(held.iter().sum::<u32>() as usize, x.nrows());

@@ -1,7 +1,9 @@
 use linfa::ParamGuard;
 use proptest::prelude::*;
 
-use crate::grow::threshold;
+use crate::exp2::exp2;
+use crate::grid::{Grid, cell, middle};
+use crate::grow::even_threshold;
 use crate::path_length::average_path_length;
 use crate::tree::Shape;
 use crate::{ForestError, IsolationForest, IsolationForestParams, MAX_SUBSAMPLE_SIZE, MAX_TREES};
@@ -36,22 +38,64 @@ fn average_path_length_has_no_step_where_the_series_takes_over() {
 }
 
 #[test]
-fn depth_cap_is_the_rounded_up_logarithm() {
-    for (n_samples, cap) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (255, 8), (256, 8), (257, 9), (1 << 20, 20)] {
-        assert_eq!(Shape { n_features: 1, n_samples }.depth_cap(), cap, "{n_samples} rows");
+fn depth_cap_is_the_rounded_up_logarithm_and_at_most_eight() {
+    for (n_samples, cap) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (255, 8), (256, 8), (257, 8), (1 << 16, 8)] {
+        assert_eq!(Shape { n_columns: 1, n_samples }.depth_cap(), cap, "{n_samples} rows");
     }
+}
+
+#[test]
+fn cells_are_monotone_and_their_middles_lie_in_them() {
+    assert!((1..255_u8).map(middle).is_sorted_by(|a, b| a < b));
+    for bin in 1..255_u8 {
+        assert_eq!(cell(middle(bin) as f32), bin);
+    }
+    assert_eq!((cell(f32::MIN), cell(f32::NEG_INFINITY), cell(f32::MAX), cell(f32::INFINITY)), (1, 1, 254, 254));
+    assert_eq!((cell(0.0), cell(-0.0), cell(f32::MIN_POSITIVE), cell(-f32::MIN_POSITIVE)), (128, 128, 128, 127));
+}
+
+#[test]
+fn a_grid_resolves_tiny_and_huge_spreads() {
+    for unit in [1e-300, 1e-9, 1.0, 1e9, 1e300] {
+        let grid = Grid::of_sample(&mut [-2.0 * unit, -unit, 0.0, unit, 2.0 * unit]);
+        let bins: Vec<u8> = [-2.0, -1.0, 0.0, 1.0, 2.0].map(|times| grid.bin(times * unit)).to_vec();
+        assert!(bins.is_sorted_by(|a, b| a < b), "{unit}: {bins:?}");
+    }
+    // most values equal: the others decide
+    let grid = Grid::of_sample(&mut [5.0, 5.0, 5.0, 5.0, 6.0, 9.0]);
+    assert!(grid.bin(5.0) < grid.bin(6.0) && grid.bin(6.0) < grid.bin(9.0));
+    assert_eq!(Grid::of_sample(&mut []), Grid::of_sample(&mut [0.0, 0.0]));
+}
+
+#[test]
+fn powers_of_two_are_those_of_the_library() {
+    let exponents: Vec<f64> = (0..100_003).map(|step| -f64::from(step) / 2000.0).collect();
+    let mut powers = exponents.clone();
+    exp2(&mut powers);
+    for (x, own) in exponents.iter().zip(&powers) {
+        assert!((own - x.exp2()).abs() <= 2.0 * f64::EPSILON * own, "2^{x}: {own} and {}", x.exp2());
+    }
+    assert!(powers.is_sorted_by(|a, b| a > b));
+    let mut exact = [0.0, -1.0, -900.0, f64::NEG_INFINITY];
+    exp2(&mut exact);
+    assert_eq!(exact.map(f64::to_bits), [1.0, 0.5, (-900.0_f64).exp2(), (-1000.0_f64).exp2()].map(f64::to_bits));
 }
 
 proptest! {
     #[test]
-    fn threshold_lies_above_low_and_up_to_high(a in super::any_finite(), b in super::any_finite(), share in 0.0..1.0_f64) {
-        let (low, high) = (a.min(b), a.max(b));
-        prop_assume!(low < high);
+    fn bins_are_monotone(mut sample in prop::collection::vec(super::any_finite(), 1..40), a in super::any_finite(), b in super::any_finite()) {
+        let grid = Grid::of_sample(&mut sample);
+        prop_assert!(grid.bin(a.min(b)) <= grid.bin(a.max(b)));
+        prop_assert!((1..u8::MAX).contains(&grid.bin(b)));
+    }
+
+    #[test]
+    fn a_threshold_leaves_neither_side_empty(a in 1_u8..255, b in 1_u8..255, share in 0.0..1.0_f64) {
+        prop_assume!(a != b);
         for share in [share, 0.0, 1.0 - f64::EPSILON / 2.0] {
-            let threshold = threshold(low, high, share);
-            prop_assert!(low < threshold && threshold <= high);
+            let threshold = even_threshold(a.min(b), a.max(b), middle, share);
+            prop_assert!(a.min(b) < threshold && threshold <= a.max(b));
         }
-        prop_assert_eq!(threshold(low, low.next_up(), share).to_bits(), low.next_up().to_bits());
     }
 }
 

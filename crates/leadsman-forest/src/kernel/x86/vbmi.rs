@@ -1,0 +1,201 @@
+//! 64 rows a register, with AVX-512 VBMI.
+#![expect(unsafe_code, reason = "vector loads and stores; each says why it is sound")]
+
+use std::arch::x86_64::*;
+
+use super::super::{Lanes, Lookup, Sums};
+use super::ENTRIES_PER_SUM;
+use crate::tree::{Table, Tree};
+
+/// Trees in flight: hides the latency from one level to the next.
+const FLIGHT_512: usize = 8;
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+pub(super) fn vbmi<const C: usize>(trees: &[Tree], block: &[Lanes; C], sums: &mut Sums) {
+    let mut x = [_mm512_setzero_si512(); C];
+    for (x, lanes) in x.iter_mut().zip(block) {
+        *x = load512(&lanes.0);
+    }
+    let mut wide = [_mm512_setzero_si512(); 4];
+    for trees in trees.chunks(ENTRIES_PER_SUM) {
+        let mut narrow = [_mm512_setzero_si512(); 2];
+        let (groups, rest) = trees.as_chunks::<FLIGHT_512>();
+        for group in groups {
+            vbmi_group(group, block, &x, &mut narrow);
+        }
+        for tree in rest {
+            vbmi_group(std::array::from_ref(tree), block, &x, &mut narrow);
+        }
+        widen512(narrow, &mut wide);
+    }
+    store512(wide, sums);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+pub(super) fn vbmi_entries(tables: &[Lookup], block: &[Lanes], sums: &mut Sums) {
+    let mut wide = [_mm512_setzero_si512(); 4];
+    for (tables, block) in tables.chunks(ENTRIES_PER_SUM).zip(block.chunks(ENTRIES_PER_SUM)) {
+        let mut narrow = [_mm512_setzero_si512(); 2];
+        for (table, lanes) in tables.iter().zip(block) {
+            add_entry512(table, load512(&lanes.0), &mut narrow);
+        }
+        widen512(narrow, &mut wide);
+    }
+    store512(wide, sums);
+}
+
+/// Adds entry `at` of a table to sums of 16 bits in unpacked order.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn add_entry512(table: &Lookup, at: __m512i, narrow: &mut [__m512i; 2]) {
+    let (low, high) = (look512(&table.low, at), look512(&table.high, at));
+    narrow[0] = _mm512_add_epi16(narrow[0], _mm512_unpacklo_epi8(low, high));
+    narrow[1] = _mm512_add_epi16(narrow[1], _mm512_unpackhi_epi8(low, high));
+}
+
+/// Adds sums of 16 bits to sums of 32 bits, unpacking once more.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn widen512(narrow: [__m512i; 2], wide: &mut [__m512i; 4]) {
+    let zero = _mm512_setzero_si512();
+    wide[0] = _mm512_add_epi32(wide[0], _mm512_unpacklo_epi16(narrow[0], zero));
+    wide[1] = _mm512_add_epi32(wide[1], _mm512_unpackhi_epi16(narrow[0], zero));
+    wide[2] = _mm512_add_epi32(wide[2], _mm512_unpacklo_epi16(narrow[1], zero));
+    wide[3] = _mm512_add_epi32(wide[3], _mm512_unpackhi_epi16(narrow[1], zero));
+}
+
+/// Adds to the sums of the rows. Unpacking works inside 128-bit lanes: `wide[part]` holds rows
+/// 16·lane + 4·part + 0..4 of each lane.
+#[target_feature(enable = "avx512f")]
+fn store512(wide: [__m512i; 4], sums: &mut Sums) {
+    for (part, wide) in wide.into_iter().enumerate() {
+        let mut out = [0_u32; 16];
+        // SAFETY: `out` is the 64 bytes that are written, and the store asks for no alignment.
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), wide) };
+        for (lane, four) in out.as_chunks::<4>().0.iter().enumerate() {
+            let rows = sums[16 * lane + 4 * part..].iter_mut();
+            rows.zip(four).for_each(|(sum, path)| *sum += path);
+        }
+    }
+}
+
+/// Adds the path lengths in `W` trees to `narrow`, sums of 16 bits in unpacked order.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn vbmi_group<const W: usize, const C: usize>(
+    trees: &[Tree; W],
+    block: &[Lanes; C],
+    x: &[__m512i; C],
+    narrow: &mut [__m512i; 2],
+) {
+    let mut node = [_mm512_setzero_si512(); W];
+    for w in 0..W {
+        let table = trees[w].table();
+        let (first, way1) = turn512::<1, 0, C>(table, block, _mm512_set1_epi8(1), []);
+        let (second, way2) = turn512::<2, 1, C>(table, block, first, [way1]);
+        let (third, way3) = turn512::<4, 2, C>(table, block, second, [way2, way1]);
+        let (fourth, _) = turn512::<8, 3, C>(table, block, third, [way3, way2, way1]);
+        node[w] = fourth;
+    }
+    for level in 4..8 {
+        for w in 0..W {
+            let table = trees[w].table();
+            let (threshold, column) = match level {
+                // nodes 16..64
+                4 | 5 => (
+                    _mm512_permutexvar_epi8(node[w], part512(&table.threshold, 0)),
+                    _mm512_permutexvar_epi8(node[w], part512(&table.column, 0)),
+                ),
+                // nodes 64..128, of whose numbers the permute takes the low six bits
+                6 => (
+                    _mm512_permutexvar_epi8(node[w], part512(&table.threshold, 1)),
+                    _mm512_permutexvar_epi8(node[w], part512(&table.column, 1)),
+                ),
+                // nodes 128..256, the low seven bits
+                _ => (
+                    _mm512_permutex2var_epi8(part512(&table.threshold, 2), node[w], part512(&table.threshold, 3)),
+                    _mm512_permutex2var_epi8(part512(&table.column, 2), node[w], part512(&table.column, 3)),
+                ),
+            };
+            let right = _mm512_cmpge_epu8_mask(pick512(x, column), threshold);
+            // below the last level this wraps to the number of the leaf
+            node[w] = step512(node[w], right);
+        }
+    }
+    for w in 0..W {
+        let table = trees[w].table();
+        add_entry512(&table.path, node[w], narrow);
+    }
+}
+
+/// One of the first levels, with `N` nodes, which is so few that the columns of all of them are loaded; `ways` of the
+/// levels above, the last one first, choose among them. Returns the nodes of the next level, and which rows went right.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn turn512<const N: usize, const L: usize, const C: usize>(
+    table: &Table,
+    block: &[Lanes; C],
+    node: __m512i,
+    ways: [u64; L],
+) -> (__m512i, u64) {
+    let mut x = [_mm512_setzero_si512(); N];
+    for i in 0..N {
+        x[i] = load512(&block[usize::from(table.column[N + i]) % C].0);
+    }
+    let mut n = N;
+    for way in ways {
+        n /= 2;
+        for i in 0..n {
+            x[i] = _mm512_mask_blend_epi8(way, x[2 * i], x[2 * i + 1]);
+        }
+    }
+    let right = _mm512_cmpge_epu8_mask(x[0], _mm512_permutexvar_epi8(node, part512(&table.threshold, 0)));
+    (step512(node, right), right)
+}
+
+/// The child of `node`: the right one where `right` says so.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn step512(node: __m512i, right: u64) -> __m512i {
+    let left = _mm512_add_epi8(node, node);
+    _mm512_mask_add_epi8(left, right, left, _mm512_set1_epi8(1))
+}
+
+/// Byte `which` of the columns `x`, lane by lane: one blend for each bit and pair.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn pick512<const C: usize>(x: &[__m512i; C], which: __m512i) -> __m512i {
+    let mut x = *x;
+    let (mut n, mut bit) = (C, 1);
+    while n > 1 {
+        n /= 2;
+        let odd = _mm512_test_epi8_mask(which, _mm512_set1_epi8(bit));
+        for i in 0..n {
+            x[i] = _mm512_mask_blend_epi8(odd, x[2 * i], x[2 * i + 1]);
+        }
+        bit <<= 1;
+    }
+    x[0]
+}
+
+/// Entry `at` of a table, lane by lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn look512(table: &[u8; 256], at: __m512i) -> __m512i {
+    let left = _mm512_permutex2var_epi8(part512(table, 0), at, part512(table, 1));
+    let right = _mm512_permutex2var_epi8(part512(table, 2), at, part512(table, 3));
+    _mm512_mask_blend_epi8(_mm512_movepi8_mask(at), left, right)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn part512(table: &[u8; 256], part: usize) -> __m512i {
+    load512(&table.as_chunks().0[part])
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load512(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: the type holds the 64 bytes that are read, and the load asks for no alignment.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
