@@ -19,9 +19,16 @@ golden:
     LEADSMAN_GOLDEN=rewrite cargo test -p e2e -- golden
     git diff --stat -- tests/golden
 
-# One benchmark by name.
-bench NAME:
-    cargo bench --workspace --bench {{NAME}}
+# One benchmark by name; without a name, the names.
+bench NAME="":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # Each is built with the packages of its own crate, which is a matter of seconds for all but the first.
+    case "{{NAME}}" in
+        pipeline) cargo bench --workspace --bench pipeline ;;
+        forest | adbench) cargo bench -p leadsman-forest --bench {{NAME}} ;;
+        *) echo "pipeline forest adbench"; [ -z "{{NAME}}" ] ;;
+    esac
 
 # A simulated cluster, an attack, and the findings.
 demo:

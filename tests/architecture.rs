@@ -8,6 +8,7 @@ use std::process::Command;
 
 use rules::{
     PURE, Package, check_built, check_graph, check_owners, check_places, check_pure_dependencies, check_pure_source,
+    check_unsafe,
 };
 use serde_json::Value;
 
@@ -19,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "architecture::computing_crates_name_no_runtime", needs: &[], run: pure_dependencies },
     Case { name: "architecture::computing_crates_use_no_clock_and_no_io", needs: &[], run: pure_sources },
     Case { name: "architecture::no_cloud_stack_and_one_ndarray_are_built", needs: &[], run: built },
+    Case { name: "architecture::unsafe_code_stands_where_it_may", needs: &[], run: unsafe_code },
     Case { name: "architecture::files_name_no_machine", needs: &[], run: places },
     Case { name: "architecture::checks_of_crates_can_fail", needs: &[], run: crate_checks_can_fail },
     Case { name: "architecture::checks_of_sources_can_fail", needs: &[], run: source_checks_can_fail },
@@ -45,6 +47,17 @@ fn pure_sources() -> Result<()> {
         for file in files {
             violations.extend(check_pure_source(&file.display().to_string(), &fs::read_to_string(&file)?));
         }
+    }
+    verdict(&violations)
+}
+
+fn unsafe_code() -> Result<()> {
+    let mut violations = Vec::new();
+    let files = rust_files(&workspace().join("crates"))?;
+    assert!(files.len() > 100, "no sources");
+    for file in files {
+        let path = file.strip_prefix(workspace())?.display().to_string();
+        violations.extend(check_unsafe(&path, &fs::read_to_string(&file)?));
     }
     verdict(&violations)
 }
@@ -137,6 +150,9 @@ fn source_checks_can_fail() -> Result<()> {
     assert!(found(inner).is_empty());
     assert_eq!(found(&format!("{inner}use std::net::IpAddr;")).len(), 1, "code after a test module is checked");
     assert_eq!(found("#[cfg(test)]\nmod tests;\nuse std::env;").len(), 1, "code after a test file is checked");
+    assert_eq!(check_unsafe("crates/a/src/b.rs", "fn f() {\n    unsafe { g() }\n}").len(), 1);
+    assert!(check_unsafe("crates/a/src/b.rs", "// unsafe\nlet unsafely = \"unsafe_code\";").is_empty());
+    assert!(check_unsafe("crates/leadsman-forest/src/kernel/x86.rs", "unsafe { g() }").is_empty());
     assert_eq!(check_places("a.rs", "ok\n/here/there", &["/here/".to_owned()]).len(), 1);
     Ok(())
 }

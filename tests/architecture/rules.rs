@@ -59,6 +59,10 @@ pub(crate) const PURE: [&str; 7] = [
     "leadsman-sim",
 ];
 
+/// Modules that may hold unsafe code: vector instructions.
+const MAY_BE_UNSAFE: [&str; 2] =
+    ["crates/leadsman-decode/src/envelope/fast/x86", "crates/leadsman-forest/src/kernel/x86"];
+
 const IMPURE_DEPENDENCIES: [&str; 8] = ["async-std", "axum", "hyper", "rdkafka", "reqwest", "smol", "tokio", "ureq"];
 
 const IMPURE_CODE: [&str; 8] =
@@ -120,6 +124,16 @@ pub(crate) fn check_pure_source(path: &str, text: &str) -> Vec<String> {
         }
     }
     violations
+}
+
+/// Unsafe code in a source, given as its path in the workspace and its text, that may not have any.
+pub(crate) fn check_unsafe(path: &str, text: &str) -> Vec<String> {
+    if MAY_BE_UNSAFE.iter().any(|module| path.starts_with(module)) {
+        return Vec::new();
+    }
+    let is_unsafe = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//") && is_unsafe(line));
+    lines.map(|(index, _)| format!("{path}:{} is unsafe; only {MAY_BE_UNSAFE:?} may be", index + 1)).collect()
 }
 
 /// Numbered lines that are neither comments nor test modules.

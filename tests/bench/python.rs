@@ -1,5 +1,7 @@
 //! Peers that live in Python: a virtual environment of their own, and a process that answers line by line.
 
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

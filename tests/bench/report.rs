@@ -1,5 +1,7 @@
 //! What every benchmark has in common: CPU time, medians, and how results are written. Included by path.
 
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
 use std::path::{Path, PathBuf};
 
 pub(crate) type Failure = Box<dyn std::error::Error>;

@@ -18,7 +18,7 @@ use crate::usage::UsageModel;
 /// First bytes of a weights file.
 pub const MAGIC: [u8; 8] = *b"LDSMODEL";
 /// Format that this release writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Most bytes a model may unpack to; checked while unpacking.
 const MAX_UNPACKED: u64 = 1 << 30;
 

@@ -234,13 +234,20 @@ impl Group {
             for at in 0..GROUP {
                 let value = row[at];
                 let missing_here = value.is_nan();
-                let fault = if missing_here && missing == Missing::Typical { F::zero() } else { value * F::zero() };
-                faults[at] += fault;
+                faults[at] += if missing_here && missing == Missing::Typical { F::zero() } else { value * F::zero() };
                 let y = ((widen(value) - self.centre[at]) * self.scale[at]) as f32;
                 cells[at] = cell(if missing_here { 0.0 } else { y });
             }
         }
         faults.iter().all(|fault| *fault == F::zero())
+    }
+}
+
+/// Asks for rows that are encoded soon.
+pub(crate) fn prefetch_rows<F: Float>(x: ArrayView2<'_, F>, rows: &[usize]) {
+    let Some(all) = x.to_slice() else { return };
+    for row in rows {
+        kernel::prefetch(all.get(row * x.ncols()..(row + 1) * x.ncols()).unwrap_or(&[]));
     }
 }
 
@@ -253,11 +260,24 @@ fn prefetch_behind<F: Float>(x: ArrayView2<'_, F>, rows: &[usize]) {
 
 /// The values of each row in one group of columns, where they lie; `None` unless all rows have them in one piece.
 fn in_place<'a, F: Float>(x: ArrayView2<'a, F>, rows: &[usize], from: usize) -> Option<[&'a [F; GROUP]; ROWS]> {
-    let all = x.to_slice()?;
-    let chunk = |row: usize| all.get(row * x.ncols()..(row + 1) * x.ncols())?.get(from..)?.first_chunk();
-    let mut chunks = [chunk(*rows.first()?)?; ROWS];
+    let (all, width) = (x.to_slice()?, x.ncols());
+    let first = *rows.first()?;
+    let mut chunks = [all.get(first * width..)?.get(from..)?.first_chunk()?; ROWS];
+    if from + GROUP > width {
+        return None;
+    }
+    if rows.last()? - first + 1 == rows.len() {
+        // rows in a row: one check for all of them
+        let together = all.get(first * width..)?.chunks_exact(width);
+        chunks.iter_mut().zip(together).take(rows.len()).for_each(|(to, row)| {
+            if let Some(chunk) = row[from..].first_chunk() {
+                *to = chunk;
+            }
+        });
+        return Some(chunks);
+    }
     for (to, row) in chunks.iter_mut().zip(rows) {
-        *to = chunk(*row)?;
+        *to = all.get(row * width + from..)?.first_chunk()?;
     }
     Some(chunks)
 }

@@ -2,7 +2,7 @@ use linfa::traits::Fit;
 use linfa::{DatasetBase, Float};
 use ndarray::{Array2, ArrayBase, ArrayView2, Data, Ix2};
 
-use crate::encode::{Encoder, widen};
+use crate::encode::{self, Encoder, widen};
 use crate::error::MAX_FEATURES;
 use crate::grow::{self, Rule};
 use crate::profile::{PROFILE_ROWS, column_weights, histograms};
@@ -40,7 +40,8 @@ impl<F: Float, D: Data<Elem = F>, T> Fit<ArrayBase<D, Ix2>, T, ForestError> for 
         }
         let sampler = Sampler::new(rows, dataset.weights())?;
         let n_samples = self.subsample_size().min(sampler.drawable());
-        let profile = sampler.draw(PROFILE_ROWS, &mut generator(self.seed(), usize::MAX));
+        let n_profile = if self.split_mode() == SplitMode::Guided { PROFILE_ROWS } else { GRID_ROWS };
+        let profile = sampler.draw(n_profile, &mut generator(self.seed(), usize::MAX));
         let encoder = self.encoder(x, &profile)?;
         let tails = match self.split_mode() {
             SplitMode::Standard => None,
@@ -99,9 +100,17 @@ impl IsolationForestValidParams {
         let rule = weights.as_deref().map_or(Rule::Even, |weights| Rule::Guided { weights });
         let mut bins = vec![0; n_samples * n_columns];
         let mut trees = Vec::with_capacity(self.n_trees());
-        for tree in 0..self.n_trees() {
+        let draw = |tree| {
             let mut rng = generator(self.seed(), tree);
-            encoder.encode_rows(x, &sampler.draw(n_samples, &mut rng), &mut bins)?;
+            let rows = sampler.draw(n_samples, &mut rng);
+            encode::prefetch_rows(x, &rows);
+            (rows, rng)
+        };
+        // Rows lie anywhere in memory: those of the next tree are on their way while this one is grown.
+        let mut next = draw(0);
+        for tree in 1..=self.n_trees() {
+            let (rows, mut rng) = std::mem::replace(&mut next, draw(tree));
+            encoder.encode_rows(x, &rows, &mut bins)?;
             let sample = grow::Sample { bins: &bins, categorical: &categorical };
             trees.push(grow::tree(&sample, shape, rule, &mut rng));
         }

@@ -63,9 +63,10 @@ impl Grid {
 /// highest bits of the fraction count equal parts of one.
 #[inline(always)]
 pub(crate) fn cell(y: f32) -> u8 {
-    let steps = ((1.0 + y.abs()).to_bits() - ONE) >> STEP_SHIFT;
-    let steps = steps.min(u32::from(CELLS_PER_SIDE) - 1) as u8;
-    if y < 0.0 { CELLS_PER_SIDE - steps } else { CELLS_PER_SIDE + 1 + steps }
+    let steps = (((1.0 + y.abs()).to_bits() - ONE) >> STEP_SHIFT).min(u32::from(CELLS_PER_SIDE) - 1);
+    // all ones below the centre, where the cells are counted down: 127 - steps is 128 + !steps
+    let below = (y.to_bits().cast_signed() >> 31).cast_unsigned();
+    (steps ^ below).wrapping_add(u32::from(CELLS_PER_SIDE) + 1) as u8
 }
 
 /// The middle of the cell of a bin, in units from the centre.

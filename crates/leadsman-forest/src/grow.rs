@@ -4,10 +4,12 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::grid;
-use crate::tree::{Node, Shape, WHOLE_EDGE};
+use crate::tree::{Node, STEPS_PER_EDGE, Shape, WHOLE_EDGE};
 
 /// Draws of a column in proportion to its weight, before a guided node looks through all of them.
 const WEIGHTED_DRAWS: usize = 12;
+/// Fewer rows than this are sorted: looking through all bins would cost more.
+const MIN_COUNTED: usize = 48;
 
 /// The bins of the rows that a tree is grown on, row by row.
 pub(crate) struct Sample<'a> {
@@ -59,8 +61,16 @@ pub(crate) fn tree(sample: &Sample<'_>, shape: Shape, rule: Rule<'_>, rng: &mut 
     let n_columns = sample.n_columns() as u16;
     let mut rows: Vec<u32> = (0..shape.n_samples).collect();
     let columns = (0..n_columns).collect();
-    let mut grower =
-        Grower { sample, rule, rng, depth_cap: shape.depth_cap(), columns, nodes: Vec::new(), bins: Vec::new() };
+    let mut grower = Grower {
+        sample,
+        rule,
+        rng,
+        depth_cap: shape.depth_cap(),
+        columns,
+        nodes: Vec::new(),
+        bins: Vec::new(),
+        held: Vec::new(),
+    };
     grower.grow(&mut rows, 0);
     grower.nodes
 }
@@ -73,8 +83,9 @@ struct Grower<'a, 'r> {
     /// All columns, in any order.
     columns: Vec<u16>,
     nodes: Vec<Node>,
-    /// Bins of the rows of a node, reused.
+    /// Bins of the rows of a node, and what they hold; both are reused.
     bins: Vec<u8>,
+    held: Vec<(u8, u32)>,
 }
 
 impl Grower<'_, '_> {
@@ -139,37 +150,55 @@ impl Grower<'_, '_> {
     ///
     /// Source of the gain: Cortes, "Revisiting randomized choices in isolation forests", 2021 (arXiv 2110.13402).
     fn best_split(&mut self, rows: &[u32], column: u16) -> Split {
-        self.bins.clear();
-        self.bins.extend(rows.iter().map(|&row| self.sample.bin(row, column)));
-        self.bins.sort_unstable();
+        self.count(rows, column);
         let value = |bin: u8| self.sample.value(bin, column);
-        let n = self.bins.len() as f64;
-        let mean = self.bins.iter().map(|bin| value(*bin)).sum::<f64>() / n;
-        let square = |bin: &u8| (value(*bin) - mean) * (value(*bin) - mean);
-        let squares: f64 = self.bins.iter().map(square).sum();
+        let held = || self.held.iter().map(|(bin, count)| (*bin, f64::from(*count)));
+
+        let n = rows.len() as f64;
+        let mean = held().map(|(bin, count)| count * value(bin)).sum::<f64>() / n;
+        let squares: f64 = held().map(|(bin, count)| count * (value(bin) - mean) * (value(bin) - mean)).sum();
         // n·σ of n values with this sum and sum of squares
         let spread = |n: f64, sum: f64, squares: f64| (n * squares - sum * sum).max(0.0).sqrt();
-        let whole = spread(n, 0.0, squares);
 
         let (mut left, mut left_sum, mut left_squares) = (0.0, 0.0, 0.0);
-        let (mut best, mut around) = (f64::NEG_INFINITY, (0, 1));
-        let mut equal = self.bins.chunk_by(|a, b| a == b).peekable();
-        while let Some(bins) = equal.next() {
-            let Some(next) = equal.peek() else { break };
-            let (count, distance) = (bins.len() as f64, value(bins[0]) - mean);
+        let (mut least, mut around) = (f64::INFINITY, None);
+        let mut before = None;
+        for (bin, count) in held() {
+            if let Some(low) = before {
+                let parts = spread(left, left_sum, left_squares) + spread(n - left, -left_sum, squares - left_squares);
+                if parts < least {
+                    (least, around) = (parts, Some((low, bin)));
+                }
+            }
+            let distance = value(bin) - mean;
             left += count;
             left_sum += count * distance;
             left_squares += count * distance * distance;
-            let parts = spread(left, left_sum, left_squares) + spread(n - left, -left_sum, squares - left_squares);
-            let gain = 1.0 - parts / whole;
-            if gain > best {
-                (best, around) = (gain, (bins[0], next[0]));
-            }
+            before = Some(bin);
         }
-        let (low, high) = around;
-        let threshold = even_threshold(low, high, value, 0.5);
-        let edge = ((1.0 - best.clamp(0.0, 1.0)) * 256.0).round() as u16;
-        Split { column, threshold, edge: (edge.max(1) - 1) as u8 }
+        // a column that varies has two bins at least
+        let (low, high) = around.unwrap_or((0, 1));
+        let share = (least / spread(n, 0.0, squares)).clamp(0.0, 1.0);
+        let edge = (share * STEPS_PER_EDGE).round().max(1.0) - 1.0;
+        Split { column, threshold: even_threshold(low, high, value, 0.5), edge: edge as u8 }
+    }
+}
+
+impl Grower<'_, '_> {
+    /// Which bins of `column` the rows are in, ascending, and how many rows each holds.
+    fn count(&mut self, rows: &[u32], column: u16) {
+        self.bins.clear();
+        self.bins.extend(rows.iter().map(|&row| self.sample.bin(row, column)));
+        self.held.clear();
+        if rows.len() < MIN_COUNTED {
+            self.bins.sort_unstable();
+            let equal = self.bins.chunk_by(|a, b| a == b);
+            self.held.extend(equal.map(|bins| (bins[0], bins.len() as u32)));
+        } else {
+            let mut counts = [0_u32; 256];
+            self.bins.iter().for_each(|bin| counts[usize::from(*bin)] += 1);
+            self.held.extend((0..=u8::MAX).zip(counts).filter(|(_, count)| *count > 0));
+        }
     }
 }
 

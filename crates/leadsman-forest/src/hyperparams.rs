@@ -2,7 +2,7 @@ use linfa::ParamGuard;
 
 use crate::ForestError;
 
-/// Most trees a forest may have. Bounds what a mistyped or hostile number can cost; the paper uses 100.
+/// Most trees a forest may have. Bounds what a mistyped or hostile number can cost.
 pub const MAX_TREES: usize = 10_000;
 
 /// Most rows a tree may be grown on. Trees are at most eight levels deep, so that more rows would only fill the leaves.
@@ -14,7 +14,11 @@ pub enum SplitMode {
     /// Evenly between the smallest and the largest value of a random column.
     /// Source: Liu, Ting, Zhou, "Isolation Forest", ICDM 2008.
     Standard,
-    /// Guided.
+    /// A column drawn in proportion to the square root of its kurtosis, and the threshold with the largest pooled gain; an
+    /// edge counts 1 - gain, and how far out a row lies in each column alone is added to its path lengths.
+    ///
+    /// Ranks the anomalies of public sets better, at twice the cost of fitting.
+    /// Source of the gain: Cortes, "Revisiting randomized choices in isolation forests", 2021 (arXiv 2110.13402).
     #[default]
     Guided,
 }
@@ -98,7 +102,7 @@ pub struct IsolationForestParams(IsolationForestValidParams);
 impl IsolationForestParams {
     pub(crate) fn new() -> Self {
         Self(IsolationForestValidParams {
-            n_trees: 100,
+            n_trees: 200,
             subsample_size: 256,
             seed: 0,
             split_mode: SplitMode::default(),
@@ -107,7 +111,7 @@ impl IsolationForestParams {
         })
     }
 
-    /// Sets the number of trees; 100 unless set. From 1 to [`MAX_TREES`].
+    /// Sets the number of trees; 200 unless set. From 1 to [`MAX_TREES`].
     #[must_use]
     pub fn n_trees(mut self, n_trees: usize) -> Self {
         self.0.n_trees = n_trees;
@@ -129,7 +133,7 @@ impl IsolationForestParams {
         self
     }
 
-    /// Sets how nodes choose their thresholds.
+    /// Sets how nodes choose columns and thresholds; guided unless set.
     #[must_use]
     pub fn split_mode(mut self, split_mode: SplitMode) -> Self {
         self.0.split_mode = split_mode;

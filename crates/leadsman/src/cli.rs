@@ -150,7 +150,7 @@ pub struct TrainArgs {
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
     /// Files or directories; `-` is standard input.
-    #[arg(required = true, value_name = "DATA")]
+    #[arg(required_unless_present = "table", value_name = "DATA")]
     pub data: Vec<PathBuf>,
     /// Model to score with: a directory, a registry name (NAME, NAME@challenger, NAME/3), or builtin:demo.
     #[arg(long)]
@@ -167,6 +167,38 @@ pub struct ScoreArgs {
     /// Stop at the first event that cannot be decoded.
     #[arg(long)]
     pub strict: bool,
+    /// Options of a plain table.
+    #[command(flatten)]
+    pub forest: ForestArgs,
+}
+
+/// Options of `score --forest`: an isolation forest over any table of numbers.
+#[derive(Debug, Args)]
+pub struct ForestArgs {
+    /// Score the rows of this CSV table of numbers, with or without a header, instead of telemetry.
+    #[arg(id = "table", long = "forest", value_name = "FILE.csv", conflicts_with_all = ["data", "model", "budget", "top", "fail_on", "strict"])]
+    pub table: Option<PathBuf>,
+    /// Write one score a line into this file instead of standard output; higher is stranger.
+    #[arg(long, value_name = "SCORES.csv", requires = "table")]
+    pub out: Option<PathBuf>,
+    /// Fit on the rows of this table instead of those that are scored.
+    #[arg(long, value_name = "TRAIN.csv", requires = "table")]
+    pub train: Option<PathBuf>,
+    /// How the trees are grown.
+    #[arg(long, value_enum, default_value_t = ForestMode::Guided, requires = "table")]
+    pub mode: ForestMode,
+    /// Seed of the forest: the same tables and seed give the same scores.
+    #[arg(long, default_value_t = 1, requires = "table")]
+    pub seed: u64,
+}
+
+/// How the trees of a forest are grown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ForestMode {
+    /// Random columns and thresholds, as in the paper.
+    Standard,
+    /// Columns with few and far values first, thresholds of the largest gain.
+    Guided,
 }
 
 /// Options of `explain`.

@@ -117,7 +117,7 @@ fn a_changed_or_missing_byte_is_found() {
 #[test]
 fn a_forest_of_the_usual_size_takes_at_most_100_kib() {
     for split_mode in [SplitMode::Standard, SplitMode::Guided] {
-        let forest = fit(&IsolationForest::params().split_mode(split_mode), normals(9000, 16, 1).view());
+        let forest = fit(&IsolationForest::params().n_trees(100).split_mode(split_mode), normals(9000, 16, 1).view());
         assert!(bytes(&forest).len() <= 100 << 10, "{split_mode:?}: {} bytes", bytes(&forest).len());
     }
 }

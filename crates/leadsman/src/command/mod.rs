@@ -4,6 +4,7 @@ pub mod datasets;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+mod forest;
 pub mod models;
 pub mod score;
 pub mod serve;

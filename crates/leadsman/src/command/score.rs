@@ -19,6 +19,9 @@ pub const DEFAULT_MODEL: &str = "default";
 ///
 /// Errors: when model or data cannot be read; [`Exit::FindingsAbove`] under `--fail-on`.
 pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
+    if let Some(table) = &args.forest.table {
+        return super::forest::run(table, &args.forest, global);
+    }
     let budget = args.budget.unwrap_or(config.detect.budget_per_day);
     if !(0.001..=1000.0).contains(&budget) {
         return Err(Exit::Usage(format!("--budget {budget}: give incidents per day, 0.001 to 1000")).into());

@@ -66,17 +66,22 @@ fn widen256(narrow: [__m256i; 2], wide: &mut [__m256i; 4]) {
     wide[3] = _mm256_add_epi32(wide[3], _mm256_unpackhi_epi16(narrow[1], zero));
 }
 
-/// Adds to the sums of one half of the rows. Unpacking works inside 128-bit lanes: `wide[part]` holds rows
-/// 16·lane + 4·part + 0..4 of each lane.
+/// Adds to the sums of one half of the rows. Unpacking works inside 128-bit lanes, so that `wide[part]` holds rows
+/// 16·lane + 4·part + 0..4 of each lane: parts and lanes change places first.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn store256(wide: [__m256i; 4], half: usize, sums: &mut Sums) {
-    for (part, wide) in wide.into_iter().enumerate() {
-        let mut out = [0_u32; 8];
-        // SAFETY: `out` is the 32 bytes that are written, and the store asks for no alignment.
-        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), wide) };
-        for (lane, four) in out.as_chunks::<4>().0.iter().enumerate() {
-            let rows = sums[32 * half + 16 * lane + 4 * part..].iter_mut();
-            rows.zip(four).for_each(|(sum, path)| *sum += path);
+    let rows = [
+        _mm256_permute2x128_si256::<0x20>(wide[0], wide[1]),
+        _mm256_permute2x128_si256::<0x20>(wide[2], wide[3]),
+        _mm256_permute2x128_si256::<0x31>(wide[0], wide[1]),
+        _mm256_permute2x128_si256::<0x31>(wide[2], wide[3]),
+    ];
+    for (sums, rows) in sums.as_chunks_mut::<8>().0[4 * half..].iter_mut().zip(rows) {
+        // SAFETY: `sums` is the 32 bytes that are read and written; neither asks for an alignment.
+        unsafe {
+            let before = _mm256_loadu_si256(sums.as_ptr().cast());
+            _mm256_storeu_si256(sums.as_mut_ptr().cast(), _mm256_add_epi32(before, rows));
         }
     }
 }

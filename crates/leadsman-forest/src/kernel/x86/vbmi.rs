@@ -64,17 +64,24 @@ fn widen512(narrow: [__m512i; 2], wide: &mut [__m512i; 4]) {
     wide[3] = _mm512_add_epi32(wide[3], _mm512_unpackhi_epi16(narrow[1], zero));
 }
 
-/// Adds to the sums of the rows. Unpacking works inside 128-bit lanes: `wide[part]` holds rows
-/// 16·lane + 4·part + 0..4 of each lane.
+/// Adds to the sums of the rows. Unpacking works inside 128-bit lanes, so that `wide[part]` holds rows
+/// 16·lane + 4·part + 0..4 of each lane: parts and lanes change places first.
+#[inline]
 #[target_feature(enable = "avx512f")]
 fn store512(wide: [__m512i; 4], sums: &mut Sums) {
-    for (part, wide) in wide.into_iter().enumerate() {
-        let mut out = [0_u32; 16];
-        // SAFETY: `out` is the 64 bytes that are written, and the store asks for no alignment.
-        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), wide) };
-        for (lane, four) in out.as_chunks::<4>().0.iter().enumerate() {
-            let rows = sums[16 * lane + 4 * part..].iter_mut();
-            rows.zip(four).for_each(|(sum, path)| *sum += path);
+    let low = [_mm512_shuffle_i32x4::<0x44>(wide[0], wide[1]), _mm512_shuffle_i32x4::<0x44>(wide[2], wide[3])];
+    let high = [_mm512_shuffle_i32x4::<0xee>(wide[0], wide[1]), _mm512_shuffle_i32x4::<0xee>(wide[2], wide[3])];
+    let lanes = [
+        _mm512_shuffle_i32x4::<0x88>(low[0], low[1]),
+        _mm512_shuffle_i32x4::<0xdd>(low[0], low[1]),
+        _mm512_shuffle_i32x4::<0x88>(high[0], high[1]),
+        _mm512_shuffle_i32x4::<0xdd>(high[0], high[1]),
+    ];
+    for (sums, lane) in sums.as_chunks_mut::<16>().0.iter_mut().zip(lanes) {
+        // SAFETY: `sums` is the 64 bytes that are read and written; neither asks for an alignment.
+        unsafe {
+            let before = _mm512_loadu_si512(sums.as_ptr().cast());
+            _mm512_storeu_si512(sums.as_mut_ptr().cast(), _mm512_add_epi32(before, lane));
         }
     }
 }
