@@ -2,6 +2,7 @@
 
 mod canonical;
 mod documents;
+mod golden;
 mod hostile;
 mod metrics;
 mod properties;
@@ -10,7 +11,7 @@ mod risks;
 
 use std::io::Write;
 
-use leadsman_domain::{Actor, ActorRules, AuditEvent, Decoded, PayloadKind, RawRecord, RejectReason, Timestamp};
+use leadsman_domain::{Actor, ActorRules, AuditEvent, Decoded, PayloadKind, RawRecord, RejectReason, Tally, Timestamp};
 
 use crate::{AuditReader, DecodeContext, Limits, record};
 
@@ -83,10 +84,14 @@ pub(super) fn read_all(bytes: &[u8], limits: Limits, size: usize) -> Decoded {
     let mut all = Decoded::default();
     while let Some(chunk) = reader.next_chunk(size).unwrap() {
         assert!(chunk.events.len() <= size);
-        all.events.extend(chunk.events);
-        all.rejects.extend(chunk.rejects);
+        all.append(chunk);
     }
     all
+}
+
+/// What was decoded, whatever it was wrapped in.
+pub(super) fn content(decoded: Decoded) -> Decoded {
+    Decoded { formats: Tally::default(), ..decoded }
 }
 
 #[test]
