@@ -5,6 +5,7 @@ mod documents;
 mod golden;
 mod hostile;
 mod metrics;
+mod nested;
 mod properties;
 mod readers;
 mod risks;
