@@ -8,7 +8,7 @@ use leadsman_decode::{AuditReader, DecodeContext, Limits, record};
 use leadsman_domain::{Decoded, PayloadKind, RawRecord, RuntimeEvent, Timestamp, Untrusted};
 
 /// Small limits, so that small inputs reach them.
-const TIGHT: Limits = Limits { max_item_bytes: 700, max_depth: 8, max_decompressed: 5_000, max_ratio: 10 };
+pub(crate) const TIGHT: Limits = Limits { max_item_bytes: 700, max_depth: 8, max_decompressed: 5_000, max_ratio: 10 };
 /// 2026-03-02T10:00:10Z, a few seconds after the seeds.
 const NOW: Timestamp = Timestamp::from_millis(1_772_445_610_000);
 const MAX_PAYLOAD: usize = 4 << 10;
@@ -34,27 +34,27 @@ pub(crate) const TARGETS: [&str; 13] = [
 
 /// Everything: decodes `bytes` as they are, twice, as a file too, and where the decoder of `target` would find them.
 pub(crate) fn check(target: &str, bytes: &[u8]) {
-    let decoded = check_once(target, bytes);
-    assert_eq!(decoded, check_once(target, bytes), "decoding is deterministic");
+    for limits in [TIGHT, Limits::default()] {
+        let decoded = check_once(target, bytes, &limits);
+        assert_eq!(decoded, check_once(target, bytes, &limits), "decoding is deterministic");
+    }
     let mut reader = AuditReader::new(bytes, context(), TIGHT, NOW).expect("memory can be read");
     while reader.next_chunk(3).expect("memory can be read").is_some() {}
     if let Some(framed) = framed(target, bytes) {
-        check_once(target, &framed);
+        check_once(target, &framed, &Limits::default());
     }
 }
 
-/// Decodes `bytes` as they are, under wide and under tight limits; returns what came of the wide ones.
-pub(crate) fn check_once(target: &str, bytes: &[u8]) -> Decoded {
+/// Decodes `bytes` as they are.
+pub(crate) fn check_once(target: &str, bytes: &[u8], limits: &Limits) -> Decoded {
     let kind = match target {
         "metrics" => PayloadKind::MetricJson,
         "remote_write" => PayloadKind::PrometheusRemoteWrite,
         _ => PayloadKind::K8sAudit,
     };
     let raw = RawRecord { offset: 0, received_at: NOW, kind, bytes: bytes.to_vec() };
-    check_decoded(&record(&context(), &TIGHT, &raw), &raw, &TIGHT);
-    let limits = Limits::default();
-    let decoded = record(&context(), &limits, &raw);
-    check_decoded(&decoded, &raw, &limits);
+    let decoded = record(&context(), limits, &raw);
+    check_decoded(&decoded, &raw, limits);
     decoded
 }
 

@@ -6,10 +6,14 @@ mod invariants;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use leadsman_decode::Limits;
+
 /// Mutations per target.
 const RUNS: usize = 100_000;
-/// Every so many-th input goes through every check; the others are decoded once under each limit.
+/// Every so many-th input goes through every check; the others are decoded once.
 const THOROUGH: usize = 16;
+/// Every so many-th input is decoded under tight limits.
+const TIGHT: usize = 4;
 const MAX_LENGTH: usize = 4 << 10;
 
 /// Pieces that mean something to a decoder.
@@ -119,7 +123,8 @@ fn run(target: &str) {
         if n % THOROUGH == 0 {
             invariants::check(target, &bytes);
         } else {
-            invariants::check_once(target, &bytes);
+            let limits = if n % TIGHT == 1 { invariants::TIGHT } else { Limits::default() };
+            invariants::check_once(target, &bytes, &limits);
         }
     }
 }
