@@ -1,6 +1,6 @@
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A wire format of telemetry, told by content.
 ///
@@ -140,6 +140,13 @@ impl<K> Default for Tally<K> {
     }
 }
 
+/// An object of counts by name.
+impl<K: Serialize> Serialize for Tally<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, n)| (key, n)))
+    }
+}
+
 impl<K: Copy + Ord> Tally<K> {
     /// Counts `n` more of `key`.
     pub fn add(&mut self, key: K, n: u64) {
@@ -203,6 +210,7 @@ mod tests {
         });
         assert_eq!(a, b);
         assert_eq!((a.get(Format::Hubble), a.get(Format::Gke), a.total()), (2, 0, 3));
+        assert_eq!(serde_json::to_string(&a).unwrap(), r#"{"falco":1,"hubble":2}"#);
         assert_eq!(a.iter().map(|(f, _)| f.as_str()).collect::<Vec<_>>(), ["falco", "hubble"]);
     }
 

@@ -1,5 +1,6 @@
 //! Leadsman: the command line, the configuration, and the wiring of everything else.
 
+pub mod account;
 pub mod cli;
 pub mod clock;
 pub mod command;
