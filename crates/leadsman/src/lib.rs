@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod exit;
 pub mod input;
+pub mod inspection;
 pub mod model;
 pub mod offline;
 pub mod output;
