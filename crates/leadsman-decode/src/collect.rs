@@ -11,12 +11,15 @@ use crate::formats::{self, Document};
 use crate::json::{self, fields, optional_text};
 use crate::line::RawItem;
 use crate::metric;
+use crate::redact::{self, RedactionKey};
 use crate::refusal::Refusal;
 use crate::split::{Piece, Splitter};
 use crate::{DecodeContext, Limits};
 
 /// Most bytes of a refused item that a reject carries.
 pub(crate) const PAYLOAD_CAP: usize = 4 << 10;
+/// Bytes behind the cap that are looked at, so that a secret is not cut beyond recognition.
+const MARGIN: usize = 1 << 10;
 /// Most rejects of one record or line: `[1,1,1,…` must not become a reject per byte.
 const MAX_REJECTS: usize = 1_000;
 /// How far a clock may be ahead of ours. Well below the allowed lateness of five minutes: an event from the future
@@ -62,6 +65,7 @@ enum List {
 /// Gathers what a record or a file holds.
 #[derive(Debug)]
 pub(crate) struct Collector {
+    key: Option<RedactionKey>,
     decoded: Decoded,
     /// Items seen so far, refused ones included.
     items: u64,
@@ -75,8 +79,9 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(ctx: &DecodeContext) -> Self {
         Self {
+            key: ctx.redaction_key,
             decoded: Decoded::default(),
             items: 0,
             list: List::Taken,
@@ -123,7 +128,7 @@ impl Collector {
                 return;
             }
         }
-        let payload = bytes.get(..PAYLOAD_CAP).unwrap_or(bytes).to_vec();
+        let payload = self.payload_of(bytes);
         let reject = Reject { item, line, reason: refusal.reason, detail: refusal.detail.into_owned(), payload };
         if full {
             self.dropped = Some(reject);
@@ -132,15 +137,28 @@ impl Collector {
         }
     }
 
+    /// The beginning of refused bytes, without secrets.
+    fn payload_of(&self, bytes: &[u8]) -> Vec<u8> {
+        let Some(head) = bytes.get(..PAYLOAD_CAP + MARGIN).filter(|_| bytes.len() > PAYLOAD_CAP + MARGIN) else {
+            let mut payload = redact::bytes(bytes, self.key.as_ref()).into_owned();
+            payload.truncate(PAYLOAD_CAP);
+            return payload;
+        };
+        // A secret that the cut goes through may not be told as one: the margin is not kept.
+        let mut payload = redact::bytes(head, self.key.as_ref()).into_owned();
+        payload.truncate(payload.len().saturating_sub(MARGIN).min(PAYLOAD_CAP));
+        payload
+    }
+
     /// Records a sample in JSON.
     pub(crate) fn sample(&mut self, sample: leadsman_domain::MetricSample) {
         self.format(Format::MetricJson);
-        self.items += 1;
-        self.decoded.samples.push(sample);
+        self.remote_sample(sample);
     }
 
     /// Records the samples of a remote-write request.
-    pub(crate) fn remote_sample(&mut self, sample: leadsman_domain::MetricSample) {
+    pub(crate) fn remote_sample(&mut self, mut sample: leadsman_domain::MetricSample) {
+        redact::sample(&mut sample, self.key.as_ref());
         self.items += 1;
         self.decoded.samples.push(sample);
     }
@@ -172,7 +190,8 @@ impl Collector {
     /// Records what a runtime-security tool saw.
     pub(crate) fn runtime(&mut self, document: Document<'_>, event: Result<(Format, RuntimeEvent), Refusal>) {
         match event.and_then(|(format, e)| document.terms.plausible(e.event_time).map(|()| (format, e))) {
-            Ok((format, event)) => {
+            Ok((format, mut event)) => {
+                redact::runtime(&mut event, self.key.as_ref());
                 self.format(format);
                 self.items += 1;
                 self.decoded.runtime.push(event);
@@ -184,7 +203,8 @@ impl Collector {
     /// Records a flow.
     pub(crate) fn flow(&mut self, document: Document<'_>, flow: Result<FlowEvent, Refusal>) {
         match flow.and_then(|flow| document.terms.plausible(flow.event_time).map(|()| flow)) {
-            Ok(flow) => {
+            Ok(mut flow) => {
+                redact::flow(&mut flow, self.key.as_ref());
                 self.format(Format::Hubble);
                 self.items += 1;
                 self.decoded.flows.push(flow);
@@ -284,7 +304,8 @@ impl Collector {
         }
     }
 
-    fn push(&mut self, event: AuditEvent, format: Format) {
+    fn push(&mut self, mut event: AuditEvent, format: Format) {
+        redact::event(&mut event, self.key.as_ref());
         self.format(format);
         self.items += 1;
         self.decoded.events.push(event);

@@ -19,6 +19,7 @@ mod line;
 mod metric;
 mod nested;
 mod reader;
+mod redact;
 mod refusal;
 mod remote_write;
 mod risk;
@@ -40,6 +41,7 @@ use crate::stream::Documents;
 pub use limits::Limits;
 pub use line::{Line, LineReader, RawItem};
 pub use reader::{AuditReader, MetricReader, ReadError};
+pub use redact::RedactionKey;
 pub use workload::workload_of_pod;
 
 /// What decoding needs to know and the payload must not decide.
@@ -49,6 +51,8 @@ pub struct DecodeContext {
     pub cluster: String,
     /// The declared part of actor classification.
     pub rules: ActorRules,
+    /// Key of the hashes that stand for secrets; without one a secret leaves only its kind.
+    pub redaction_key: Option<RedactionKey>,
 }
 
 /// Decodes one record.
@@ -60,7 +64,7 @@ pub struct DecodeContext {
 #[must_use]
 pub fn record(ctx: &DecodeContext, limits: &Limits, record: &RawRecord) -> Decoded {
     let terms = Terms { ctx, limits, received_at: record.received_at, depth: 0 };
-    let mut out = Collector::new();
+    let mut out = Collector::new(ctx);
     match record.kind {
         PayloadKind::K8sAudit => text(&record.bytes, Shape::Audit, terms, &mut out),
         PayloadKind::MetricJson => text(&record.bytes, Shape::Metric, terms, &mut out),

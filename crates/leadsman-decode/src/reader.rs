@@ -97,7 +97,7 @@ impl<R: Read> Chunks<R> {
             samples: Vec::new().into_iter(),
             runtime: Vec::new().into_iter(),
             flows: Vec::new().into_iter(),
-            collector: Collector::new(),
+            collector: Collector::new(&ctx),
             failed: None,
             ctx,
             limits,

@@ -1,6 +1,6 @@
 //! The one place where text of runtime events and flows becomes a value of ours.
 //!
-//! Everything a workload or a client wrote passes through [`kept`]: what must not be kept is taken out there.
+//! Everything a workload or a client wrote is capped here; [`crate::redact`] then takes secrets out.
 
 use std::borrow::Cow;
 

@@ -8,6 +8,7 @@ mod metrics;
 mod nested;
 mod properties;
 mod readers;
+mod redaction;
 mod risks;
 
 use std::io::Write;
@@ -23,6 +24,7 @@ pub(super) fn context() -> DecodeContext {
     DecodeContext {
         cluster: "prod".to_owned(),
         rules: ActorRules { ci: vec!["ci:*".to_owned()], controllers: Vec::new() },
+        redaction_key: None,
     }
 }
 

@@ -31,7 +31,8 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
         EngineSettings { cluster: config.cluster.name.clone(), budget_per_day: budget, polarity: Polarity::Normal },
     );
     // Actor classes must be those the model was trained with; declared accounts are part of it.
-    let context = DecodeContext { cluster: config.cluster.name.clone(), rules: model.fitted.rules.clone() };
+    let context =
+        DecodeContext { cluster: config.cluster.name.clone(), rules: model.fitted.rules.clone(), redaction_key: None };
     let data = DataOptions {
         paths: &args.data,
         context: &context,

@@ -16,7 +16,7 @@ use crate::{clock, model, output};
 /// Errors: when the data cannot be read or is too little, or the model cannot be written.
 pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
     let rules = config.cluster.rules.clone();
-    let context = DecodeContext { cluster: config.cluster.name.clone(), rules: rules.clone() };
+    let context = DecodeContext { cluster: config.cluster.name.clone(), rules: rules.clone(), redaction_key: None };
     let spec = TrainSpec { seed: args.seed, window: config.detect.window, rules };
     let data = DataOptions {
         paths: &args.data,
