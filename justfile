@@ -44,3 +44,10 @@ demo-model:
 # API documentation, in target/doc.
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Fuzz one decoder for some seconds, for example `just fuzz gke 60`; needs `cargo install cargo-fuzz`, no nightly.
+fuzz TARGET SECONDS:
+    mkdir -p crates/leadsman-decode/fuzz/corpus/{{TARGET}}
+    cargo fuzz run --fuzz-dir crates/leadsman-decode/fuzz --target-dir target/fuzz --sanitizer none {{TARGET}} \
+        crates/leadsman-decode/fuzz/corpus/{{TARGET}} crates/leadsman-decode/fuzz/seeds/{{TARGET}} \
+        -- -max_total_time={{SECONDS}} -max_len=16384 -timeout=10 -print_final_stats=1

@@ -21,6 +21,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "cli::training_is_reproducible", needs: &[], run: reproducible },
     Case { name: "cli::a_real_log_trains_and_scores", needs: &[Need::Dataset("k8s-audit-benign")], run: real_log },
     Case { name: "cli::falco_traces_decode", needs: &[Need::Dataset("falco-k8s-audit")], run: falco },
+    Case {
+        name: "cli::inspect_says_what_is_in_real_logs",
+        needs: &[Need::Dataset("falco-k8s-audit"), Need::Dataset("k8s-audit-benign")],
+        run: inspect,
+    },
     Case { name: "cli::bad_input_is_named_and_the_rest_goes_on", needs: &[], run: bad_input },
     Case { name: "cli::every_wrapping_scores_the_same", needs: &[], run: wrappings },
     Case { name: "cli::a_wrong_configuration_names_every_problem", needs: &[], run: wrong_configuration },
@@ -155,6 +160,43 @@ fn falco() -> Result<()> {
     let strict = leadsman(directory.path(), &["score", "--model", "builtin:demo", "--strict", paths[0], paths[1]])?;
     assert_eq!(strict.code, Some(1));
     assert!(strict.stderr.contains("fal_01_003.json"), "{}", strict.stderr);
+    Ok(())
+}
+
+fn inspect() -> Result<()> {
+    let directory = TempDir::new()?;
+    let inspect = |paths: &[&Path]| -> Result<Value> {
+        let mut args = vec!["datasets", "inspect", "--json"];
+        for path in paths {
+            args.push(path.to_str().ok_or("an odd path")?);
+        }
+        json(&done(leadsman(directory.path(), &args)?)?)
+    };
+    let ids = |document: &Value| -> Vec<String> {
+        let blind = document["blind"].as_array().into_iter().flatten();
+        blind.filter_map(|b| b["id"].as_str().map(str::to_owned)).collect()
+    };
+    let benign = inspect(&[&dataset("k8s-audit-benign").ok_or("no data set")?.join("audit.jsonl")])?;
+    assert_eq!((&benign["events"], &benign["formats"]["audit_event"]), (&8281.into(), &8281.into()));
+    assert_eq!((&benign["rejects"], &benign["skipped"]), (&serde_json::json!({}), &serde_json::json!({})));
+    assert_eq!(benign["actors"]["exact"], true);
+    assert!(benign["seconds"].as_f64().is_some_and(|s| (90.0..100.0).contains(&s)), "{benign:#}");
+    assert!(ids(&benign).contains(&"short".to_owned()) && ids(&benign).contains(&"no_samples".to_owned()));
+
+    let root = dataset("falco-k8s-audit").ok_or("no data set")?;
+    let falco = inspect(&[&root.join("traces"), &root.join("psp_traces")])?;
+    assert_eq!(falco["events"], 89);
+    assert_eq!(falco["rejects"], serde_json::json!({"invalid_field": 1}), "the one that is broken on purpose");
+    let example = falco["reject_examples"][0].as_str().unwrap_or_default();
+    assert!(example.contains("fal_01_003.json:1: invalid_field"), "{example}");
+
+    // Standard input, other formats, and what is no telemetry at all.
+    let mixed = std::fs::read(workspace().join("crates/leadsman-decode/fuzz/seeds/mixed/lines.jsonl"))?;
+    let args = ["datasets", "inspect", "-", "--json"];
+    let mixed = json(&done(run(&args, directory.path(), &[], &mixed, LONG)?)?)?;
+    assert_eq!((&mixed["runtime"], &mixed["flows"], &mixed["skipped"]["discovery"]), (&2.into(), &1.into(), &1.into()));
+    assert!(ids(&mixed).contains(&"unscored".to_owned()), "{mixed:#}");
+    assert_eq!(run(&args, directory.path(), &[], b"nothing of ours", LONG)?.code, Some(1));
     Ok(())
 }
 
@@ -319,6 +361,7 @@ fn golden() -> Result<()> {
         "explain",
         "models",
         "datasets",
+        "datasets inspect",
         "doctor",
         "config",
         "openapi",
@@ -326,7 +369,7 @@ fn golden() -> Result<()> {
         "version",
     ];
     for command in commands {
-        let args: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
+        let args: Vec<&str> = command.split(' ').chain(["--help"]).filter(|a| !a.is_empty()).collect();
         let output = done(run(&args, here, &[("COLUMNS", "100")], b"", DEADLINE)?)?;
         writeln!(help, "$ leadsman {}\n{}", args.join(" "), output.stdout)?;
     }

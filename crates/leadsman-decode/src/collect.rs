@@ -2,18 +2,24 @@
 
 use std::time::Duration;
 
-use leadsman_domain::{Decoded, Reject, RejectReason, Timestamp};
+use leadsman_domain::{
+    AuditEvent, Decoded, FlowEvent, Format, Reject, RejectReason, RuntimeEvent, SkipReason, Timestamp,
+};
 
 use crate::event;
+use crate::formats::{self, Document};
 use crate::json::{self, fields, optional_text};
 use crate::line::RawItem;
 use crate::metric;
+use crate::redact::{self, RedactionKey};
 use crate::refusal::Refusal;
 use crate::split::{Piece, Splitter};
 use crate::{DecodeContext, Limits};
 
 /// Most bytes of a refused item that a reject carries.
 pub(crate) const PAYLOAD_CAP: usize = 4 << 10;
+/// Bytes behind the cap that are looked at, so that a secret is not cut beyond recognition.
+const MARGIN: usize = 1 << 10;
 /// Most rejects of one record or line: `[1,1,1,…` must not become a reject per byte.
 const MAX_REJECTS: usize = 1_000;
 /// How far a clock may be ahead of ours. Well below the allowed lateness of five minutes: an event from the future
@@ -23,7 +29,7 @@ const FUTURE_BOUND: Duration = Duration::from_secs(120);
 /// What the items are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Audit events and lists of them.
+    /// Telemetry in JSON of any format, audit events above all.
     Audit,
     /// Metric samples, one per line.
     Metric,
@@ -35,6 +41,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) ctx: &'a DecodeContext,
     pub(crate) limits: &'a Limits,
     pub(crate) received_at: Timestamp,
+    /// How many wrappings are around the current item.
+    pub(crate) depth: usize,
 }
 
 impl Terms<'_> {
@@ -57,6 +65,7 @@ enum List {
 /// Gathers what a record or a file holds.
 #[derive(Debug)]
 pub(crate) struct Collector {
+    key: Option<RedactionKey>,
     decoded: Decoded,
     /// Items seen so far, refused ones included.
     items: u64,
@@ -65,24 +74,28 @@ pub(crate) struct Collector {
     first_reject: usize,
     dropped: Option<Reject>,
     dropped_count: u64,
+    /// Bytes inflated from wrappings in the current record or step.
+    pub(crate) inflated: u64,
 }
 
 impl Collector {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(ctx: &DecodeContext) -> Self {
         Self {
+            key: ctx.redaction_key,
             decoded: Decoded::default(),
             items: 0,
             list: List::Taken,
             first_reject: 0,
             dropped: None,
             dropped_count: 0,
+            inflated: 0,
         }
     }
 
     /// The size of the longest list gathered.
     pub(crate) fn largest(&self) -> usize {
-        let Decoded { events, samples, rejects } = &self.decoded;
-        events.len().max(samples.len()).max(rejects.len())
+        let Decoded { events, samples, runtime, flows, rejects, .. } = &self.decoded;
+        [events.len(), samples.len(), runtime.len(), flows.len(), rejects.len()].into_iter().fold(0, usize::max)
     }
 
     /// Ends one record or one step over a file: the bound on rejects starts anew.
@@ -93,6 +106,7 @@ impl Collector {
             self.decoded.rejects.push(last);
         }
         self.dropped_count = 0;
+        self.inflated = 0;
         self.first_reject = self.decoded.rejects.len();
     }
 
@@ -114,7 +128,7 @@ impl Collector {
                 return;
             }
         }
-        let payload = bytes.get(..PAYLOAD_CAP).unwrap_or(bytes).to_vec();
+        let payload = self.payload_of(bytes);
         let reject = Reject { item, line, reason: refusal.reason, detail: refusal.detail.into_owned(), payload };
         if full {
             self.dropped = Some(reject);
@@ -123,10 +137,80 @@ impl Collector {
         }
     }
 
-    /// Records a sample.
+    /// The beginning of refused bytes, without secrets.
+    fn payload_of(&self, bytes: &[u8]) -> Vec<u8> {
+        let Some(head) = bytes.get(..PAYLOAD_CAP + MARGIN).filter(|_| bytes.len() > PAYLOAD_CAP + MARGIN) else {
+            let mut payload = redact::bytes(bytes, self.key.as_ref()).into_owned();
+            payload.truncate(PAYLOAD_CAP);
+            return payload;
+        };
+        // A secret that the cut goes through may not be told as one: the margin is not kept.
+        let mut payload = redact::bytes(head, self.key.as_ref()).into_owned();
+        payload.truncate(payload.len().saturating_sub(MARGIN).min(PAYLOAD_CAP));
+        payload
+    }
+
+    /// Records a sample in JSON.
     pub(crate) fn sample(&mut self, sample: leadsman_domain::MetricSample) {
+        self.format(Format::MetricJson);
+        self.remote_sample(sample);
+    }
+
+    /// Records the samples of a remote-write request.
+    pub(crate) fn remote_sample(&mut self, mut sample: leadsman_domain::MetricSample) {
+        redact::sample(&mut sample, self.key.as_ref());
         self.items += 1;
         self.decoded.samples.push(sample);
+    }
+
+    /// Records something valid that is no telemetry.
+    pub(crate) fn skip(&mut self, reason: SkipReason) {
+        self.items += 1;
+        self.decoded.skipped.add(reason, 1);
+    }
+
+    /// Counts a format.
+    pub(crate) fn format(&mut self, format: Format) {
+        self.decoded.formats.add(format, 1);
+    }
+
+    /// How many items were accounted for: taken, refused or skipped.
+    pub(crate) fn accounted(&self) -> u64 {
+        self.items
+    }
+
+    /// Records an event that was put together from a document of another format.
+    pub(crate) fn audit(&mut self, document: Document<'_>, json: &str, format: Format) {
+        match canonical(json, document.terms) {
+            Ok(event) => self.push(event, format),
+            Err(refusal) => self.reject(document.line, refusal, document.json.as_bytes()),
+        }
+    }
+
+    /// Records what a runtime-security tool saw.
+    pub(crate) fn runtime(&mut self, document: Document<'_>, event: Result<(Format, RuntimeEvent), Refusal>) {
+        match event.and_then(|(format, e)| document.terms.plausible(e.event_time).map(|()| (format, e))) {
+            Ok((format, mut event)) => {
+                redact::runtime(&mut event, self.key.as_ref());
+                self.format(format);
+                self.items += 1;
+                self.decoded.runtime.push(event);
+            }
+            Err(refusal) => self.reject(document.line, refusal, document.json.as_bytes()),
+        }
+    }
+
+    /// Records a flow.
+    pub(crate) fn flow(&mut self, document: Document<'_>, flow: Result<FlowEvent, Refusal>) {
+        match flow.and_then(|flow| document.terms.plausible(flow.event_time).map(|()| flow)) {
+            Ok(mut flow) => {
+                redact::flow(&mut flow, self.key.as_ref());
+                self.format(Format::Hubble);
+                self.items += 1;
+                self.decoded.flows.push(flow);
+            }
+            Err(refusal) => self.reject(document.line, refusal, document.json.as_bytes()),
+        }
     }
 
     /// One whole line.
@@ -140,8 +224,8 @@ impl Collector {
         }
     }
 
-    /// One whole audit document: an event, a list or an array.
-    fn document(&mut self, item: &RawItem, terms: Terms<'_>) {
+    /// One whole document: of any format, a list or an array.
+    pub(crate) fn document(&mut self, item: &RawItem, terms: Terms<'_>) {
         let is_list = match item.bytes.trim_ascii_start().first() {
             Some(b'[') => true,
             Some(b'{') => memchr::memmem::find(&item.bytes, b"\"items\"").is_some(),
@@ -160,7 +244,10 @@ impl Collector {
         if let (Some(opened), Some(header)) = (opened, closed) {
             *opened = Piece::ListOpened(header);
         }
+        // The document may be wrapped in an item of another list.
+        let outer = self.list;
         self.pieces(pieces, terms);
+        self.list = outer;
     }
 
     /// What a splitter cut out, in order.
@@ -187,16 +274,41 @@ impl Collector {
     }
 
     fn event(&mut self, item: &RawItem, terms: Terms<'_>) {
-        let event = json::checked(&item.bytes, terms.limits.max_depth)
-            .and_then(|json| event::canonical(terms.ctx, json))
-            .and_then(|event| terms.plausible(event.event_time).map(|()| event));
-        match event {
-            Ok(event) => {
-                self.items += 1;
-                self.decoded.events.push(event);
-            }
-            Err(refusal) => self.reject(item.line, refusal, &item.bytes),
+        let json = match json::checked(&item.bytes, terms.limits.max_depth) {
+            Ok(json) => json,
+            Err(refusal) => return self.reject(item.line, refusal, &item.bytes),
+        };
+        // Most lines are the API server's own events: only what is none pays for telling what else it is.
+        let refusal = match canonical(json, terms) {
+            Ok(event) => return self.push(event, Format::AuditEvent),
+            Err(refusal) => refusal,
+        };
+        let is_object = json.trim_start().starts_with('{');
+        let taken = match refusal.reason {
+            RejectReason::UnknownShape if is_object => formats::decode(Document { json, line: item.line, terms }, self),
+            RejectReason::UnknownShape | RejectReason::MalformedJson => self.not_a_document(item, json, terms),
+            RejectReason::InvalidUtf8
+            | RejectReason::TooLarge
+            | RejectReason::TooDeep
+            | RejectReason::UnknownApiVersion
+            | RejectReason::MissingField
+            | RejectReason::InvalidField
+            | RejectReason::Decompression
+            | RejectReason::MalformedProtobuf
+            | RejectReason::FutureEventTime
+            | RejectReason::MalformedBase64
+            | RejectReason::TooNested => false,
+        };
+        if !taken {
+            self.reject(item.line, refusal, &item.bytes);
         }
+    }
+
+    fn push(&mut self, mut event: AuditEvent, format: Format) {
+        redact::event(&mut event, self.key.as_ref());
+        self.format(format);
+        self.items += 1;
+        self.decoded.events.push(event);
     }
 
     /// A list whose header names another kind or version is refused once, not per item.
@@ -205,6 +317,8 @@ impl Collector {
         if let Err(refusal) = list_header(&header.bytes, terms) {
             self.list = List::Refused;
             self.reject(header.line, refusal, &header.bytes);
+        } else {
+            self.format(Format::AuditEventList);
         }
     }
 
@@ -216,6 +330,12 @@ impl Collector {
             Err(_) | Ok(()) => {}
         }
     }
+}
+
+fn canonical(json: &str, terms: Terms<'_>) -> Result<AuditEvent, Refusal> {
+    let event = event::canonical(terms.ctx, json)?;
+    terms.plausible(event.event_time)?;
+    Ok(event)
 }
 
 fn list_header(bytes: &[u8], terms: Terms<'_>) -> Result<(), Refusal> {

@@ -11,24 +11,28 @@
 
 mod collect;
 mod event;
+mod formats;
 mod inflate;
 mod json;
 mod limits;
 mod line;
 mod metric;
+mod nested;
 mod reader;
+mod redact;
 mod refusal;
 mod remote_write;
 mod risk;
 mod split;
 mod stream;
+mod text;
 mod uri;
 mod workload;
 
 #[cfg(test)]
 mod tests;
 
-use leadsman_domain::{ActorRules, Decoded, PayloadKind, RawRecord};
+use leadsman_domain::{ActorRules, Decoded, PayloadKind, RawRecord, SkipReason};
 
 use crate::collect::{Collector, Shape, Terms};
 use crate::inflate::Inflate;
@@ -37,6 +41,7 @@ use crate::stream::Documents;
 pub use limits::Limits;
 pub use line::{Line, LineReader, RawItem};
 pub use reader::{AuditReader, MetricReader, ReadError};
+pub use redact::RedactionKey;
 pub use workload::workload_of_pod;
 
 /// What decoding needs to know and the payload must not decide.
@@ -46,22 +51,27 @@ pub struct DecodeContext {
     pub cluster: String,
     /// The declared part of actor classification.
     pub rules: ActorRules,
+    /// Key of the hashes that stand for secrets; without one a secret leaves only its kind.
+    pub redaction_key: Option<RedactionKey>,
 }
 
 /// Decodes one record.
 ///
-/// A `K8sAudit` record holds one `Event`, an `EventList`, a JSON array or JSON lines of either, plain, gzip
-/// or zstd; `MetricJson` holds JSON lines, plain, gzip or zstd; `PrometheusRemoteWrite` holds a snappy block.
+/// A `K8sAudit` record holds telemetry in JSON of any [`Format`](leadsman_domain::Format), told by content item by
+/// item: one document, an `EventList`, an array or lines, plain, gzip, zstd or base64 of these; `MetricJson` holds JSON lines, plain, gzip or zstd; `PrometheusRemoteWrite` holds a snappy block.
 /// Items and lines in rejects count from the beginning of the record. Events and samples more than five
 /// minutes after `record.received_at` are refused.
 #[must_use]
 pub fn record(ctx: &DecodeContext, limits: &Limits, record: &RawRecord) -> Decoded {
-    let terms = Terms { ctx, limits, received_at: record.received_at };
-    let mut out = Collector::new();
+    let terms = Terms { ctx, limits, received_at: record.received_at, depth: 0 };
+    let mut out = Collector::new(ctx);
     match record.kind {
         PayloadKind::K8sAudit => text(&record.bytes, Shape::Audit, terms, &mut out),
         PayloadKind::MetricJson => text(&record.bytes, Shape::Metric, terms, &mut out),
         PayloadKind::PrometheusRemoteWrite => remote_write::decode(&record.bytes, terms, &mut out),
+    }
+    if out.accounted() == 0 && !json::is_blank(&record.bytes) {
+        out.skip(SkipReason::Empty);
     }
     out.take()
 }

@@ -1,8 +1,9 @@
 //! Files of any size, in chunks.
 
 use std::io::{self, Read};
+use std::vec::IntoIter;
 
-use leadsman_domain::{AuditEvent, Decoded, MetricSample, Timestamp};
+use leadsman_domain::{AuditEvent, Decoded, FlowEvent, MetricSample, RuntimeEvent, Timestamp};
 
 use crate::collect::{Collector, Shape, Terms};
 use crate::inflate::Inflate;
@@ -19,7 +20,8 @@ pub struct ReadError {
     pub source: io::Error,
 }
 
-/// Reads audit events from a file: plain, gzip or zstd; JSON lines, or JSON documents over several lines.
+/// Reads telemetry in JSON of any [`Format`](leadsman_domain::Format) from a file: plain, gzip or zstd; JSON lines,
+/// or JSON documents over several lines.
 ///
 /// Memory holds one item and one chunk, however long the file and its lists. Lines and items in rejects count
 /// from the beginning of the file.
@@ -33,7 +35,7 @@ impl<R: Read> AuditReader<R> {
         Chunks::new(reader, Shape::Audit, ctx, limits, received_at).map(Self)
     }
 
-    /// The next events, at most `max_events` (0 counts as 1), with what was refused on the way;
+    /// The next events, at most `max_events` of a kind (0 counts as 1), with what was refused and skipped on the way;
     /// `None` at the end.
     ///
     /// Errors: [`ReadError`] when the reader fails, after everything before it was delivered. Nothing follows.
@@ -70,9 +72,12 @@ struct Chunks<R: Read> {
     received_at: Timestamp,
     /// `None` once the stream has ended.
     documents: Option<Documents<Inflate<R>>>,
-    events: std::vec::IntoIter<AuditEvent>,
-    samples: std::vec::IntoIter<MetricSample>,
-    /// What is decoded but not yet in `events` and `samples`; it also counts the items.
+    // What was decoded and is not yet delivered.
+    events: IntoIter<AuditEvent>,
+    samples: IntoIter<MetricSample>,
+    runtime: IntoIter<RuntimeEvent>,
+    flows: IntoIter<FlowEvent>,
+    /// What is decoded beyond that; it also counts the items.
     collector: Collector,
     failed: Option<ReadError>,
 }
@@ -90,7 +95,9 @@ impl<R: Read> Chunks<R> {
             documents: Some(Documents::new(inflate, shape, &limits)),
             events: Vec::new().into_iter(),
             samples: Vec::new().into_iter(),
-            collector: Collector::new(),
+            runtime: Vec::new().into_iter(),
+            flows: Vec::new().into_iter(),
+            collector: Collector::new(&ctx),
             failed: None,
             ctx,
             limits,
@@ -100,27 +107,31 @@ impl<R: Read> Chunks<R> {
 
     fn next(&mut self, max: usize) -> Result<Option<Decoded>, ReadError> {
         let max = max.max(1);
-        let mut rejects = Vec::new();
+        let mut chunk = Decoded::default();
         // One list may hold more than a chunk: what is left over is delivered before more is read.
-        if self.events.len() == 0 && self.samples.len() == 0 {
+        if self.events.len() + self.samples.len() + self.runtime.len() + self.flows.len() == 0 {
             while self.collector.largest() < max && self.step() {}
-            let Decoded { events, samples, rejects: new } = self.collector.take();
+            let Decoded { events, samples, runtime, flows, rejects, skipped, formats } = self.collector.take();
             self.events = events.into_iter();
             self.samples = samples.into_iter();
-            rejects = new;
+            self.runtime = runtime.into_iter();
+            self.flows = flows.into_iter();
+            chunk = Decoded { rejects, skipped, formats, ..chunk };
         }
-        let events: Vec<_> = self.events.by_ref().take(max).collect();
-        let samples: Vec<_> = self.samples.by_ref().take(max).collect();
-        if events.is_empty() && samples.is_empty() && rejects.is_empty() {
+        chunk.events.extend(self.events.by_ref().take(max));
+        chunk.samples.extend(self.samples.by_ref().take(max));
+        chunk.runtime.extend(self.runtime.by_ref().take(max));
+        chunk.flows.extend(self.flows.by_ref().take(max));
+        if chunk == Decoded::default() {
             return self.failed.take().map_or(Ok(None), Err);
         }
-        Ok(Some(Decoded { events, samples, rejects }))
+        Ok(Some(chunk))
     }
 
     /// Reads a little further; `false` when there is no more.
     fn step(&mut self) -> bool {
         let Some(mut documents) = self.documents.take() else { return false };
-        let terms = Terms { ctx: &self.ctx, limits: &self.limits, received_at: self.received_at };
+        let terms = Terms { ctx: &self.ctx, limits: &self.limits, received_at: self.received_at, depth: 0 };
         let more = match documents.step(terms, &mut self.collector) {
             Ok(more) => more,
             Err(source) => {

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use leadsman_domain::{RejectReason, Timestamp};
+use leadsman_domain::{Format, RejectReason, SkipReason, Timestamp};
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
@@ -52,6 +52,7 @@ pub(crate) fn decode(bytes: &[u8], terms: Terms<'_>, out: &mut Collector) {
         Ok(plain) => plain,
         Err(refusal) => return out.reject(1, refusal, bytes),
     };
+    out.format(Format::PrometheusRemoteWrite);
     let (mut rest, mut samples) = (plain.as_slice(), 0);
     while !rest.is_empty() {
         match next_series(&mut rest) {
@@ -98,7 +99,7 @@ fn decode_series(bytes: &[u8], terms: Terms<'_>, samples: &mut usize, out: &mut 
     };
     if values.is_empty() {
         // Exemplars and histograms come without samples.
-        return;
+        return out.skip(SkipReason::NoMeasurement);
     }
     let series = match Series::new(known(&labels)) {
         Ok(series) => series,
@@ -107,6 +108,7 @@ fn decode_series(bytes: &[u8], terms: Terms<'_>, samples: &mut usize, out: &mut 
     for Sample { value, timestamp } in values {
         // No measurement: a series that ended (the stale marker is a NaN), or a summary nobody observed.
         if value.is_nan() {
+            out.skip(SkipReason::NoMeasurement);
             continue;
         }
         *samples += 1;
@@ -115,7 +117,7 @@ fn decode_series(bytes: &[u8], terms: Terms<'_>, samples: &mut usize, out: &mut 
             return out.reject(1, refusal, bytes);
         }
         match series.sample(Timestamp::from_millis(timestamp), value, terms) {
-            Ok(sample) => out.sample(sample),
+            Ok(sample) => out.remote_sample(sample),
             Err(refusal) => out.reject(1, refusal, bytes),
         }
     }

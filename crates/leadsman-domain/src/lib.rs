@@ -4,14 +4,18 @@
 //! wherever they are needed.
 
 mod actor;
+mod client;
 mod error;
 mod event;
 mod finding;
+mod flow;
+mod format;
 mod hash;
 mod id;
 mod matrix;
 mod metric;
 mod registry;
+mod runtime;
 mod store;
 mod stream;
 mod surprise;
@@ -19,17 +23,21 @@ mod text;
 mod time;
 
 pub use actor::{Actor, ActorClass, ActorRules, UNAUTHENTICATED};
+pub use client::{Network, NetworkError, Source, SourceClass, UserAgent};
 pub use error::ErrorKind;
 pub use event::{AuditEvent, Level, ObjectRef, Risk, RiskFlags, Stage, Verb};
 pub use finding::{
     Baseline, Contribution, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingKind, ModelRef, Rarity,
     Severity, Technique, WindowRef,
 };
+pub use flow::{FlowDirection, FlowEndpoint, FlowEvent, FlowProtocol, FlowVerdict};
+pub use format::{Format, SkipReason, Tally};
 pub use hash::ContentHash;
 pub use id::{EventId, FindingId, IdError, IncidentId, RequestKey};
 pub use matrix::{FeatureMatrix, FeatureSchema, MatrixError, RowKey};
 pub use metric::MetricSample;
 pub use registry::{ModelAlias, ModelManifest, ModelSummary};
+pub use runtime::{Process, RuntimeEvent, RuntimeSeverity, RuntimeTool, WorkloadRef};
 pub use store::{Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Store, StoreError, StoreStats};
 pub use stream::{
     DeadLetter, Decoded, EventSource, FindingSink, PayloadKind, RawBatch, RawRecord, Reject, RejectReason, SinkError,

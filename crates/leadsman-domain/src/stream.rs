@@ -3,7 +3,9 @@ use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AuditEvent, ErrorKind, MetricSample, OutboxItem, Timestamp};
+use crate::{
+    AuditEvent, ErrorKind, FlowEvent, Format, MetricSample, OutboxItem, RuntimeEvent, SkipReason, Tally, Timestamp,
+};
 
 /// A numbered log: a Kafka topic, the receiver's inbox, a tailed file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,7 +48,7 @@ pub struct Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PayloadKind {
-    /// `audit.k8s.io` `Event`, `EventList`, an array or JSON lines of them.
+    /// JSON telemetry of any [`Format`], audit above all: one document, an array, an `EventList` or JSON lines.
     K8sAudit,
     /// Prometheus remote_write 1.0: a snappy-compressed `prometheus.WriteRequest`.
     PrometheusRemoteWrite,
@@ -78,15 +80,38 @@ pub struct RawBatch {
     pub records: Vec<RawRecord>,
 }
 
-/// What a record held: events and samples, and what could not be read. Decoding itself never fails.
+/// What a record held, and what could not be read. Decoding itself never fails.
+///
+/// Every item of the input is in exactly one of the lists or in `skipped`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decoded {
     /// Audit events, in order.
     pub events: Vec<AuditEvent>,
     /// Metric samples, in order.
     pub samples: Vec<MetricSample>,
+    /// What runtime-security tools saw, in order.
+    pub runtime: Vec<RuntimeEvent>,
+    /// Network flows, in order.
+    pub flows: Vec<FlowEvent>,
     /// What was refused.
     pub rejects: Vec<Reject>,
+    /// How much was valid and no telemetry.
+    pub skipped: Tally<SkipReason>,
+    /// Which formats were found, wrappings included.
+    pub formats: Tally<Format>,
+}
+
+impl Decoded {
+    /// Puts what `more` holds behind what is here.
+    pub fn append(&mut self, mut more: Self) {
+        self.events.append(&mut more.events);
+        self.samples.append(&mut more.samples);
+        self.runtime.append(&mut more.runtime);
+        self.flows.append(&mut more.flows);
+        self.rejects.append(&mut more.rejects);
+        self.skipped.merge(&more.skipped);
+        self.formats.merge(&more.formats);
+    }
 }
 
 /// One refused item and why.
@@ -116,7 +141,7 @@ pub enum RejectReason {
     TooLarge,
     /// Nested deeper than the limit.
     TooDeep,
-    /// JSON, but not an audit event or a metric sample.
+    /// JSON, but no telemetry of a known format.
     UnknownShape,
     /// An API version this release does not know.
     UnknownApiVersion,
@@ -130,6 +155,10 @@ pub enum RejectReason {
     MalformedProtobuf,
     /// The event claims to be from the future.
     FutureEventTime,
+    /// Text that should be base64 is not.
+    MalformedBase64,
+    /// Wrapped more often than the limit.
+    TooNested,
 }
 
 impl RejectReason {
@@ -148,6 +177,8 @@ impl RejectReason {
             Self::Decompression => "decompression",
             Self::MalformedProtobuf => "malformed_protobuf",
             Self::FutureEventTime => "future_event_time",
+            Self::MalformedBase64 => "malformed_base64",
+            Self::TooNested => "too_nested",
         }
     }
 }

@@ -114,7 +114,7 @@ fn main() -> Result<(), Failure> {
     let model = model::demo()?;
     let settings = EngineSettings { cluster: "bench".to_owned(), budget_per_day: 1.0, polarity: Polarity::Normal };
     let engine = Engine::new(model.fitted.clone(), model.reference(), settings);
-    let context = DecodeContext { cluster: "bench".to_owned(), rules: model.fitted.rules.clone() };
+    let context = DecodeContext { cluster: "bench".to_owned(), rules: model.fitted.rules.clone(), redaction_key: None };
     let simulation = Simulation::new(&SimConfig { from_day: 28, days: 7, ..SimConfig::default() })?;
     let lines = simulation.filter_map(|r| match r.payload {
         Payload::Audit(line) => Some(line),

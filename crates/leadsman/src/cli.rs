@@ -228,6 +228,19 @@ pub enum ModelsCommand {
 pub enum DatasetsCommand {
     /// Telemetry of the simulated cluster, as the API server would log it, with labels beside it.
     Generate(GenerateArgs),
+    /// What is in a log: formats, period, actors, audit levels, refusals, and what detectors cannot see in it.
+    Inspect(InspectArgs),
+}
+
+/// Options of `datasets inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Files or directories; `-` is standard input.
+    #[arg(required = true, value_name = "DATA")]
+    pub data: Vec<PathBuf>,
+    /// List this many of the busiest actors.
+    #[arg(long, default_value_t = 10)]
+    pub top: usize,
 }
 
 /// Options of `datasets generate`.

@@ -1,17 +1,17 @@
 //! Telemetry from files, directories and standard input, decoded under limits, with every refusal counted
 //! and named by file and line.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
-use leadsman_decode::{AuditReader, DecodeContext, Limits, MetricReader};
-use leadsman_domain::{Decoded, Reject, RejectReason, Timestamp};
+use leadsman_decode::{AuditReader, DecodeContext, Limits};
+use leadsman_domain::{Decoded, Timestamp};
 
+use crate::account::Account;
 use crate::exit::Exit;
 use crate::progress::Progress;
 
@@ -19,15 +19,6 @@ use crate::progress::Progress;
 const CHUNK: usize = 2_000;
 /// Refusals kept for showing; all are counted.
 const MAX_EXAMPLES: usize = 20;
-/// Bytes looked at to tell audit events from metric samples.
-const PEEK: u64 = 64 * 1024;
-
-/// What a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Audit,
-    Metrics,
-}
 
 /// Files to read, in order.
 pub struct Inputs {
@@ -35,39 +26,35 @@ pub struct Inputs {
     bytes: u64,
 }
 
-/// What could not be read.
+/// What reading gave.
 #[derive(Debug, Default, Clone)]
-pub struct Rejects {
-    /// How many, by reason.
-    pub counts: BTreeMap<RejectReason, u64>,
-    /// The first few, as `file:line: reason: detail`.
+pub struct ReadReport {
+    /// Every item, by what became of it.
+    pub account: Account,
+    /// The first few refusals, as `file:line: reason: detail`.
     pub examples: Vec<String>,
 }
 
-impl Rejects {
-    /// How many in all.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.counts.values().sum()
+impl ReadReport {
+    fn add(&mut self, file: &str, decoded: &Decoded) {
+        self.account.add(decoded);
+        let room = MAX_EXAMPLES - self.examples.len();
+        self.examples.extend(
+            decoded.rejects.iter().take(room).map(|r| format!("{file}:{}: {}: {}", r.line, r.reason, r.detail)),
+        );
     }
 
-    fn add(&mut self, file: &str, rejects: &[Reject]) {
-        for r in rejects {
-            *self.counts.entry(r.reason).or_default() += 1;
-            if self.examples.len() < MAX_EXAMPLES {
-                self.examples.push(format!("{file}:{}: {}: {}", r.line, r.reason, r.detail));
-            }
-        }
-    }
-
-    /// Tells people on stderr.
+    /// Tells people on stderr what was refused, passed over, or decoded for nobody yet.
     pub fn report(&self) {
         for e in &self.examples {
             eprintln!("refused {e}");
         }
-        let shown = self.examples.len() as u64;
-        if self.total() > shown {
-            eprintln!("refused {} more", self.total() - shown);
+        let more = self.account.rejected.total() - self.examples.len() as u64;
+        if more > 0 {
+            eprintln!("refused {more} more");
+        }
+        for sentence in self.account.unscored() {
+            eprintln!("{sentence}");
         }
     }
 }
@@ -138,48 +125,25 @@ impl Inputs {
         reading: &Reading<'_>,
         progress: &mut Progress,
         mut take: impl FnMut(Decoded) -> Result<()>,
-    ) -> Result<Rejects> {
-        let mut rejects = Rejects::default();
-        let (done, mut items) = (Arc::new(AtomicU64::new(0)), 0u64);
+    ) -> Result<ReadReport> {
+        let mut report = ReadReport::default();
+        let done = Arc::new(AtomicU64::new(0));
         for path in &self.files {
             let name = path.display().to_string();
-            let (kind, input) = open(path, &done)?;
             let failed = || format!("cannot read {name}");
-            let (context, limits) = (reading.context.clone(), reading.limits);
-            let mut reader = match kind {
-                Kind::Audit => {
-                    Reader::Audit(AuditReader::new(input, context, limits, reading.now).with_context(failed)?)
-                }
-                Kind::Metrics => {
-                    Reader::Metrics(MetricReader::new(input, context, limits, reading.now).with_context(failed)?)
-                }
-            };
-            while let Some(decoded) = reader.next().with_context(failed)? {
-                rejects.add(&name, &decoded.rejects);
+            let (input, context) = (open(path, &done)?, reading.context.clone());
+            let mut reader = AuditReader::new(input, context, reading.limits, reading.now).with_context(failed)?;
+            while let Some(decoded) = reader.next_chunk(CHUNK).with_context(failed)? {
+                report.add(&name, &decoded);
                 if reading.strict && !decoded.rejects.is_empty() {
-                    rejects.report();
+                    report.report();
                     return Err(Exit::Failed(format!("{name} holds refused items, and --strict was given")).into());
                 }
-                items += (decoded.events.len() + decoded.samples.len()) as u64;
                 take(decoded)?;
-                progress.at(done.load(Ordering::Relaxed), || format!("{items} items"));
+                progress.at(done.load(Ordering::Relaxed), || format!("{} items", report.account.decoded()));
             }
         }
-        Ok(rejects)
-    }
-}
-
-enum Reader {
-    Audit(AuditReader<Box<dyn Read>>),
-    Metrics(MetricReader<Box<dyn Read>>),
-}
-
-impl Reader {
-    fn next(&mut self) -> Result<Option<Decoded>, leadsman_decode::ReadError> {
-        match self {
-            Self::Audit(r) => r.next_chunk(CHUNK),
-            Self::Metrics(r) => r.next_chunk(CHUNK),
-        }
+        Ok(report)
     }
 }
 
@@ -213,39 +177,11 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-fn open(path: &Path, done: &Arc<AtomicU64>) -> Result<(Kind, Box<dyn Read>)> {
-    let failed = || format!("cannot read {}", path.display());
-    let raw: Box<dyn Read> = if path.as_os_str() == "-" {
+fn open(path: &Path, done: &Arc<AtomicU64>) -> Result<Counted<Box<dyn Read>>> {
+    let inner: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
-        Box::new(File::open(path).with_context(failed)?)
+        Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
     };
-    let mut input = BufReader::new(Counted { inner: raw, done: Arc::clone(done) });
-    let mut head = Vec::new();
-    input.by_ref().take(PEEK).read_to_end(&mut head).with_context(failed)?;
-    let kind = kind_of(&head);
-    Ok((kind, Box::new(std::io::Cursor::new(head).chain(input))))
-}
-
-/// Tells metric samples from audit events by the first line, never by the file's name.
-fn kind_of(head: &[u8]) -> Kind {
-    let mut plain = Vec::new();
-    // A cut-off stream ends in an error after its first bytes came out, and those are enough to tell.
-    let peek = match head {
-        [0x1f, 0x8b, ..] => flate2::read::MultiGzDecoder::new(head).take(PEEK).read_to_end(&mut plain).is_ok(),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            zstd::stream::read::Decoder::new(head).is_ok_and(|d| d.take(PEEK).read_to_end(&mut plain).is_ok())
-        }
-        _ => {
-            plain = head.to_vec();
-            true
-        }
-    };
-    if !peek && plain.is_empty() {
-        return Kind::Audit;
-    }
-    let text = String::from_utf8_lossy(&plain);
-    let first = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
-    let sample = first.contains("\"labels\"") && first.contains("\"value\"") && !first.contains("\"auditID\"");
-    if sample { Kind::Metrics } else { Kind::Audit }
+    Ok(Counted { inner, done: Arc::clone(done) })
 }

@@ -1,11 +1,13 @@
 //! Leadsman: the command line, the configuration, and the wiring of everything else.
 
+pub mod account;
 pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod exit;
 pub mod input;
+pub mod inspection;
 pub mod model;
 pub mod offline;
 pub mod output;

@@ -9,7 +9,7 @@ use leadsman_engine::{DataSummary, Engine, ObserveCounts, TrainReport, TrainSpec
 use leadsman_store::ModelFiles;
 
 use crate::exit::Exit;
-use crate::input::{Inputs, Reading, Rejects};
+use crate::input::{Inputs, ReadReport, Reading};
 use crate::model;
 use crate::pipeline::{Outcome, Shard, Windows};
 use crate::progress::{Progress, ProgressMode};
@@ -40,8 +40,8 @@ pub struct Trained {
     pub files: ModelFiles,
     /// What the run did.
     pub report: TrainReport,
-    /// What could not be read.
-    pub rejects: Rejects,
+    /// What became of every item of the input.
+    pub read: ReadReport,
 }
 
 /// Trains on files. Reads them twice: first for the period and the metrics, then to learn.
@@ -67,7 +67,7 @@ pub fn train_with(
     tell("scan", 0.0);
     let mut summary = DataSummary::default();
     let mut progress = Progress::new(data.progress, "scan", inputs.bytes());
-    let rejects = inputs.read(&data.reading(), &mut progress, |d| {
+    let read = inputs.read(&data.reading(), &mut progress, |d| {
         summary.add(&d.events, &d.samples);
         Ok(())
     })?;
@@ -82,7 +82,7 @@ pub fn train_with(
     tell("fit", 0.9);
     let (fitted, report) = trainer.finish()?;
     let files = model::files(name, &fitted, &report, spec, &summary)?;
-    Ok(Trained { files, report, rejects })
+    Ok(Trained { files, report, read })
 }
 
 fn feed(windows: &mut Windows, trainer: &mut Trainer, decoded: &Decoded) -> Result<()> {
@@ -97,12 +97,8 @@ pub struct Scored {
     pub outcome: Outcome,
     /// What became of the events.
     pub counts: ObserveCounts,
-    /// Audit events read.
-    pub events: u64,
-    /// Metric samples read.
-    pub samples: u64,
-    /// What could not be read.
-    pub rejects: Rejects,
+    /// What became of every item of the input.
+    pub read: ReadReport,
 }
 
 /// Scores files as one log: at its end every window is closed.
@@ -112,14 +108,11 @@ pub fn score(data: &DataOptions<'_>, engine: &Engine, model_digest: &str) -> Res
     let inputs = Inputs::find(data.paths)?;
     let mut shard = Shard::new(engine, model_digest);
     let mut outcome = Outcome::default();
-    let (mut events, mut samples) = (0, 0);
     let mut progress = Progress::new(data.progress, "score", inputs.bytes());
-    let rejects = inputs.read(&data.reading(), &mut progress, |d| {
-        events += d.events.len() as u64;
-        samples += d.samples.len() as u64;
+    let read = inputs.read(&data.reading(), &mut progress, |d| {
         shard.push(engine, &d.events, &d.samples, &mut outcome).context("scoring failed")
     })?;
     shard.close_all(engine, &mut outcome)?;
     progress.finish();
-    Ok(Scored { outcome, counts: shard.state.counts, events, samples, rejects })
+    Ok(Scored { outcome, counts: shard.state.counts, read })
 }

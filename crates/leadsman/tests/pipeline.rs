@@ -29,7 +29,8 @@ fn day() -> &'static Day {
         let at = Timestamp::parse("2026-04-02T09:40:00Z").expect("a time");
         let attack = Some(AttackPlan { scenario: Scenario::TokenTheft, at });
         let config = SimConfig { seed: 1, from_day: 31, days: 1, attack, ..SimConfig::default() };
-        let context = DecodeContext { cluster: "test".to_owned(), rules: model.fitted.rules.clone() };
+        let context =
+            DecodeContext { cluster: "test".to_owned(), rules: model.fitted.rules.clone(), redaction_key: None };
         let (mut events, mut samples) = (Vec::new(), Vec::new());
         let (from, to) = (Timestamp::parse("2026-04-02T09:00:00Z"), Timestamp::parse("2026-04-02T13:10:00Z"));
         let (from, to) = (from.expect("a time"), to.expect("a time"));
@@ -46,6 +47,15 @@ fn day() -> &'static Day {
         }
         Day { engine, model, events, samples }
     })
+}
+
+/// Redaction leaves ordinary telemetry alone.
+#[test]
+fn nothing_of_an_ordinary_day_is_redacted() {
+    let Day { events, samples, .. } = day();
+    for text in events.iter().map(|e| format!("{e:?}")).chain(samples.iter().map(|s| format!("{s:?}"))) {
+        assert!(!text.contains("[redacted"), "{text}");
+    }
 }
 
 /// Scores the day in batches that end at `cuts`; at each cut in `stops` the shard goes through its bytes.

@@ -67,7 +67,7 @@ mirror! {
     /// Why an item was refused.
     RejectReasonDto as RejectReason from RejectReason {
         MalformedJson, InvalidUtf8, TooLarge, TooDeep, UnknownShape, UnknownApiVersion, MissingField, InvalidField,
-        Decompression, MalformedProtobuf, FutureEventTime,
+        Decompression, MalformedProtobuf, FutureEventTime, MalformedBase64, TooNested,
     }
 }
 

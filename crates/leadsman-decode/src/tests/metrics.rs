@@ -150,8 +150,7 @@ fn json_lines_of_the_kafka_adapter() {
     let mut reader = MetricReader::new(packed.as_slice(), context(), Limits::default(), super::now()).unwrap();
     let mut all = Decoded::default();
     while let Some(chunk) = reader.next_chunk(1).unwrap() {
-        all.samples.extend(chunk.samples);
-        all.rejects.extend(chunk.rejects);
+        all.append(chunk);
     }
     assert_eq!(all, plain);
 }

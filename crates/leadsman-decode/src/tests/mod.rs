@@ -2,15 +2,18 @@
 
 mod canonical;
 mod documents;
+mod golden;
 mod hostile;
 mod metrics;
+mod nested;
 mod properties;
 mod readers;
+mod redaction;
 mod risks;
 
 use std::io::Write;
 
-use leadsman_domain::{Actor, ActorRules, AuditEvent, Decoded, PayloadKind, RawRecord, RejectReason, Timestamp};
+use leadsman_domain::{Actor, ActorRules, AuditEvent, Decoded, PayloadKind, RawRecord, RejectReason, Tally, Timestamp};
 
 use crate::{AuditReader, DecodeContext, Limits, record};
 
@@ -21,6 +24,7 @@ pub(super) fn context() -> DecodeContext {
     DecodeContext {
         cluster: "prod".to_owned(),
         rules: ActorRules { ci: vec!["ci:*".to_owned()], controllers: Vec::new() },
+        redaction_key: None,
     }
 }
 
@@ -83,10 +87,14 @@ pub(super) fn read_all(bytes: &[u8], limits: Limits, size: usize) -> Decoded {
     let mut all = Decoded::default();
     while let Some(chunk) = reader.next_chunk(size).unwrap() {
         assert!(chunk.events.len() <= size);
-        all.events.extend(chunk.events);
-        all.rejects.extend(chunk.rejects);
+        all.append(chunk);
     }
     all
+}
+
+/// What was decoded, whatever it was wrapped in.
+pub(super) fn content(decoded: Decoded) -> Decoded {
+    Decoded { formats: Tally::default(), ..decoded }
 }
 
 #[test]

@@ -102,8 +102,7 @@ proptest! {
         let mut reader = AuditReader::new(drip, context(), Limits::default(), now()).unwrap();
         let mut all = Decoded::default();
         while let Some(chunk) = reader.next_chunk(size).unwrap() {
-            all.events.extend(chunk.events);
-            all.rejects.extend(chunk.rejects);
+            all.append(chunk);
         }
         prop_assert_eq!(&all, &whole);
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use leadsman_domain::{AuditEvent, Untrusted, Verb, identifier};
+use leadsman_domain::{AuditEvent, Untrusted, UserAgent, Verb, identifier};
 use serde::{Deserialize, Serialize};
 
 /// How the place of a request without a namespace is called.
@@ -179,9 +179,8 @@ fn namespace(event: &AuditEvent) -> &str {
     event.object.namespace.as_ref().map_or("", Untrusted::raw)
 }
 
-/// Product of a user agent: what stands before the first `/`.
 fn product(agent: &Untrusted) -> &str {
-    agent.raw().split(['/', ' ']).next().unwrap_or_default()
+    UserAgent::parse(agent.raw()).product
 }
 
 /// An IPv4 address without its last part: people and nodes change it within their network.

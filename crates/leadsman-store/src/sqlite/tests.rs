@@ -136,6 +136,8 @@ fn every_reject_reason_reads_back() {
         Decompression,
         MalformedProtobuf,
         FutureEventTime,
+        MalformedBase64,
+        TooNested,
     ];
     for reason in all {
         assert_eq!(super::convert::reject_reason(reason.as_str()).unwrap(), reason);

@@ -1,5 +1,7 @@
 //! `leadsman datasets`.
 
+mod inspect;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -23,6 +25,7 @@ const LEVEL: i32 = 3;
 pub fn run(command: &DatasetsCommand, global: &Global) -> Result<()> {
     match command {
         DatasetsCommand::Generate(args) => generate(args, global),
+        DatasetsCommand::Inspect(args) => inspect::run(args, global),
     }
 }
 

@@ -55,7 +55,7 @@ pub fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     let simulation = Simulation::new(&config).map_err(|e| Exit::Usage(e.to_string()))?;
     let directory = TemporaryDirectory::new()?;
     let model = model::demo()?;
-    let context = DecodeContext { cluster: CLUSTER.to_owned(), rules: model.fitted.rules.clone() };
+    let context = DecodeContext { cluster: CLUSTER.to_owned(), rules: model.fitted.rules.clone(), redaction_key: None };
     let setup = Setup {
         data_dir: directory.path.clone(),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, if args.headless { 0 } else { args.port })),

@@ -34,7 +34,8 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
         EngineSettings { cluster: config.cluster.name.clone(), budget_per_day: budget, polarity: Polarity::Normal },
     );
     // Actor classes must be those the model was trained with; declared accounts are part of it.
-    let context = DecodeContext { cluster: config.cluster.name.clone(), rules: model.fitted.rules.clone() };
+    let context =
+        DecodeContext { cluster: config.cluster.name.clone(), rules: model.fitted.rules.clone(), redaction_key: None };
     let data = DataOptions {
         paths: &args.data,
         context: &context,
@@ -43,7 +44,8 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
         progress: global.progress,
     };
     let scored = score(&data, &engine, &model.manifest.weights_digest)?;
-    scored.rejects.report();
+    scored.read.report();
+    let account = &scored.read.account;
     let findings: Vec<&Finding> = scored.outcome.findings.values().collect();
     if global.json {
         output::json(&document(&scored, &model, args.top))?;
@@ -52,11 +54,11 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
     }
     eprintln!(
         "Scored {} events and {} samples in {} windows: {} findings; {} refused.{}",
-        scored.events,
-        scored.samples,
+        account.events,
+        account.samples,
         scored.outcome.windows,
         findings.len(),
-        scored.rejects.total(),
+        account.rejected.total(),
         if model.fitted.is_learning() { " The model is still learning: its scores stay low." } else { "" }
     );
     if scored.counts.late > 0 {
@@ -65,7 +67,7 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
             scored.counts.late
         );
     }
-    if scored.events + scored.samples == 0 {
+    if account.decoded() == 0 {
         return Err(Exit::Failed("nothing in the input could be read as telemetry".to_owned()).into());
     }
     let line = args.fail_on.unwrap_or(u8::MAX);
@@ -74,6 +76,7 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
 }
 
 fn document(scored: &Scored, model: &model::ReadyModel, top: usize) -> serde_json::Value {
+    let account = &scored.read.account;
     let windows: Vec<_> = scored
         .outcome
         .strangest
@@ -90,10 +93,14 @@ fn document(scored: &Scored, model: &model::ReadyModel, top: usize) -> serde_jso
         "schema": "leadsman.score/v1",
         "model": model.reference(),
         "health": if model.fitted.is_learning() { "learning" } else { "ready" },
-        "events": scored.events,
-        "samples": scored.samples,
+        "events": account.events,
+        "samples": account.samples,
+        "runtime": account.runtime,
+        "flows": account.flows,
         "counts": scored.counts,
-        "rejects": scored.rejects.counts,
+        "rejects": account.rejected,
+        "skipped": account.skipped,
+        "formats": account.formats,
         "windows": scored.outcome.windows,
         "findings": scored.outcome.findings.values().collect::<Vec<_>>(),
         "strangest": windows,

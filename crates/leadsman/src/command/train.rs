@@ -16,7 +16,7 @@ use crate::{clock, model, output};
 /// Errors: when the data cannot be read or is too little, or the model cannot be written.
 pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
     let rules = config.cluster.rules.clone();
-    let context = DecodeContext { cluster: config.cluster.name.clone(), rules: rules.clone() };
+    let context = DecodeContext { cluster: config.cluster.name.clone(), rules: rules.clone(), redaction_key: None };
     let spec = TrainSpec { seed: args.seed, window: config.detect.window, rules };
     let data = DataOptions {
         paths: &args.data,
@@ -26,7 +26,7 @@ pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
         progress: global.progress,
     };
     let trained = train(&data, &spec, &args.name)?;
-    trained.rejects.report();
+    trained.read.report();
     let (manifest, place) = match &args.out {
         Some(dir) => (write_model(dir, &trained.files, 1)?, dir.clone()),
         None => {
@@ -56,10 +56,11 @@ pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
         );
     }
     if global.json {
-        let rejects = &trained.rejects.counts;
+        let account = &trained.read.account;
         output::json(&json!({
-            "schema": "leadsman.training/v1", "model": manifest, "report": r, "rejects": rejects,
-            "path": place.display().to_string(),
+            "schema": "leadsman.training/v1", "model": manifest, "report": r,
+            "rejects": account.rejected, "runtime": account.runtime, "flows": account.flows,
+            "skipped": account.skipped, "formats": account.formats, "path": place.display().to_string(),
         }))
     } else {
         output::text(&place.display().to_string())

@@ -3,15 +3,14 @@
 use leadsman_domain::{SourceId, Span, StoreError};
 
 use super::metrics::Metrics;
+use crate::account::Account;
 
 /// A micro-batch is durable.
 pub struct BatchCommitted<'a> {
     /// What it covered.
     pub span: &'a Span,
-    /// Audit events in it.
-    pub events: usize,
-    /// Metric samples in it.
-    pub samples: usize,
+    /// What became of its items.
+    pub account: &'a Account,
     /// Findings it wrote.
     pub findings: usize,
 }
@@ -19,11 +18,13 @@ pub struct BatchCommitted<'a> {
 impl BatchCommitted<'_> {
     /// Counts it.
     pub fn emit(&self, metrics: &Metrics) {
-        metrics.committed(self.span, self.events, self.samples);
+        metrics.committed(self.span, self.account);
         metrics.findings.inc_by(self.findings as u64);
         tracing::debug!(
             source = %self.span.source, partition = self.span.partition, from = self.span.from, to = self.span.to,
-            events = self.events, samples = self.samples, findings = self.findings, "batch committed"
+            events = self.account.events, samples = self.account.samples, runtime = self.account.runtime,
+            flows = self.account.flows, refused = self.account.rejected.total(),
+            skipped = self.account.skipped.total(), findings = self.findings, "batch committed"
         );
     }
 }

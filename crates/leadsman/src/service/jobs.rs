@@ -134,7 +134,8 @@ fn dataset(root: &Path, id: &DatasetId) -> Option<PathBuf> {
 fn retrain(service: &Service, jobs: &Jobs, id: JobId, job: &TrainJob, data: PathBuf) -> Result<ModelRef> {
     let name = job.name.as_ref().map_or(DEFAULT_NAME, |n| n.as_str());
     let rules = service.context.rules.clone();
-    let context = DecodeContext { cluster: service.context.cluster.clone(), rules: rules.clone() };
+    let context =
+        DecodeContext { cluster: service.context.cluster.clone(), rules: rules.clone(), ..service.context.clone() };
     let spec = TrainSpec { seed: job.seed.unwrap_or(1), window: service.model.fitted.window(), rules };
     let paths = [data];
     let data = DataOptions {

@@ -1,11 +1,13 @@
 //! Counters in the Prometheus text format.
 
-use leadsman_domain::{RejectReason, Span};
+use leadsman_domain::Span;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::account::Account;
 
 /// Labels come from closed sets only: sources are configured, reasons are an enum.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -21,7 +23,17 @@ struct ByPartition {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByReason {
-    reason: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFormat {
+    format: &'static str,
 }
 
 /// Everything that is counted.
@@ -33,6 +45,9 @@ pub struct Metrics {
     commits: Family<BySource, Counter>,
     position: Family<ByPartition, Gauge>,
     rejected: Family<ByReason, Counter>,
+    decoded: Family<ByKind, Counter>,
+    skipped: Family<ByReason, Counter>,
+    formats: Family<ByFormat, Counter>,
     /// Revisions of findings written.
     pub findings: Counter,
     /// Findings published to a sink.
@@ -56,7 +71,9 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("leadsman");
         let (events, samples, commits): (Family<BySource, Counter>, Family<_, _>, Family<_, _>) = Default::default();
         let position: Family<ByPartition, Gauge> = Family::default();
-        let rejected: Family<ByReason, Counter> = Family::default();
+        let (rejected, skipped): (Family<ByReason, Counter>, Family<ByReason, Counter>) = Default::default();
+        let decoded: Family<ByKind, Counter> = Family::default();
+        let formats: Family<ByFormat, Counter> = Family::default();
         let [findings, published, publish_failures, fenced, store_retries, state_resets, late, duplicates] =
             std::array::from_fn(|_| Counter::default());
         registry.register("events", "audit events decoded", events.clone());
@@ -64,6 +81,13 @@ impl Default for Metrics {
         registry.register("commits", "micro-batches committed", commits.clone());
         registry.register("position_records", "first record not yet committed", position.clone());
         registry.register("rejected_items", "items refused, by reason", rejected.clone());
+        registry.register(
+            "events_decoded",
+            "items decoded, by kind; runtime events and flows reach no detector yet",
+            decoded.clone(),
+        );
+        registry.register("items_skipped", "items that are valid and no telemetry, by reason", skipped.clone());
+        registry.register("formats_found", "items and wrappings, by wire format", formats.clone());
         registry.register("finding_revisions", "revisions of findings written", findings.clone());
         registry.register("published_findings", "findings published to a sink", published.clone());
         registry.register("publish_failures", "failed attempts to publish", publish_failures.clone());
@@ -79,6 +103,9 @@ impl Default for Metrics {
             commits,
             position,
             rejected,
+            decoded,
+            skipped,
+            formats,
             findings,
             published,
             publish_failures,
@@ -93,19 +120,31 @@ impl Default for Metrics {
 
 impl Metrics {
     /// A micro-batch was committed.
-    pub fn committed(&self, span: &Span, events: usize, samples: usize) {
+    pub fn committed(&self, span: &Span, account: &Account) {
         let source = span.source.as_str().to_owned();
         let by = BySource { source: source.clone() };
-        self.events.get_or_create(&by).inc_by(events as u64);
-        self.samples.get_or_create(&by).inc_by(samples as u64);
+        self.events.get_or_create(&by).inc_by(account.events);
+        self.samples.get_or_create(&by).inc_by(account.samples);
         self.commits.get_or_create(&by).inc();
         let of = ByPartition { source, partition: span.partition };
         self.position.get_or_create(&of).set(i64::try_from(span.to).unwrap_or(i64::MAX));
-    }
-
-    /// An item was refused.
-    pub fn rejected(&self, reason: RejectReason) {
-        self.rejected.get_or_create(&ByReason { reason: reason.as_str().to_owned() }).inc();
+        for (kind, n) in [
+            ("audit", account.events),
+            ("sample", account.samples),
+            ("runtime", account.runtime),
+            ("flow", account.flows),
+        ] {
+            self.decoded.get_or_create(&ByKind { kind }).inc_by(n);
+        }
+        for (reason, n) in account.rejected.iter() {
+            self.rejected.get_or_create(&ByReason { reason: reason.as_str() }).inc_by(n);
+        }
+        for (reason, n) in account.skipped.iter() {
+            self.skipped.get_or_create(&ByReason { reason: reason.as_str() }).inc_by(n);
+        }
+        for (format, n) in account.formats.iter() {
+            self.formats.get_or_create(&ByFormat { format: format.as_str() }).inc_by(n);
+        }
     }
 
     /// The text that Prometheus scrapes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use leadsman_api::{ApiConfig, Token, router};
-use leadsman_decode::{DecodeContext, Limits};
+use leadsman_decode::{DecodeContext, Limits, RedactionKey};
 use leadsman_domain::{PayloadKind, SourceId};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSink, KafkaSinkConfig, KafkaSource, OffsetCommitter, StartOffset};
@@ -21,7 +21,7 @@ use super::backend::ServiceBackend;
 use super::events::InboxCleanError;
 use super::metrics::Metrics;
 use super::stream::{self, Durable, Hooks, Partitions, SnapshotPolicy};
-use super::{Service, Shared, relay};
+use super::{Service, Shared, relay, token};
 use crate::clock;
 use crate::config::KafkaSettings;
 use crate::model::ReadyModel;
@@ -86,12 +86,13 @@ pub async fn start(setup: Setup) -> Result<Running> {
         budget_per_day: setup.budget_per_day,
         polarity: setup.polarity,
     };
+    let redaction_key = RedactionKey::new(&token::read_or_make(&setup.data_dir.join("redaction.key"))?);
     let rules = setup.model.fitted.rules.clone();
     let sink = setup.kafka.as_ref().map(|k| format!("kafka:{}", k.findings_topic));
     let service: Service = Arc::new(Shared {
         store,
         engine: Engine::new(setup.model.fitted.clone(), setup.model.reference(), settings),
-        context: DecodeContext { cluster: setup.cluster.clone(), rules },
+        context: DecodeContext { cluster: setup.cluster.clone(), rules, redaction_key: Some(redaction_key) },
         limits: Limits::default(),
         metrics: Metrics::default(),
         sinks: sink.iter().cloned().collect(),

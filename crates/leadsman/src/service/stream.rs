@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::Service;
 use super::events::{BatchCommitted, CommitFenced, DataGap, StateReset, StoreCommitError};
+use crate::account::Account;
 use crate::pipeline::{Outcome, Shard};
 
 /// When to write detection state down.
@@ -187,8 +188,7 @@ async fn step(
     }
     service.metrics.late.inc_by(done.late);
     service.metrics.duplicates.inc_by(done.duplicates);
-    BatchCommitted { span: &span, events: done.events, samples: done.samples, findings: written }
-        .emit(&service.metrics);
+    BatchCommitted { span: &span, account: &done.account, findings: written }.emit(&service.metrics);
     Ok(Some((span, saved)))
 }
 
@@ -197,8 +197,7 @@ struct Computed {
     findings: Vec<Finding>,
     dead_letters: Vec<DeadLetter>,
     snapshot: Option<Vec<u8>>,
-    events: usize,
-    samples: usize,
+    account: Account,
     late: u64,
     duplicates: u64,
 }
@@ -219,12 +218,12 @@ fn compute(service: &Service, mut shard: Shard, records: &[RawRecord], work: &Wo
     // What lies below the stored offset was committed before: it only rebuilds state.
     let (old, new) = records.split_at(records.partition_point(|r| r.offset < work.stored));
     let mut forgotten = Outcome::default();
-    let (events, samples, _) = decode(service, old, work);
-    shard.push(&service.engine, &events, &samples, &mut forgotten)?;
+    let replayed = decode(service, old, work);
+    shard.push(&service.engine, &replayed.events, &replayed.samples, &mut forgotten)?;
     let before = shard.state.counts;
     let mut outcome = Outcome::default();
-    let (events, samples, dead_letters) = decode(service, new, work);
-    shard.push(&service.engine, &events, &samples, &mut outcome)?;
+    let batch = decode(service, new, work);
+    shard.push(&service.engine, &batch.events, &batch.samples, &mut outcome)?;
     if work.idle {
         shard.close_all(&service.engine, &mut outcome)?;
     }
@@ -236,30 +235,34 @@ fn compute(service: &Service, mut shard: Shard, records: &[RawRecord], work: &Wo
         duplicates: after.duplicates - before.duplicates,
         shard,
         findings: outcome.findings.into_values().collect(),
-        dead_letters,
+        dead_letters: batch.dead_letters,
         snapshot,
-        events: events.len(),
-        samples: samples.len(),
+        account: batch.account,
     })
 }
 
-fn decode(
-    service: &Service,
-    records: &[RawRecord],
-    work: &Work,
-) -> (Vec<AuditEvent>, Vec<MetricSample>, Vec<DeadLetter>) {
-    let (mut events, mut samples, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+/// What several records held.
+#[derive(Default)]
+struct Batch {
+    events: Vec<AuditEvent>,
+    samples: Vec<MetricSample>,
+    dead_letters: Vec<DeadLetter>,
+    account: Account,
+}
+
+fn decode(service: &Service, records: &[RawRecord], work: &Work) -> Batch {
+    let mut batch = Batch::default();
     for record in records {
         let decoded = leadsman_decode::record(&service.context, &service.limits, record);
-        events.extend(decoded.events);
-        samples.extend(decoded.samples);
-        for reject in decoded.rejects {
-            service.metrics.rejected(reject.reason);
+        batch.account.add(&decoded);
+        batch.events.extend(decoded.events);
+        batch.samples.extend(decoded.samples);
+        batch.dead_letters.extend(decoded.rejects.into_iter().map(|reject| {
             let (source, partition) = (work.source.clone(), work.number);
-            dead.push(DeadLetter { source, partition, offset: record.offset, reject });
-        }
+            DeadLetter { source, partition, offset: record.offset, reject }
+        }));
     }
-    (events, samples, dead)
+    batch
 }
 
 /// Commits, waiting for a store that is out of reach. A fenced commit ends the loop.
