@@ -24,6 +24,8 @@ trait Machine {
     fn brackets(block: &Block) -> Brackets;
     /// Each bit becomes the exclusive or of itself and all lower ones.
     fn prefix_xor(bits: u64) -> u64;
+    /// Where the bit is that has `below` other ones below it.
+    fn nth(bits: u64, below: u32) -> u32;
 }
 
 struct Brackets {
@@ -44,11 +46,12 @@ pub(super) fn read(item: &[u8], max_depth: usize) -> Option<Envelope<'_>> {
     walk::<portable::Portable>(portable::text(item)?, max_depth)
 }
 
+type Reader = fn(&[u8], usize) -> Option<Envelope<'_>>;
+
 /// Every reader that this processor can run.
 #[cfg(test)]
-pub(super) fn machines() -> Vec<(&'static str, fn(&[u8], usize) -> Option<Envelope<'_>>)> {
-    let portable: fn(&[u8], usize) -> Option<Envelope<'_>> =
-        |item, max_depth| walk::<portable::Portable>(portable::text(item)?, max_depth);
+pub(super) fn machines() -> Vec<(&'static str, Reader)> {
+    let portable: Reader = |item, max_depth| walk::<portable::Portable>(portable::text(item)?, max_depth);
     let mut machines = vec![("portable", portable)];
     #[cfg(target_arch = "x86_64")]
     machines.extend([("AVX2", x86::avx2()), ("AVX-512", x86::avx512())].into_iter().filter_map(|(n, r)| Some((n, r?))));

@@ -219,37 +219,35 @@ impl<'a, M: Machine> Cursor<'a, M> {
     #[inline(always)]
     fn skip_container(&mut self) -> Option<()> {
         let mut at = self.at;
-        let (mut depth, mut in_string, mut escape_goes_on) = (0, 0u64, false);
+        let (mut depth, mut in_string, mut escape_goes_on) = (0, 0u64, 0u64);
         loop {
             let (block, early) = self.block(at)?;
             let Brackets { quotes, backslashes, opening, closing } = M::brackets(block);
             let [mut quotes, backslashes, opening, closing] =
                 [quotes, backslashes, opening, closing].map(|bits| bits >> early);
-            if backslashes != 0 || escape_goes_on {
-                let escaped = escaped(backslashes, &mut escape_goes_on);
-                quotes &= !escaped;
+            if backslashes | escape_goes_on != 0 {
+                quotes &= !escaped(backslashes, &mut escape_goes_on);
             }
             let inside = M::prefix_xor(quotes) ^ in_string;
             // the last byte is inside a string: so is the first one of the next block
             in_string = (inside >> (STEP - 1)).wrapping_neg();
             let opening = opening & !inside;
-            let mut closing = closing & !inside;
+            let closing = closing & !inside;
             let (opened, closes) = (opening.count_ones(), closing.count_ones());
             // At most this deep: what may be too deep is for the plain reader to judge.
             if (depth + opened) as usize > self.room {
                 return None;
             }
-            if closes >= depth {
-                let mut closed = 0;
-                while closing != 0 {
-                    let end = closing.trailing_zeros();
-                    closed += 1;
-                    if depth + (opening & !(u64::MAX << end)).count_ones() == closed {
-                        self.at = at + end as usize + 1;
-                        return Some(());
-                    }
-                    closing &= closing - 1;
+            // The end is the closing bracket before which one less is closed than opened; each guess is a lower bound.
+            let mut wanted = depth.max(1);
+            while wanted <= closes {
+                let end = M::nth(closing, wanted - 1);
+                let needed = depth + (opening & !(u64::MAX << end)).count_ones();
+                if needed == wanted {
+                    self.at = at + end as usize + 1;
+                    return Some(());
                 }
+                wanted = needed;
             }
             depth = depth + opened - closes;
             at += STEP;
@@ -257,20 +255,14 @@ impl<'a, M: Machine> Cursor<'a, M> {
     }
 }
 
-/// The bytes that a backslash before them makes part of a string.
+/// The bytes that a backslash before them makes part of a string. In a run of backslashes every other one escapes;
+/// a subtraction that borrows through the run finds which, without a loop.
 #[inline(always)]
-fn escaped(mut backslashes: u64, goes_on: &mut bool) -> u64 {
-    let mut escaped = u64::from(*goes_on);
-    backslashes &= !escaped;
-    *goes_on = false;
-    while backslashes != 0 {
-        let first = backslashes.trailing_zeros();
-        if first as usize == STEP - 1 {
-            *goes_on = true;
-            break;
-        }
-        escaped |= 2 << first;
-        backslashes &= !(3 << first);
-    }
+fn escaped(backslashes: u64, goes_on: &mut u64) -> u64 {
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    let fresh = backslashes & !*goes_on;
+    let alternate = ((fresh << 1) | ODD).wrapping_sub(fresh) ^ ODD;
+    let escaped = alternate ^ (backslashes | *goes_on);
+    *goes_on = (alternate & backslashes) >> (STEP - 1);
     escaped
 }

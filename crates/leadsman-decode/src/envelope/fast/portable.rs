@@ -25,6 +25,10 @@ impl Machine for Portable {
         }
         bits
     }
+
+    fn nth(bits: u64, below: u32) -> u32 {
+        (0..below).fold(bits, |bits, _| bits & bits.wrapping_sub(1)).trailing_zeros()
+    }
 }
 
 /// One bit for each byte that equals `wanted`.

@@ -4,12 +4,10 @@
 use std::arch::x86_64::{
     __m128i, __m256i, __m512i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_set1_epi8,
     _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-    _mm512_cmpeq_epi8_mask, _mm512_cmplt_epi8_mask, _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi8,
+    _mm512_cmpeq_epi8_mask, _mm512_cmplt_epi8_mask, _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi8, _pdep_u64,
 };
 
-use super::{Block, Brackets, Envelope, Machine, portable, walk};
-
-type Reader = fn(&[u8], usize) -> Option<Envelope<'_>>;
+use super::{Block, Brackets, Envelope, Machine, Reader, portable, walk};
 
 /// The best reader that this processor can run.
 pub(super) fn reader() -> Option<Reader> {
@@ -108,6 +106,11 @@ impl Machine for Avx512 {
     fn prefix_xor(bits: u64) -> u64 {
         prefix_xor(bits)
     }
+
+    #[inline(always)]
+    fn nth(bits: u64, below: u32) -> u32 {
+        nth(bits, below)
+    }
 }
 
 impl Vectors for Avx512 {
@@ -169,6 +172,11 @@ impl Machine for Avx2 {
     fn prefix_xor(bits: u64) -> u64 {
         prefix_xor(bits)
     }
+
+    #[inline(always)]
+    fn nth(bits: u64, below: u32) -> u32 {
+        nth(bits, below)
+    }
 }
 
 impl Vectors for Avx2 {
@@ -192,4 +200,11 @@ fn prefix_xor(bits: u64) -> u64 {
         let product: __m128i = _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits.cast_signed()), _mm_set1_epi8(-1));
         _mm_cvtsi128_si64(product).cast_unsigned()
     }
+}
+
+/// By depositing one bit.
+#[inline(always)]
+fn nth(bits: u64, below: u32) -> u32 {
+    // SAFETY: only called where the processor has BMI2.
+    unsafe { _pdep_u64(1 << below, bits) }.trailing_zeros()
 }
