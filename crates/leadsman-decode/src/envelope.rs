@@ -133,7 +133,7 @@ impl<'a> Value<'a> {
     pub fn text(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Text(text) => Some(Cow::Borrowed(text)),
-            Self::Escaped(quoted) => serde_json::from_str(quoted).ok().map(Cow::Owned),
+            Self::Escaped(quoted) => unescaped(quoted).or_else(|| serde_json::from_str(quoted).ok()).map(Cow::Owned),
             Self::Absent | Self::Other(_) => None,
         }
     }
@@ -161,6 +161,25 @@ impl<'a> Value<'a> {
     pub(crate) fn optional(self, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
         Ok(self.checked(field, "a string")?.filter(|text| !text.is_empty()))
     }
+}
+
+/// The text of a string with escapes, in its quotes; `None` when it has another escape than the common ones.
+fn unescaped(quoted: &str) -> Option<String> {
+    let mut rest = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    let mut text = String::with_capacity(rest.len());
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        text.push_str(rest.get(..at)?);
+        text.push(match rest.as_bytes().get(at + 1)? {
+            b'"' => '"',
+            b'\\' => '\\',
+            b'n' => '\n',
+            b't' => '\t',
+            _ => return None,
+        });
+        rest = rest.get(at + 2..)?;
+    }
+    text.push_str(rest);
+    Some(text)
 }
 
 /// Whether a part of the event is there.

@@ -242,3 +242,20 @@ proptest! {
         agree(&bytes, true);
     }
 }
+
+#[test]
+fn a_malformed_body_that_a_rule_reads_is_refused() {
+    let broken = |verb: &str| {
+        let event = FULL.replacen(r#""verb":"create""#, &format!(r#""verb":"{verb}""#), 1);
+        let event =
+            event.replacen(r#""apiGroup":"apps","apiVersion":"v1","subresource":"exec""#, r#""apiVersion":"v1""#, 1);
+        event.replacen(r#""tty":true"#, r#""tty":tru"#, 1)
+    };
+    let refused = crate::tests::audit(broken("create"));
+    assert_eq!((refused.events.len(), refused.rejects.len()), (0, 1));
+    assert_eq!(refused.rejects[0].reason, leadsman_domain::RejectReason::MalformedJson);
+    // no rule reads what was sent with a get, so the event is taken, with risks unknown
+    let taken = crate::tests::audit(broken("get"));
+    assert_eq!((taken.events.len(), taken.rejects.len()), (1, 0));
+    assert!(!taken.events[0].risk.is_observed());
+}
