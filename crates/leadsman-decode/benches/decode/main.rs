@@ -23,6 +23,8 @@ const REPETITIONS: usize = 7;
 const UNIT: &str = "ns/event, less is better";
 
 fn main() -> Result<(), Failure> {
+    let build = if cfg!(target_feature = "avx2") { "with" } else { "WITHOUT, which slows sonic-rs down," };
+    eprintln!("built {build} the vectors of this processor (-C target-cpu=native, as `just bench decode` does)");
     let mut rows = Vec::new();
     match Events::generate()? {
         Some(events) => compare(&events, &mut rows)?,
