@@ -7,7 +7,8 @@
 //!
 //! | | `plain` | `fast` |
 //! |---|---|---|
-//! | UTF-8, no raw control character | whole item | whole item |
+//! | UTF-8 | whole item | whole item |
+//! | no raw control character | inside strings | whole item |
 //! | nesting | whole item | whole item |
 //! | keys, colons, commas and types outside skipped values | yes | yes |
 //! | escapes of taken strings and of keys | yes | yes |
