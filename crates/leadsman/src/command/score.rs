@@ -100,7 +100,6 @@ fn document(scored: &Scored, model: &model::ReadyModel, top: usize) -> serde_jso
         "counts": scored.counts,
         "rejects": account.rejected,
         "skipped": account.skipped,
-        "formats": account.formats,
         "windows": scored.outcome.windows,
         "findings": scored.outcome.findings.values().collect::<Vec<_>>(),
         "strangest": windows,

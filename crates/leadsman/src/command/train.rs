@@ -60,7 +60,7 @@ pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
         output::json(&json!({
             "schema": "leadsman.training/v1", "model": manifest, "report": r,
             "rejects": account.rejected, "runtime": account.runtime, "flows": account.flows,
-            "skipped": account.skipped, "formats": account.formats, "path": place.display().to_string(),
+            "skipped": account.skipped, "path": place.display().to_string(),
         }))
     } else {
         output::text(&place.display().to_string())
