@@ -7,7 +7,7 @@ use crate::tree::{STEPS_PER_EDGE, attribute};
 use crate::{ForestError, IsolationForest};
 
 /// Rows that are walked side by side: none waits for another, so a processor does several at a time.
-const SIDE_BY_SIDE: usize = 16;
+const SIDE_BY_SIDE: usize = 8;
 
 /// How much each column moved each row away from average depth.
 ///

@@ -128,11 +128,13 @@ pub(crate) fn add_entries_avx2(tables: &[Lookup], block: &[Lanes], sums: &mut Su
     if has_avx2() { unsafe { avx2_entries(tables, block, sums) } } else { portable::add_entries(tables, block, sums) }
 }
 
-/// Asks for each cache line that `values` begin or go through.
+/// Asks for each cache line that holds some of `values`.
 pub(crate) fn prefetch<T>(values: &[T]) {
     const LINE: usize = 64;
-    for line in values.chunks((LINE / size_of::<T>().max(1)).max(1)) {
+    let firsts = values.iter().step_by((LINE / size_of::<T>().max(1)).max(1));
+    // values need not begin where a line does: the last of them may lie in one more
+    for value in firsts.chain(values.last()) {
         // SAFETY: the instruction is a hint about an address; it reads nothing and cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
     }
 }
