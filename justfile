@@ -27,9 +27,7 @@ bench NAME="":
     case "{{NAME}}" in
         pipeline) cargo bench --workspace --bench pipeline ;;
         forest | adbench) cargo bench -p leadsman-forest --bench {{NAME}} ;;
-        # built for this processor only, in a folder of its own: its peer sonic-rs chooses vectors when it is compiled
-        decode) RUSTFLAGS="-C target-cpu=native" CARGO_TARGET_DIR=target/bench/native cargo bench -p leadsman-decode --bench decode ;;
-        *) echo "pipeline forest adbench decode"; [ -z "{{NAME}}" ] ;;
+        *) echo "pipeline forest adbench"; [ -z "{{NAME}}" ] ;;
     esac
 
 # A simulated cluster, an attack, and the findings.

@@ -6,7 +6,6 @@ use leadsman_domain::{
     AuditEvent, Decoded, FlowEvent, Format, Reject, RejectReason, RuntimeEvent, SkipReason, Timestamp,
 };
 
-use crate::envelope::Value;
 use crate::event;
 use crate::formats::{self, Document};
 use crate::json::{self, fields, optional_text};
@@ -275,16 +274,11 @@ impl Collector {
     }
 
     fn event(&mut self, item: &RawItem, terms: Terms<'_>) {
-        // Most lines are the API server's own events: only what is none pays for telling what else it is.
-        if let Some(event) = event::quick(terms.ctx, &item.bytes, terms.limits)
-            && terms.plausible(event.event_time).is_ok()
-        {
-            return self.push(event, Format::AuditEvent);
-        }
         let json = match json::checked(&item.bytes, terms.limits.max_depth) {
             Ok(json) => json,
             Err(refusal) => return self.reject(item.line, refusal, &item.bytes),
         };
+        // Most lines are the API server's own events: only what is none pays for telling what else it is.
         let refusal = match canonical(json, terms) {
             Ok(event) => return self.push(event, Format::AuditEvent),
             Err(refusal) => refusal,
@@ -349,7 +343,7 @@ fn list_header(bytes: &[u8], terms: Terms<'_>) -> Result<(), Refusal> {
     let [kind, version] =
         fields(json, &["kind", "apiVersion"]).map_err(|e| Refusal::json(&e, "the list is not an object"))?;
     match optional_text(kind, "kind")?.as_deref() {
-        None | Some("EventList") => event::api_version(Value::of(version)).map(|_| ()),
+        None | Some("EventList") => event::api_version(version).map(|_| ()),
         Some(_) => Err(Refusal::new(RejectReason::UnknownShape, "kind of a list is not EventList")),
     }
 }

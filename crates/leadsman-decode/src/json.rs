@@ -92,13 +92,6 @@ pub(crate) fn fields_of<'a, const N: usize>(
     value.and_then(|v| fields(v.get(), keys).ok()).unwrap_or([None; N])
 }
 
-/// A body that was cut out of an event unread, parsed in full.
-pub(crate) fn body(text: Option<&str>) -> Result<Option<&RawValue>, Refusal> {
-    let Some(text) = text else { return Ok(None) };
-    let malformed = |_| Refusal::new(RejectReason::MalformedJson, "a body is not JSON");
-    serde_json::from_str(text).map(Some).map_err(malformed)
-}
-
 /// The elements of an optional array; none when it is anything else.
 pub(crate) fn elements(value: Option<&RawValue>) -> Vec<&RawValue> {
     value.and_then(|v| serde_json::from_str(v.get()).ok()).unwrap_or_default()
@@ -123,9 +116,15 @@ pub(crate) fn optional_text<'a>(
     Ok(Some(text).filter(|t| !t.is_empty()))
 }
 
-/// The last element of an array, and how many there are; `None` when `value` is anything else.
-pub(crate) fn last(value: &RawValue) -> Option<(Option<&RawValue>, usize)> {
-    serde_json::Deserializer::from_str(value.get()).deserialize_seq(Last).ok()
+/// The last element of an optional array of strings.
+pub(crate) fn last_text<'a>(value: Option<&'a RawValue>, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let Some(value) = value else { return Ok(None) };
+    let wrong = || Refusal::invalid(field, "an array of strings");
+    let mut deserializer = serde_json::Deserializer::from_str(value.get());
+    match deserializer.deserialize_seq(Last).map_err(|_| wrong())? {
+        Some(last) => text(last).map(Some).ok_or_else(wrong),
+        None => Ok(None),
+    }
 }
 
 struct Fields<'k, const N: usize>(&'k [&'k str; N]);
@@ -184,18 +183,17 @@ impl Visitor<'_> for Key<'_> {
 struct Last;
 
 impl<'de> Visitor<'de> for Last {
-    type Value = (Option<&'de RawValue>, usize);
+    type Value = Option<&'de RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let (mut last, mut count) = (None, 0);
+        let mut last = None;
         while let Some(value) = seq.next_element::<&RawValue>()? {
             last = Some(value);
-            count += 1;
         }
-        Ok((last, count))
+        Ok(last)
     }
 }

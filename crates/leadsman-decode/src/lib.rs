@@ -10,7 +10,6 @@
 //! [`Reject`]: leadsman_domain::Reject
 
 mod collect;
-mod envelope;
 mod event;
 mod formats;
 mod inflate;
@@ -39,7 +38,6 @@ use crate::collect::{Collector, Shape, Terms};
 use crate::inflate::Inflate;
 use crate::stream::Documents;
 
-pub use envelope::{Envelope, Part, Value};
 pub use limits::Limits;
 pub use line::{Line, LineReader, RawItem};
 pub use reader::{AuditReader, MetricReader, ReadError};

@@ -8,8 +8,7 @@ use std::borrow::Cow;
 use leadsman_domain::{ObjectRef, Risk, RiskFlags, Untrusted};
 use serde_json::value::RawValue;
 
-use crate::json::{self, elements, fields_of, text};
-use crate::refusal::Refusal;
+use crate::json::{elements, fields_of, text};
 
 type Raw<'a> = Option<&'a RawValue>;
 
@@ -33,12 +32,12 @@ enum Body {
 }
 
 /// The risks that the request asks for; unknown when it carries no body that could hold one.
-pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Option<&str>) -> Result<RiskFlags, Refusal> {
+pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Raw<'_>) -> RiskFlags {
+    let Some(body) = body else { return RiskFlags::UNKNOWN };
     if !matches!(verb, "create" | "update" | "patch") {
-        return Ok(RiskFlags::UNKNOWN);
+        return RiskFlags::UNKNOWN;
     }
-    let Some(kind) = body_kind(object) else { return Ok(RiskFlags::UNKNOWN) };
-    let Some(body) = json::body(body)? else { return Ok(RiskFlags::UNKNOWN) };
+    let Some(kind) = body_kind(object) else { return RiskFlags::UNKNOWN };
     let mut found = Found(RiskFlags::observed());
     match body.get().as_bytes().first() {
         Some(b'{') => match kind {
@@ -51,9 +50,9 @@ pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Option<&str>) -> 
                 found.patch_operation(&kind, operation);
             }
         }
-        _ => return Ok(RiskFlags::UNKNOWN),
+        _ => return RiskFlags::UNKNOWN,
     }
-    Ok(found.0)
+    found.0
 }
 
 fn body_kind(object: &ObjectRef) -> Option<Body> {
