@@ -8,6 +8,7 @@ use std::process::Command;
 
 use rules::{
     PURE, Package, check_built, check_graph, check_owners, check_places, check_pure_dependencies, check_pure_source,
+    check_unsafe,
 };
 use serde_json::Value;
 
@@ -18,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "architecture::heavy_dependencies_have_one_owner", needs: &[], run: owners },
     Case { name: "architecture::computing_crates_name_no_runtime", needs: &[], run: pure_dependencies },
     Case { name: "architecture::computing_crates_use_no_clock_and_no_io", needs: &[], run: pure_sources },
+    Case { name: "architecture::unsafe_stands_in_listed_modules_only", needs: &[], run: unsafe_code },
     Case { name: "architecture::no_cloud_stack_and_one_ndarray_are_built", needs: &[], run: built },
     Case { name: "architecture::files_name_no_machine", needs: &[], run: places },
     Case { name: "architecture::checks_of_crates_can_fail", needs: &[], run: crate_checks_can_fail },
@@ -44,6 +46,17 @@ fn pure_sources() -> Result<()> {
         assert!(!files.is_empty(), "no sources of {name}");
         for file in files {
             violations.extend(check_pure_source(&file.display().to_string(), &fs::read_to_string(&file)?));
+        }
+    }
+    verdict(&violations)
+}
+
+fn unsafe_code() -> Result<()> {
+    let mut violations = Vec::new();
+    for package in fs::read_dir(workspace().join("crates"))? {
+        for file in rust_files(&package?.path().join("src"))? {
+            let path = file.strip_prefix(workspace())?.display().to_string();
+            violations.extend(check_unsafe(&path, &fs::read_to_string(&file)?));
         }
     }
     verdict(&violations)
@@ -137,6 +150,12 @@ fn source_checks_can_fail() -> Result<()> {
     assert!(found(inner).is_empty());
     assert_eq!(found(&format!("{inner}use std::net::IpAddr;")).len(), 1, "code after a test module is checked");
     assert_eq!(found("#[cfg(test)]\nmod tests;\nuse std::env;").len(), 1, "code after a test file is checked");
+    let block = "fn f() {\n    unsafe { g() }\n}\n// unsafe in words";
+    assert_eq!(check_unsafe("crates/leadsman-decode/src/lib.rs", block).len(), 1);
+    assert_eq!(check_unsafe("crates/leadsman-forest/src/kernel.rs", block).len(), 1);
+    assert_eq!(check_unsafe("a.rs", "#![expect(unsafe_code, reason = \"\")]").len(), 1);
+    assert!(check_unsafe("crates/leadsman-forest/src/kernel/avx2.rs", block).is_empty());
+    assert!(check_unsafe("a.rs", "// unsafe\nlet not_unsafe_at_all = 1;").is_empty());
     assert_eq!(check_places("a.rs", "ok\n/here/there", &["/here/".to_owned()]).len(), 1);
     Ok(())
 }

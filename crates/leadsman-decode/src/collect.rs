@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use leadsman_domain::{Decoded, Reject, RejectReason, Timestamp};
+use leadsman_domain::{AuditEvent, Decoded, Reject, RejectReason, Timestamp};
 
+use crate::envelope::Envelope;
 use crate::event;
-use crate::json::{self, fields, optional_text};
+use crate::json;
 use crate::line::RawItem;
 use crate::metric;
 use crate::refusal::Refusal;
@@ -187,10 +188,7 @@ impl Collector {
     }
 
     fn event(&mut self, item: &RawItem, terms: Terms<'_>) {
-        let event = json::checked(&item.bytes, terms.limits.max_depth)
-            .and_then(|json| event::canonical(terms.ctx, json))
-            .and_then(|event| terms.plausible(event.event_time).map(|()| event));
-        match event {
+        match event_of(&item.bytes, terms) {
             Ok(event) => {
                 self.items += 1;
                 self.decoded.events.push(event);
@@ -218,12 +216,27 @@ impl Collector {
     }
 }
 
+/// One event. The fast reader only ever says yes: what it or its envelope refuses, the plain one decides and explains.
+fn event_of(bytes: &[u8], terms: Terms<'_>) -> Result<AuditEvent, Refusal> {
+    let max_depth = terms.limits.max_depth;
+    let fast = Envelope::fast(bytes, max_depth).and_then(|e| event::canonical(terms.ctx, &e).ok());
+    let event = match fast {
+        Some(event) => event,
+        None => {
+            let json = json::checked(bytes, max_depth)?;
+            let envelope = Envelope::plain(json).map_err(|e| Refusal::json(&e, "not a JSON object"))?;
+            event::canonical(terms.ctx, &envelope)?
+        }
+    };
+    terms.plausible(event.event_time)?;
+    Ok(event)
+}
+
 fn list_header(bytes: &[u8], terms: Terms<'_>) -> Result<(), Refusal> {
     let json = json::checked(bytes, terms.limits.max_depth)?;
-    let [kind, version] =
-        fields(json, &["kind", "apiVersion"]).map_err(|e| Refusal::json(&e, "the list is not an object"))?;
-    match optional_text(kind, "kind")?.as_deref() {
-        None | Some("EventList") => event::api_version(version).map(|_| ()),
+    let header = Envelope::plain(json).map_err(|e| Refusal::json(&e, "the list is not an object"))?;
+    match event::optional(header.kind, "kind")?.as_deref() {
+        None | Some("EventList") => event::api_version(header.api_version).map(|_| ()),
         Some(_) => Err(Refusal::new(RejectReason::UnknownShape, "kind of a list is not EventList")),
     }
 }

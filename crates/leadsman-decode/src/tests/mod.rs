@@ -2,6 +2,7 @@
 
 mod canonical;
 mod documents;
+mod envelope;
 mod hostile;
 mod metrics;
 mod properties;
