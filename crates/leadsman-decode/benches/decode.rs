@@ -115,7 +115,10 @@ fn modes<'a>() -> Vec<Mode<'a>> {
     for kernel in Kernel::all() {
         let mut room = Vec::new();
         modes.push(Mode::new(format!("envelope, {}", kernel.name()), move |event| {
-            let envelope = kernel.read(event, DEPTH).ok_or("the fast reader refused an event of the API server")?;
+            let mut envelope = Envelope::default();
+            if !kernel.read_into(&mut envelope, event, DEPTH) {
+                return Err("the fast reader refused an event of the API server".into());
+            }
             weight(&envelope, &mut room).ok_or_else(|| "a text is none".into())
         }));
     }

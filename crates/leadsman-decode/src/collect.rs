@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leadsman_domain::{AuditEvent, Decoded, Reject, RejectReason, Timestamp};
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Kernel};
 use crate::event;
 use crate::json;
 use crate::line::RawItem;
@@ -219,7 +219,9 @@ impl Collector {
 /// One event. The fast reader only ever says yes: what it or its envelope refuses, the plain one decides and explains.
 fn event_of(bytes: &[u8], terms: Terms<'_>) -> Result<AuditEvent, Refusal> {
     let max_depth = terms.limits.max_depth;
-    let fast = Envelope::fast(bytes, max_depth).and_then(|e| event::canonical(terms.ctx, &e).ok());
+    let mut envelope = Envelope::default();
+    let read = Kernel::best().read_into(&mut envelope, bytes, max_depth);
+    let fast = if read { event::canonical(terms.ctx, &envelope).ok() } else { None };
     let event = match fast {
         Some(event) => event,
         None => {
