@@ -14,6 +14,7 @@
 //! It gives up on white space between tokens, equal keys in one object, escapes in keys, `null` and other unexpected
 //! types, and `metadata` and `timestamp`, which only the versions before v1 write.
 
+mod cursor;
 mod fast;
 mod plain;
 mod simd;
