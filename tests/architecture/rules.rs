@@ -60,8 +60,7 @@ pub(crate) const PURE: [&str; 7] = [
 ];
 
 /// Modules that may hold unsafe code: vector instructions.
-const MAY_BE_UNSAFE: [&str; 2] =
-    ["crates/leadsman-decode/src/envelope/fast/x86", "crates/leadsman-forest/src/kernel/x86"];
+const MAY_BE_UNSAFE: [&str; 2] = ["crates/leadsman-decode/src/envelope/simd/", "crates/leadsman-forest/src/kernel/x86"];
 
 const IMPURE_DEPENDENCIES: [&str; 8] = ["async-std", "axum", "hyper", "rdkafka", "reqwest", "smol", "tokio", "ureq"];
 

@@ -6,9 +6,10 @@ use leadsman_domain::{
     AuditEvent, Decoded, FlowEvent, Format, Reject, RejectReason, RuntimeEvent, SkipReason, Timestamp,
 };
 
+use crate::envelope::{Envelope, Kernel};
 use crate::event;
 use crate::formats::{self, Document};
-use crate::json::{self, fields, optional_text};
+use crate::json;
 use crate::line::RawItem;
 use crate::metric;
 use crate::redact::{self, RedactionKey};
@@ -274,6 +275,9 @@ impl Collector {
     }
 
     fn event(&mut self, item: &RawItem, terms: Terms<'_>) {
+        if let Some(event) = quick(&item.bytes, terms) {
+            return self.push(event, Format::AuditEvent);
+        }
         let json = match json::checked(&item.bytes, terms.limits.max_depth) {
             Ok(json) => json,
             Err(refusal) => return self.reject(item.line, refusal, &item.bytes),
@@ -332,18 +336,30 @@ impl Collector {
     }
 }
 
+/// What the fast reader makes of an event. It only ever says yes: what it or its envelope refuses, the plain one decides
+/// and explains.
+fn quick(bytes: &[u8], terms: Terms<'_>) -> Option<AuditEvent> {
+    let mut envelope = Envelope::default();
+    if !Kernel::best().read_into(&mut envelope, bytes, terms.limits.max_depth) {
+        return None;
+    }
+    let event = event::canonical(terms.ctx, &envelope).ok()?;
+    terms.plausible(event.event_time).ok()?;
+    Some(event)
+}
+
 fn canonical(json: &str, terms: Terms<'_>) -> Result<AuditEvent, Refusal> {
-    let event = event::canonical(terms.ctx, json)?;
+    let envelope = Envelope::plain(json).map_err(|e| Refusal::json(&e, "not a JSON object"))?;
+    let event = event::canonical(terms.ctx, &envelope)?;
     terms.plausible(event.event_time)?;
     Ok(event)
 }
 
 fn list_header(bytes: &[u8], terms: Terms<'_>) -> Result<(), Refusal> {
     let json = json::checked(bytes, terms.limits.max_depth)?;
-    let [kind, version] =
-        fields(json, &["kind", "apiVersion"]).map_err(|e| Refusal::json(&e, "the list is not an object"))?;
-    match optional_text(kind, "kind")?.as_deref() {
-        None | Some("EventList") => event::api_version(version).map(|_| ()),
+    let header = Envelope::plain(json).map_err(|e| Refusal::json(&e, "the list is not an object"))?;
+    match event::optional(header.kind, "kind")?.as_deref() {
+        None | Some("EventList") => event::api_version(header.api_version).map(|_| ()),
         Some(_) => Err(Refusal::new(RejectReason::UnknownShape, "kind of a list is not EventList")),
     }
 }

@@ -6,66 +6,18 @@ use leadsman_domain::{
     Actor, AuditEvent, ContentHash, EventId, Level, ObjectRef, RejectReason, RequestKey, Stage, Timestamp,
     UNAUTHENTICATED, Untrusted, Verb,
 };
-use serde_json::value::RawValue;
 
 use crate::DecodeContext;
-use crate::json::{fields, fields_of, last_text, optional_text};
+use crate::envelope::{Addresses, Envelope, Field, Text, User};
+use crate::json::{fields_of, optional_text, whole};
 use crate::refusal::Refusal;
 use crate::{risk, uri};
 
-type Raw<'a> = Option<&'a RawValue>;
-
-const KEYS: [&str; 20] = [
-    "kind",
-    "apiVersion",
-    "auditID",
-    "stage",
-    "level",
-    "verb",
-    "user",
-    "impersonatedUser",
-    "sourceIPs",
-    "userAgent",
-    "requestURI",
-    "objectRef",
-    "responseStatus",
-    "requestObject",
-    "responseObject",
-    "annotations",
-    "requestReceivedTimestamp",
-    "timestamp",
-    "metadata",
-    "stageTimestamp",
-];
-
-/// Reads one `Event`; bodies are skipped in place and looked into only where a risk may be.
-pub(crate) fn canonical(ctx: &DecodeContext, json: &str) -> Result<AuditEvent, Refusal> {
-    let [
-        kind,
-        version,
-        audit_id,
-        stage,
-        level,
-        verb,
-        user,
-        impersonated,
-        ips,
-        agent,
-        request_uri,
-        object,
-        status,
-        request_body,
-        response_body,
-        annotations,
-        received,
-        timestamp,
-        metadata,
-        stage_time,
-    ] = fields(json, &KEYS).map_err(|e| Refusal::json(&e, "not a JSON object"))?;
-
-    let named = is_event(kind)? | api_version(version)?;
+/// Makes one event of its envelope. Bodies are parsed only where a name or a risk may be in them.
+pub(crate) fn canonical(ctx: &DecodeContext, e: &Envelope<'_>) -> Result<AuditEvent, Refusal> {
+    let named = is_event(e.kind)? | api_version(e.api_version)?;
     let (audit_id, stage, verb) =
-        (optional_text(audit_id, "auditID")?, optional_text(stage, "stage")?, optional_text(verb, "verb")?);
+        (optional(e.audit_id, "auditID")?, optional(e.stage, "stage")?, optional(e.verb, "verb")?);
     // Some shippers strip kind and apiVersion; these three fields together are nothing else.
     if !named && (audit_id.is_none() || stage.is_none() || verb.is_none()) {
         return Err(Refusal::new(
@@ -77,15 +29,15 @@ pub(crate) fn canonical(ctx: &DecodeContext, json: &str) -> Result<AuditEvent, R
     let stage = stage_of(&stage.ok_or_else(|| Refusal::missing("stage"))?)?;
     let verb = verb.ok_or_else(|| Refusal::missing("verb"))?;
     // A request that failed authentication (401) is logged with an empty user: it is somebody, namely nobody known.
-    let user = match (user, username(user, "user", "user.username")?) {
-        (None, _) => return Err(Refusal::missing("user")),
-        (Some(_), Some(name)) if !name.is_empty() => name,
-        (Some(_), _) => Cow::Borrowed(UNAUTHENTICATED),
+    let user = match (e.user, username(e.user, "user", "user.username")?) {
+        (Field::Absent, _) => return Err(Refusal::missing("user")),
+        (Field::Given(_) | Field::Wrong, Some(name)) => name,
+        (Field::Given(_) | Field::Wrong, None) => Cow::Borrowed(UNAUTHENTICATED),
     };
-    let impersonated = username(impersonated, "impersonatedUser", "impersonatedUser.username")?;
-    let request_uri = optional_text(request_uri, "requestURI")?.unwrap_or_default();
-    let event_time = event_time(received, timestamp, metadata, stage_time)?;
-    let object = object_ref(object, &request_uri, &verb, request_body, response_body)?;
+    let impersonated = username(e.impersonated_user, "impersonatedUser", "impersonatedUser.username")?;
+    let request_uri = optional(e.request_uri, "requestURI")?.unwrap_or_default();
+    let event_time = event_time(e)?;
+    let object = object_ref(e, &request_uri, &verb)?;
 
     let bound = |hash: ContentHash| {
         hash.field(&*user)
@@ -97,19 +49,19 @@ pub(crate) fn canonical(ctx: &DecodeContext, json: &str) -> Result<AuditEvent, R
     };
     let id = ContentHash::new("leadsman event v1").field(&ctx.cluster).field(&*audit_id).field(stage.as_str());
     let request = ContentHash::new("leadsman request v1").field(&ctx.cluster).field(&*audit_id);
-    let risk = risk::of_request(&verb, &object, request_body);
+    let risk = risk::of_request(&verb, &object, e.request_object)?;
 
     Ok(AuditEvent {
         id: EventId::new(bound(id)),
         request: RequestKey::new(bound(request)),
         stage,
-        level: level_of(level, request_body, response_body)?,
+        level: level_of(e)?,
         event_time,
         verb: canonical_verb(&verb, &object),
-        source_ip: last_text(ips, "sourceIPs")?.map(untrusted),
-        user_agent: optional_text(agent, "userAgent")?.map(untrusted),
-        code: code(status)?,
-        forbidden: is_forbidden(annotations),
+        source_ip: last_address(e.source_ips)?.map(untrusted),
+        user_agent: optional(e.user_agent, "userAgent")?.map(untrusted),
+        code: code(e.response_status)?,
+        forbidden: optional(e.decision, "annotations").ok().flatten().as_deref() == Some("forbid"),
         risk,
         object,
         actor: Actor { class: ctx.rules.classify(&user), name: user.into(), impersonated: impersonated.map(untrusted) },
@@ -118,9 +70,20 @@ pub(crate) fn canonical(ctx: &DecodeContext, json: &str) -> Result<AuditEvent, R
     })
 }
 
+/// The text of an optional field; the empty string counts as absent, as Go's `omitempty` has it.
+pub(crate) fn optional<'a>(value: Field<Text<'a>>, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let text = match value {
+        Field::Absent => return Ok(None),
+        Field::Given(text) => text.get(),
+        Field::Wrong => None,
+    };
+    let text = text.ok_or_else(|| Refusal::invalid(field, "a string"))?;
+    Ok(Some(text).filter(|t| !t.is_empty()))
+}
+
 /// Whether `version` names an API version that is read here; an absent one names none.
-pub(crate) fn api_version(version: Raw<'_>) -> Result<bool, Refusal> {
-    match optional_text(version, "apiVersion")?.as_deref() {
+pub(crate) fn api_version(version: Field<Text<'_>>) -> Result<bool, Refusal> {
+    match optional(version, "apiVersion")?.as_deref() {
         None => Ok(false),
         Some("audit.k8s.io/v1" | "audit.k8s.io/v1beta1" | "audit.k8s.io/v1alpha1") => Ok(true),
         Some(other) if other.starts_with("audit.k8s.io/") => Err(Refusal::new(
@@ -132,8 +95,8 @@ pub(crate) fn api_version(version: Raw<'_>) -> Result<bool, Refusal> {
 }
 
 /// `kind: Event` alone says nothing: the core API has one too.
-fn is_event(kind: Raw<'_>) -> Result<bool, Refusal> {
-    match optional_text(kind, "kind")?.as_deref() {
+fn is_event(kind: Field<Text<'_>>) -> Result<bool, Refusal> {
+    match optional(kind, "kind")?.as_deref() {
         None | Some("Event") => Ok(false),
         Some("EventList") => Err(Refusal::missing("items")),
         Some(_) => Err(Refusal::new(RejectReason::UnknownShape, "kind is neither Event nor EventList")),
@@ -151,35 +114,40 @@ fn stage_of(stage: &str) -> Result<Stage, Refusal> {
 }
 
 /// The level as logged; where it was stripped, the least that explains the bodies.
-fn level_of(level: Raw<'_>, request: Raw<'_>, response: Raw<'_>) -> Result<Level, Refusal> {
-    Ok(match optional_text(level, "level")?.as_deref() {
+fn level_of(e: &Envelope<'_>) -> Result<Level, Refusal> {
+    Ok(match optional(e.level, "level")?.as_deref() {
         Some("None") => Level::None,
         Some("Metadata") => Level::Metadata,
         Some("Request") => Level::Request,
         Some("RequestResponse") => Level::RequestResponse,
         Some(_) => return Err(Refusal::invalid("level", "a known level")),
-        None if response.is_some() => Level::RequestResponse,
-        None if request.is_some() => Level::Request,
+        None if e.response_object.is_some() => Level::RequestResponse,
+        None if e.request_object.is_some() => Level::Request,
         None => Level::Metadata,
     })
 }
 
-fn username<'a>(user: Raw<'a>, field: &'static str, name_field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let Some(user) = user else { return Ok(None) };
-    let [name] = fields(user.get(), &["username"]).map_err(|_| Refusal::invalid(field, "an object"))?;
-    optional_text(name, name_field)
+fn username<'a>(
+    user: Field<User<'a>>,
+    field: &'static str,
+    name_field: &'static str,
+) -> Result<Option<Cow<'a, str>>, Refusal> {
+    match user {
+        Field::Absent => Ok(None),
+        Field::Given(user) => optional(user.name, name_field),
+        Field::Wrong => Err(Refusal::invalid(field, "an object")),
+    }
 }
 
 /// When the request was received, in the words of every API version since v1alpha1.
-fn event_time(received: Raw<'_>, timestamp: Raw<'_>, metadata: Raw<'_>, stage: Raw<'_>) -> Result<Timestamp, Refusal> {
-    let [created] = fields_of(metadata, &["creationTimestamp"]);
+fn event_time(e: &Envelope<'_>) -> Result<Timestamp, Refusal> {
     for (value, field) in [
-        (received, "requestReceivedTimestamp"),
-        (timestamp, "timestamp"),
-        (created, "metadata.creationTimestamp"),
-        (stage, "stageTimestamp"),
+        (e.request_received, "requestReceivedTimestamp"),
+        (e.timestamp, "timestamp"),
+        (e.created, "metadata.creationTimestamp"),
+        (e.stage_time, "stageTimestamp"),
     ] {
-        if let Some(text) = optional_text(value, field)? {
+        if let Some(text) = optional(value, field)? {
             let time = Timestamp::parse(&text).map_err(|_| Refusal::invalid(field, "an RFC 3339 time"))?;
             // Go writes its zero time, in the year 1, for a time that was never set.
             if time >= Timestamp::default() {
@@ -190,42 +158,36 @@ fn event_time(received: Raw<'_>, timestamp: Raw<'_>, metadata: Raw<'_>, stage: R
     Err(Refusal::missing("requestReceivedTimestamp"))
 }
 
-fn object_ref(
-    object: Raw<'_>,
-    request_uri: &str,
-    verb: &str,
-    request_body: Raw<'_>,
-    response_body: Raw<'_>,
-) -> Result<ObjectRef, Refusal> {
-    let mut found = match object {
-        None => ObjectRef::default(),
-        Some(object) => {
-            let [group, resource, subresource, namespace, name] =
-                fields(object.get(), &["apiGroup", "resource", "subresource", "namespace", "name"])
-                    .map_err(|_| Refusal::invalid("objectRef", "an object"))?;
-            ObjectRef {
-                group: optional_text(group, "objectRef.apiGroup")?.map(untrusted).unwrap_or_default(),
-                resource: optional_text(resource, "objectRef.resource")?.map(untrusted).unwrap_or_default(),
-                subresource: optional_text(subresource, "objectRef.subresource")?.map(untrusted),
-                namespace: optional_text(namespace, "objectRef.namespace")?.map(untrusted),
-                name: optional_text(name, "objectRef.name")?.map(untrusted),
-            }
-        }
+fn object_ref(e: &Envelope<'_>, request_uri: &str, verb: &str) -> Result<ObjectRef, Refusal> {
+    let mut found = match e.object_ref {
+        Field::Absent => ObjectRef::default(),
+        Field::Given(object) => ObjectRef {
+            group: optional(object.api_group, "objectRef.apiGroup")?.map(untrusted).unwrap_or_default(),
+            resource: optional(object.resource, "objectRef.resource")?.map(untrusted).unwrap_or_default(),
+            subresource: optional(object.subresource, "objectRef.subresource")?.map(untrusted),
+            namespace: optional(object.namespace, "objectRef.namespace")?.map(untrusted),
+            name: optional(object.name, "objectRef.name")?.map(untrusted),
+        },
+        Field::Wrong => return Err(Refusal::invalid("objectRef", "an object")),
     };
     if found.resource.raw().is_empty() {
         found = uri::object(request_uri);
     }
     // The server generates the name after objectRef is written, so only the bodies have it.
     if verb == "create" && found.name.is_none() && !found.resource.raw().is_empty() {
-        found.name = body_name(response_body).or_else(|| body_name(request_body)).map(untrusted);
+        let name = match body_name(e.response_object)? {
+            None => body_name(e.request_object)?,
+            given => given,
+        };
+        found.name = name.map(untrusted);
     }
     Ok(found)
 }
 
-fn body_name(body: Raw<'_>) -> Option<Cow<'_, str>> {
-    let [metadata] = fields_of(body, &["metadata"]);
+fn body_name(body: Option<&str>) -> Result<Option<Cow<'_, str>>, Refusal> {
+    let [metadata] = fields_of(body.map(whole).transpose()?, &["metadata"]);
     let [name] = fields_of(metadata, &["name"]);
-    optional_text(name, "metadata.name").ok().flatten()
+    Ok(optional_text(name, "metadata.name").ok().flatten())
 }
 
 /// The verb by what happens, not by HTTP method: an exec over WebSocket is logged as `get`, over SPDY as
@@ -254,18 +216,23 @@ fn canonical_verb(verb: &str, object: &ObjectRef) -> Verb {
     }
 }
 
-fn code(status: Raw<'_>) -> Result<Option<u16>, Refusal> {
-    let Some(status) = status else { return Ok(None) };
-    let [code] = fields(status.get(), &["code"]).map_err(|_| Refusal::invalid("responseStatus", "an object"))?;
-    let Some(code) = code else { return Ok(None) };
-    let code: u16 =
-        code.get().parse().map_err(|_| Refusal::invalid("responseStatus.code", "a number from 0 to 65535"))?;
-    Ok(Some(code).filter(|c| *c != 0))
+fn code(status: Field<Field<u16>>) -> Result<Option<u16>, Refusal> {
+    match status {
+        Field::Absent | Field::Given(Field::Absent) => Ok(None),
+        Field::Given(Field::Given(code)) => Ok(Some(code).filter(|c| *c != 0)),
+        Field::Given(Field::Wrong) => Err(Refusal::invalid("responseStatus.code", "a number from 0 to 65535")),
+        Field::Wrong => Err(Refusal::invalid("responseStatus", "an object")),
+    }
 }
 
-fn is_forbidden(annotations: Raw<'_>) -> bool {
-    let [decision] = fields_of(annotations, &["authorization.k8s.io/decision"]);
-    optional_text(decision, "annotations").ok().flatten().as_deref() == Some("forbid")
+fn last_address(addresses: Field<Addresses<'_>>) -> Result<Option<Cow<'_, str>>, Refusal> {
+    let last = match addresses {
+        Field::Absent => return Ok(None),
+        Field::Given(Addresses { last: None, .. }) => return Ok(None),
+        Field::Given(Addresses { last: Some(last), .. }) => last.get(),
+        Field::Wrong => None,
+    };
+    last.map(Some).ok_or_else(|| Refusal::invalid("sourceIPs", "an array of strings"))
 }
 
 fn untrusted(text: Cow<'_, str>) -> Untrusted {

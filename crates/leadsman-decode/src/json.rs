@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use leadsman_domain::RejectReason;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::refusal::Refusal;
@@ -116,15 +116,9 @@ pub(crate) fn optional_text<'a>(
     Ok(Some(text).filter(|t| !t.is_empty()))
 }
 
-/// The last element of an optional array of strings.
-pub(crate) fn last_text<'a>(value: Option<&'a RawValue>, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let Some(value) = value else { return Ok(None) };
-    let wrong = || Refusal::invalid(field, "an array of strings");
-    let mut deserializer = serde_json::Deserializer::from_str(value.get());
-    match deserializer.deserialize_seq(Last).map_err(|_| wrong())? {
-        Some(last) => text(last).map(Some).ok_or_else(wrong),
-        None => Ok(None),
-    }
+/// `json` as one value, parsed in full.
+pub(crate) fn whole(json: &str) -> Result<&RawValue, Refusal> {
+    serde_json::from_str(json).map_err(|_| Refusal::new(RejectReason::MalformedJson, "a body is not JSON"))
 }
 
 struct Fields<'k, const N: usize>(&'k [&'k str; N]);
@@ -177,23 +171,5 @@ impl Visitor<'_> for Key<'_> {
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
         Ok(self.0.iter().position(|k| *k == key))
-    }
-}
-
-struct Last;
-
-impl<'de> Visitor<'de> for Last {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut last = None;
-        while let Some(value) = seq.next_element::<&RawValue>()? {
-            last = Some(value);
-        }
-        Ok(last)
     }
 }

@@ -10,6 +10,7 @@
 //! [`Reject`]: leadsman_domain::Reject
 
 mod collect;
+pub mod envelope;
 mod event;
 mod formats;
 mod inflate;
@@ -38,6 +39,7 @@ use crate::collect::{Collector, Shape, Terms};
 use crate::inflate::Inflate;
 use crate::stream::Documents;
 
+pub use envelope::Envelope;
 pub use limits::Limits;
 pub use line::{Line, LineReader, RawItem};
 pub use reader::{AuditReader, MetricReader, ReadError};

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use leadsman_domain::{ObjectRef, Risk, RiskFlags, Untrusted};
 use serde_json::value::RawValue;
 
-use crate::json::{elements, fields_of, text};
+use crate::json::{elements, fields_of, text, whole};
+use crate::refusal::Refusal;
 
 type Raw<'a> = Option<&'a RawValue>;
 
@@ -32,12 +33,15 @@ enum Body {
 }
 
 /// The risks that the request asks for; unknown when it carries no body that could hold one.
-pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Raw<'_>) -> RiskFlags {
-    let Some(body) = body else { return RiskFlags::UNKNOWN };
+///
+/// A body that is looked into is parsed in full first, and refused when it is no JSON.
+pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Option<&str>) -> Result<RiskFlags, Refusal> {
+    let Some(body) = body else { return Ok(RiskFlags::UNKNOWN) };
     if !matches!(verb, "create" | "update" | "patch") {
-        return RiskFlags::UNKNOWN;
+        return Ok(RiskFlags::UNKNOWN);
     }
-    let Some(kind) = body_kind(object) else { return RiskFlags::UNKNOWN };
+    let Some(kind) = body_kind(object) else { return Ok(RiskFlags::UNKNOWN) };
+    let body = whole(body)?;
     let mut found = Found(RiskFlags::observed());
     match body.get().as_bytes().first() {
         Some(b'{') => match kind {
@@ -50,9 +54,9 @@ pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Raw<'_>) -> RiskF
                 found.patch_operation(&kind, operation);
             }
         }
-        _ => return RiskFlags::UNKNOWN,
+        _ => return Ok(RiskFlags::UNKNOWN),
     }
-    found.0
+    Ok(found.0)
 }
 
 fn body_kind(object: &ObjectRef) -> Option<Body> {

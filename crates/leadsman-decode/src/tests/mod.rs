@@ -2,6 +2,7 @@
 
 mod canonical;
 mod documents;
+mod envelope;
 mod golden;
 mod hostile;
 mod metrics;

@@ -1,0 +1,70 @@
+//! What a JSON string means, written into memory that is there already.
+
+/// Bytes copied at once.
+const PIECE: usize = 16;
+const EACH: u128 = u128::from_le_bytes([1; PIECE]);
+
+/// What `raw` means, at the beginning of `room`; its escapes are known to be well formed. `None` at a surrogate without
+/// its other half.
+///
+/// Escapes stand close together where they stand at all (quotes in a reason, `&` in a URL). So whole pieces are copied,
+/// and what stands behind a backslash is written over: half the cost of a search and a copy per escape.
+pub(super) fn unescape<'b>(raw: &str, room: &'b mut Vec<u8>) -> Option<&'b str> {
+    let bytes = raw.as_bytes();
+    if room.len() < bytes.len() + PIECE {
+        room.resize(bytes.len() + PIECE, 0);
+    }
+    let (mut from, mut to) = (0, 0);
+    while from < bytes.len() {
+        if let Some(piece) = bytes.get(from..)?.first_chunk::<PIECE>() {
+            room.get_mut(to..)?.first_chunk_mut::<PIECE>().map(|r| *r = *piece)?;
+            let differs = u128::from_le_bytes(*piece) ^ (EACH * u128::from(b'\\'));
+            let equal = differs.wrapping_sub(EACH) & !differs & (EACH << 7);
+            let plain = equal.trailing_zeros() as usize / 8;
+            from += plain;
+            to += plain;
+            if plain == PIECE {
+                continue;
+            }
+        } else if bytes[from] != b'\\' {
+            room[to] = bytes[from];
+            from += 1;
+            to += 1;
+            continue;
+        }
+        let (character, width) = escaped_char(bytes.get(from + 1..)?)?;
+        if character.is_ascii() {
+            room[to] = character as u8;
+            to += 1;
+        } else {
+            to += character.encode_utf8(room.get_mut(to..)?).len();
+        }
+        from += 1 + width;
+    }
+    std::str::from_utf8(room.get(..to)?).ok()
+}
+
+/// The character that stands behind a backslash, and how many bytes it takes there.
+fn escaped_char(bytes: &[u8]) -> Option<(char, usize)> {
+    let simple = match bytes.first()? {
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => {
+            let high = hex(bytes.get(1..5)?)?;
+            if !(0xd800..0xdc00).contains(&high) {
+                return char::from_u32(high).map(|c| (c, 5));
+            }
+            let low = hex(bytes.get(5..11)?.strip_prefix(b"\\u")?)?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+            return char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + low).map(|c| (c, 11));
+        }
+        other => char::from(*other),
+    };
+    Some((simple, 1))
+}
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |value, d| char::from(*d).to_digit(16).map(|d| value << 4 | d))
+}
