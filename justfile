@@ -31,7 +31,7 @@ bench NAME="":
         # optimisation, so it gets both. Ours are taken at run time.
         decode)
             export RUSTFLAGS="-C target-cpu=native" CARGO_PROFILE_BENCH_LTO=thin CARGO_PROFILE_BENCH_CODEGEN_UNITS=4
-            cargo bench --target-dir target/native -p leadsman-decode --bench decode
+            cargo bench --target-dir target/native -p leadsman-decode --features peers --bench decode
             ;;
         *) echo "pipeline forest adbench decode"; [ -z "{{NAME}}" ] ;;
     esac

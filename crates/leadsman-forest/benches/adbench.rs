@@ -19,7 +19,6 @@ use leadsman_forest::{IsolationForest, SplitMode};
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use ndarray::Array2;
-use ndarray_npy::read_npy;
 use serde::Deserialize;
 
 use report::{Failure, Row};
@@ -65,7 +64,7 @@ fn main() -> Result<(), Failure> {
     };
     let folder = report::scratch()?.join("adbench");
     let splits = folder.join("splits");
-    kit(&[Path::new("--export"), &splits])?;
+    kit(&[Path::new("--export"), &splits, Path::new("--format"), Path::new("csv")])?;
     for (name, mode) in MODES {
         score_all(&splits, &folder.join(name), mode)?;
     }
@@ -89,8 +88,8 @@ fn score_all(splits: &Path, out: &Path, mode: SplitMode) -> Result<(), Failure> 
     let mut times = "set,seed,fit_s,score_s\n".to_owned();
     for Split { set, seed } in manifest {
         let folder = splits.join(&set).join(seed.to_string());
-        let train: Array2<f64> = read_npy(folder.join("train.npy"))?;
-        let test: Array2<f64> = read_npy(folder.join("test.npy"))?;
+        let train = table(&folder.join("train.csv"))?;
+        let test = table(&folder.join("test.csv"))?;
         let begun = ThreadTime::now();
         let forest = IsolationForest::params().split_mode(mode).seed(seed).fit(&DatasetBase::from(train.view()))?;
         let fitted = begun.elapsed();
@@ -102,6 +101,14 @@ fn score_all(splits: &Path, out: &Path, mode: SplitMode) -> Result<(), Failure> 
         std::fs::write(out.join(&set).join(format!("{seed}.csv")), lines.concat())?;
     }
     Ok(std::fs::write(out.join("times.csv"), times)?)
+}
+
+/// Numbers without a header.
+fn table(path: &Path) -> Result<Array2<f64>, Failure> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(path)?;
+    let rows: Vec<Vec<f64>> = reader.deserialize().collect::<Result<_, _>>()?;
+    let width = rows.first().map_or(0, Vec::len);
+    Ok(Array2::from_shape_vec((rows.len(), width), rows.concat())?)
 }
 
 fn rows(verdict: &Verdict, seeds: &str) -> Result<Vec<Row>, Failure> {

@@ -1,36 +1,42 @@
 //! Ranks the rows of a public set and says what makes the strangest ones strange.
 //!
 //! ```sh
-//! cargo run --release --example public_set -- 6_cardio.npz
+//! cargo run --release --example public_set -- cardio.csv
 //! ```
 //!
-//! Sets in this form (arrays `X` and `y` in one file) come with ADBench: the folder `adbench/datasets/Classical` of the
-//! repository `Minqi824/ADBench`. Labels are used to judge the scores, never to fit.
+//! The table has no header; its last column says 1 of an anomaly and 0 of all others. Labels are used to judge the scores,
+//! never to fit. Sets come with ADBench, the folder `adbench/datasets/Classical` of the repository `Minqi824/ADBench`, and
+//! NumPy makes tables of them:
+//!
+//! ```python
+//! import numpy
+//! cardio = numpy.load("6_cardio.npz")
+//! numpy.savetxt("cardio.csv", numpy.column_stack([cardio["X"], cardio["y"]]), delimiter=",", fmt="%.17g")
+//! ```
 #![allow(clippy::print_stdout, reason = "an example prints what it finds")]
 
 use std::error::Error;
-use std::fs::File;
 
 use leadsman_forest::{IsolationForest, SplitMode};
 use linfa::DatasetBase;
 use linfa::traits::Fit;
-use ndarray::{Array1, Array2, Axis};
-use ndarray_npy::NpzReader;
+use ndarray::{Array1, Array2, Axis, s};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("give the path of an .npz file with the arrays X and y")?;
-    let mut set = NpzReader::new(File::open(&path)?)?;
-    let x: Array2<f64> = set.by_name("X")?;
-    // some sets hold their labels as 32 bits, some as 64
-    let labels = set.by_name::<ndarray::OwnedRepr<i64>, ndarray::Ix1>("y").or_else(|_| {
-        let narrow: Array1<i32> = set.by_name("y")?;
-        Ok::<_, ndarray_npy::ReadNpzError>(narrow.mapv(i64::from))
-    })?;
-
+    let path = std::env::args().nth(1).ok_or("give the path of a .csv file, the label in the last column")?;
+    let rows: Vec<Vec<f64>> =
+        csv::ReaderBuilder::new().has_headers(false).from_path(&path)?.deserialize().collect::<Result<_, _>>()?;
+    let width = rows.first().map_or(0, Vec::len);
+    if width < 2 {
+        return Err("the table needs a column of values and one of labels".into());
+    }
+    let table = Array2::from_shape_vec((rows.len(), width), rows.concat())?;
+    let x = table.slice(s![.., ..width - 1]);
+    let labels = table.column(width - 1).mapv(|label| i64::from(label > 0.0));
     println!("{path}: {} rows of {} columns, {} anomalies", x.nrows(), x.ncols(), labels.sum());
     for split_mode in [SplitMode::Standard, SplitMode::Guided] {
-        let forest = IsolationForest::params().split_mode(split_mode).seed(1).fit(&DatasetBase::from(x.view()))?;
-        let scores = forest.score(x.view())?;
+        let forest = IsolationForest::params().split_mode(split_mode).seed(1).fit(&DatasetBase::from(x))?;
+        let scores = forest.score(x)?;
         println!("\n{split_mode:?}: AUROC {:.3}", auroc(&scores, &labels));
 
         let mut order: Vec<usize> = (0..x.nrows()).collect();

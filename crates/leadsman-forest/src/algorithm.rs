@@ -1,11 +1,11 @@
 use linfa::Float;
 use linfa::traits::PredictInplace;
-use ndarray::{Array1, ArrayBase, ArrayView1, ArrayView2, Data, Ix2, s};
+use ndarray::{Array1, ArrayBase, ArrayView2, Data, Ix2};
 
 use crate::encode::Encoder;
-use crate::exp2::exp2;
 use crate::kernel::{self, Kernel, Lanes, MAX_VECTOR_COLUMNS, ROWS, Sums};
 use crate::path_length::average_path_length;
+use crate::score::Scale;
 use crate::tails::Tails;
 use crate::tree::{self, Node, STEPS_PER_EDGE, Shape, Tree};
 use crate::{ForestError, IsolationForestParams};
@@ -82,14 +82,14 @@ impl IsolationForest {
             return Err(ForestError::KernelUnavailable { kernel });
         }
         self.check_width(x.ncols())?;
-        let mut scores = Array1::zeros(x.nrows());
+        let mut scores = Vec::with_capacity(x.nrows());
         let mut accepted = true;
-        self.walk(kernel, x, |from, part, ok| {
+        self.walk(kernel, x, |_, part, ok| {
             accepted &= ok;
-            scores.slice_mut(s![from..from + part.len()]).assign(&ArrayView1::from(part));
+            scores.extend_from_slice(part);
         });
         match if accepted { None } else { self.encoder.refusal(x) } {
-            None => Ok(scores),
+            None => Ok(Array1::from_vec(scores)),
             Some(refusal) => Err(refusal),
         }
     }
@@ -151,7 +151,7 @@ impl IsolationForest {
 
     /// Path length of a row over the trees and tails, in steps.
     pub(crate) fn total(&self, path: u32, tail: u32) -> f64 {
-        total(path, tail, self.tails.as_ref().map_or(0.0, Tails::weight))
+        self.scale().total(path, tail)
     }
 
     /// Mean of that over the training data.
@@ -168,20 +168,20 @@ impl IsolationForest {
         if self.tails.is_some() { self.mean_path() } else { average() * self.trees.len() as f64 }
     }
 
+    fn scale(&self) -> Scale {
+        Scale { unit: self.unit(), weight: self.tails.as_ref().map_or(0.0, Tails::weight) }
+    }
+
     /// Shows `each` the scores of all rows, some at a time: the index of the first one, the scores, and whether all their
     /// values can be encoded.
     fn walk<F: Float>(&self, kernel: Kernel, x: ArrayView2<'_, F>, mut each: impl FnMut(usize, &[f64], bool)) {
-        let unit = self.unit();
-        let weight = self.tails.as_ref().map_or(0.0, Tails::weight);
-        let exponent = |path, tail| if unit > 0.0 { -total(path, tail, weight) / unit } else { -1.0 };
+        let scale = self.scale();
         if x.nrows() < MIN_BLOCK {
             let mut bins = vec![0; self.encoder.n_columns()];
             for (index, row) in x.rows().into_iter().enumerate() {
                 let accepted = self.encoder.encode_row(row, &mut bins);
                 let tail = self.tails.as_ref().map_or(0, |tails| tails.path(&bins));
-                let mut score = [exponent(self.tree_path(&bins), tail)];
-                exp2(&mut score);
-                each(index, &score, accepted);
+                each(index, &scale.scores(&[self.tree_path(&bins)], &[tail]), accepted);
             }
             return;
         }
@@ -203,11 +203,7 @@ impl IsolationForest {
                 if let Some(of) = &self.tails {
                     kernel::add_entries(kernel, of.tables(), block, &mut tails);
                 }
-                let mut scores = [0.0; ROWS];
-                for ((score, path), tail) in scores.iter_mut().zip(paths).zip(tails) {
-                    *score = exponent(*path, tail);
-                }
-                exp2(&mut scores);
+                let scores = kernel::scores(kernel, scale, paths, &tails);
                 each(*from, &scores[..ROWS.min(x.nrows() - from)], accepted);
             }
         }
@@ -247,12 +243,6 @@ impl IsolationForest {
             }
         }
     }
-}
-
-/// Path length over trees and tails, in steps of a path.
-#[inline]
-fn total(path: u32, tail: u32, weight: f64) -> f64 {
-    f64::from(path) + weight * f64::from(tail)
 }
 
 // === impl Predict ===

@@ -15,24 +15,33 @@ const fn series() -> [f64; 14] {
 }
 
 /// Numbers that are done side by side.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 32;
 
 /// Puts 2^x in the place of each x from -1000 to 0; smaller ones are taken for -1000.
 ///
 /// Units in the last place: 2. The operating system's `exp2` may round differently from one release to the
 /// next, and a stored forest must score the same for ever; and these are done for many rows at once.
+#[inline(always)]
 pub(crate) fn exp2(values: &mut [f64]) {
     let (groups, rest) = values.as_chunks_mut();
-    groups.iter_mut().for_each(exp2_group::<SIDE_BY_SIDE>);
-    rest.iter_mut().map(std::array::from_mut).for_each(exp2_group::<1>);
+    // loops, because what the library would call is not compiled for the vectors of the caller
+    for group in groups {
+        exp2_group::<SIDE_BY_SIDE>(group);
+    }
+    for value in rest {
+        exp2_group(std::array::from_mut(value));
+    }
 }
 
+#[inline(always)]
 fn exp2_group<const N: usize>(values: &mut [f64; N]) {
     // Adding this leaves no room for a fraction: the sum is rounded to a whole number, which its lowest bits hold.
     const ROUND: f64 = 1.5 * (1_u64 << 52) as f64;
-    let x = values.map(|x| if x > -1000.0 { x } else { -1000.0 });
-    let rounded = x.map(|x| x + ROUND);
-    let mut power = [0.0; N];
+    let (mut x, mut rounded, mut power) = ([0.0; N], [0.0; N], [0.0; N]);
+    for at in 0..N {
+        x[at] = if values[at] > -1000.0 { values[at] } else { -1000.0 };
+        rounded[at] = x[at] + ROUND;
+    }
     for factor in SERIES {
         for at in 0..N {
             power[at] = power[at] * (x[at] - (rounded[at] - ROUND)) + factor;

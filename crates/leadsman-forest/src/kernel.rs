@@ -13,6 +13,7 @@ use linfa::Float;
 
 use crate::Missing;
 use crate::encode::{Cells, GROUP, Group};
+use crate::score::Scale;
 use crate::tree::Tree;
 
 /// Rows that a kernel takes at a time.
@@ -153,6 +154,19 @@ pub(crate) fn encode<F: Float>(
         #[cfg(not(target_arch = "x86_64"))]
         Kernel::Avx512Vbmi | Kernel::Avx2 => group.encode(rows, missing, cells),
         Kernel::Portable => group.encode(rows, missing, cells),
+    }
+}
+
+/// Scores of the rows of a block, by their path lengths in the trees and in the tails.
+pub(crate) fn scores(kernel: Kernel, scale: Scale, paths: &Sums, tails: &Sums) -> [f64; ROWS] {
+    match kernel {
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx512Vbmi => x86::scores_vbmi(scale, paths, tails),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx2 => x86::scores_avx2(scale, paths, tails),
+        #[cfg(not(target_arch = "x86_64"))]
+        Kernel::Avx512Vbmi | Kernel::Avx2 => scale.scores(paths, tails),
+        Kernel::Portable => scale.scores(paths, tails),
     }
 }
 

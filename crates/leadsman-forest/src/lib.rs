@@ -26,6 +26,7 @@ mod kernel;
 mod path_length;
 mod profile;
 mod sample;
+mod score;
 mod shapley;
 mod tails;
 mod tree;

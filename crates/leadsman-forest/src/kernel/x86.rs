@@ -14,9 +14,10 @@ use linfa::Float;
 use avx2::{avx2, avx2_entries};
 use vbmi::{vbmi, vbmi_entries};
 
-use super::{Lanes, Lookup, Sums, portable};
+use super::{Lanes, Lookup, ROWS, Sums, portable};
 use crate::Missing;
 use crate::encode::{Cells, GROUP, Group};
+use crate::score::Scale;
 use crate::tree::Tree;
 
 /// Entries of tables that fit into sums of 16 bits together: none is above 8191.
@@ -86,6 +87,24 @@ pub(crate) fn encode_avx2<F: Float>(group: &Group, rows: &[&[F; GROUP]], missing
     }
     // SAFETY: the feature that the function is compiled for is detected first.
     if has_avx2() { unsafe { encode(group, rows, missing, cells) } } else { group.encode(rows, missing, cells) }
+}
+
+pub(crate) fn scores_vbmi(scale: Scale, paths: &Sums, tails: &Sums) -> [f64; ROWS] {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn scores(scale: Scale, paths: &Sums, tails: &Sums) -> [f64; ROWS] {
+        scale.scores(paths, tails)
+    }
+    // SAFETY: the features that the function is compiled for are detected first.
+    if has_vbmi() { unsafe { scores(scale, paths, tails) } } else { scale.scores(paths, tails) }
+}
+
+pub(crate) fn scores_avx2(scale: Scale, paths: &Sums, tails: &Sums) -> [f64; ROWS] {
+    #[target_feature(enable = "avx2")]
+    fn scores(scale: Scale, paths: &Sums, tails: &Sums) -> [f64; ROWS] {
+        scale.scores(paths, tails)
+    }
+    // SAFETY: the feature that the function is compiled for is detected first.
+    if has_avx2() { unsafe { scores(scale, paths, tails) } } else { scale.scores(paths, tails) }
 }
 
 pub(crate) fn transpose(cells: &Cells, columns: &mut [Lanes]) {

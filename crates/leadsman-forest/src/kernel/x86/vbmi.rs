@@ -7,8 +7,8 @@ use super::super::{Lanes, Lookup, Sums};
 use super::ENTRIES_PER_SUM;
 use crate::tree::{Table, Tree};
 
-/// Trees in flight: hides the latency from one level to the next.
-const FLIGHT_512: usize = 8;
+/// Trees in flight, which hides the latency from one level to the next: as many as fit into sums of 16 bits.
+const FLIGHT_512: usize = ENTRIES_PER_SUM;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 pub(super) fn vbmi<const C: usize>(trees: &[Tree], block: &[Lanes; C], sums: &mut Sums) {
@@ -16,19 +16,12 @@ pub(super) fn vbmi<const C: usize>(trees: &[Tree], block: &[Lanes; C], sums: &mu
     for (x, lanes) in x.iter_mut().zip(block) {
         *x = load512(&lanes.0);
     }
-    let mut wide = [_mm512_setzero_si512(); 4];
-    for trees in trees.chunks(ENTRIES_PER_SUM) {
-        let mut narrow = [_mm512_setzero_si512(); 2];
-        let (groups, rest) = trees.as_chunks::<FLIGHT_512>();
-        for group in groups {
-            vbmi_group(group, block, &x, &mut narrow);
-        }
-        for tree in rest {
-            vbmi_group(std::array::from_ref(tree), block, &x, &mut narrow);
-        }
-        widen512(narrow, &mut wide);
+    if let Ok(columns) = <&[__m512i; 16]>::try_from(&x[..]) {
+        let rows = turn_over512(*columns);
+        walk512(trees, block, |column| pick_of_rows512(&rows, column), sums);
+    } else {
+        walk512(trees, block, |column| pick_of_columns512(&x, column), sums);
     }
-    store512(wide, sums);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
@@ -86,52 +79,67 @@ fn store512(wide: [__m512i; 4], sums: &mut Sums) {
     }
 }
 
-/// Adds the path lengths in `W` trees to `narrow`, sums of 16 bits in unpacked order.
+/// Adds the path lengths. `pick` gives the value of each row in the column that stands in its lane.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn vbmi_group<const W: usize, const C: usize>(
-    trees: &[Tree; W],
+fn walk512<const C: usize>(
+    trees: &[Tree],
     block: &[Lanes; C],
-    x: &[__m512i; C],
+    pick: impl Fn(__m512i) -> __m512i + Copy,
+    sums: &mut Sums,
+) {
+    let mut wide = [_mm512_setzero_si512(); 4];
+    for trees in trees.chunks(FLIGHT_512) {
+        let mut narrow = [_mm512_setzero_si512(); 2];
+        vbmi_group(trees, block, pick, &mut narrow);
+        widen512(narrow, &mut wide);
+    }
+    store512(wide, sums);
+}
+
+/// Adds the path lengths in up to [`FLIGHT_512`] trees to `narrow`, sums of 16 bits in unpacked order.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn vbmi_group<const C: usize>(
+    trees: &[Tree],
+    block: &[Lanes; C],
+    pick: impl Fn(__m512i) -> __m512i + Copy,
     narrow: &mut [__m512i; 2],
 ) {
-    let mut node = [_mm512_setzero_si512(); W];
-    for w in 0..W {
-        let table = trees[w].table();
+    let mut nodes = [_mm512_setzero_si512(); FLIGHT_512];
+    for (tree, node) in trees.iter().zip(&mut nodes) {
+        let table = tree.table();
         let (first, way1) = turn512::<1, 0, C>(table, block, _mm512_set1_epi8(1), []);
         let (second, way2) = turn512::<2, 1, C>(table, block, first, [way1]);
         let (third, way3) = turn512::<4, 2, C>(table, block, second, [way2, way1]);
         let (fourth, _) = turn512::<8, 3, C>(table, block, third, [way3, way2, way1]);
-        node[w] = fourth;
+        *node = fourth;
     }
-    for level in 4..8 {
-        for w in 0..W {
-            let table = trees[w].table();
-            let (threshold, column) = match level {
-                // nodes 16..64
-                4 | 5 => (
-                    _mm512_permutexvar_epi8(node[w], part512(&table.threshold, 0)),
-                    _mm512_permutexvar_epi8(node[w], part512(&table.column, 0)),
-                ),
-                // nodes 64..128, of whose numbers the permute takes the low six bits
-                6 => (
-                    _mm512_permutexvar_epi8(node[w], part512(&table.threshold, 1)),
-                    _mm512_permutexvar_epi8(node[w], part512(&table.column, 1)),
-                ),
-                // nodes 128..256, the low seven bits
-                _ => (
-                    _mm512_permutex2var_epi8(part512(&table.threshold, 2), node[w], part512(&table.threshold, 3)),
-                    _mm512_permutex2var_epi8(part512(&table.column, 2), node[w], part512(&table.column, 3)),
-                ),
-            };
-            let right = _mm512_cmpge_epu8_mask(pick512(x, column), threshold);
-            // below the last level this wraps to the number of the leaf
-            node[w] = step512(node[w], right);
-        }
+    descend512(trees, &mut nodes, pick, |entries, node| _mm512_permutexvar_epi8(node, part512(entries, 0)));
+    descend512(trees, &mut nodes, pick, |entries, node| _mm512_permutexvar_epi8(node, part512(entries, 0)));
+    // nodes 64..128, of whose numbers the permute takes the low six bits
+    descend512(trees, &mut nodes, pick, |entries, node| _mm512_permutexvar_epi8(node, part512(entries, 1)));
+    // nodes 128..256, the low seven bits; the step wraps to the number of the leaf
+    descend512(trees, &mut nodes, pick, |entries, node| {
+        _mm512_permutex2var_epi8(part512(entries, 2), node, part512(entries, 3))
+    });
+    for (tree, node) in trees.iter().zip(nodes) {
+        add_entry512(&tree.table().path, node, narrow);
     }
-    for w in 0..W {
-        let table = trees[w].table();
-        add_entry512(&table.path, node[w], narrow);
+}
+
+/// One level of several trees: from nodes to their children. `look` gives the entry of a node.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn descend512(
+    trees: &[Tree],
+    nodes: &mut [__m512i; FLIGHT_512],
+    pick: impl Fn(__m512i) -> __m512i,
+    look: impl Fn(&[u8; 256], __m512i) -> __m512i,
+) {
+    for (tree, node) in trees.iter().zip(nodes) {
+        let (threshold, column) = (look(&tree.table().threshold, *node), look(&tree.table().column, *node));
+        *node = step512(*node, _mm512_cmpge_epu8_mask(pick(column), threshold));
     }
 }
 
@@ -145,9 +153,11 @@ fn turn512<const N: usize, const L: usize, const C: usize>(
     node: __m512i,
     ways: [u64; L],
 ) -> (__m512i, u64) {
+    // one number, because the compiler would take vectors of columns apart again
+    let columns = u64::from_le_bytes(table.column.as_chunks().0[N / 8]) >> (8 * N % 64);
     let mut x = [_mm512_setzero_si512(); N];
     for i in 0..N {
-        x[i] = load512(&block[usize::from(table.column[N + i]) % C].0);
+        x[i] = load512(&block[(columns >> (8 * i)) as usize % C].0);
     }
     let mut n = N;
     for way in ways {
@@ -168,10 +178,74 @@ fn step512(node: __m512i, right: u64) -> __m512i {
     _mm512_mask_add_epi8(left, right, left, _mm512_set1_epi8(1))
 }
 
+/// Byte `which`, modulo 16, of its row, for each of 64 rows that were [turned over](turn_over512): eight permutes, each for
+/// the rows of the two registers that it reads.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn pick_of_rows512(x: &[__m512i; 16], which: __m512i) -> __m512i {
+    let at = _mm512_or_si512(_mm512_and_si512(which, _mm512_set1_epi8(15)), begins512());
+    let (mut even, mut odd) = (at, at);
+    for four in 0..4 {
+        let rows = 0x000f_000f_000f_000f << (4 * four);
+        even = permute512(even, rows, x[4 * four], x[4 * four + 2]);
+        odd = permute512(odd, rows, x[4 * four + 1], x[4 * four + 3]);
+    }
+    _mm512_mask_blend_epi8(0xaaaa_aaaa_aaaa_aaaa, even, odd)
+}
+
+/// Puts byte `at` of two registers in the place of `at`, in the lanes that `mask` has.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn permute512(mut at: __m512i, mask: u64, low: __m512i, high: __m512i) -> __m512i {
+    // The intrinsic for this becomes three instructions: a copy, a permute without a mask, and a blend.
+    // SAFETY: an instruction of AVX-512 VBMI, for which this is compiled; it reads registers and changes one of them.
+    unsafe {
+        std::arch::asm!(
+            "vpermi2b {at}{{{mask}}}, {low}, {high}",
+            at = inout(zmm_reg) at,
+            mask = in(kreg) mask,
+            low = in(zmm_reg) low,
+            high = in(zmm_reg) high,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    at
+}
+
+/// Where the row of each lane begins in the pair of registers that holds it.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn begins512() -> __m512i {
+    const BEGINS: [u8; 64] = {
+        let mut begins = [0; 64];
+        let mut row = 0;
+        while row < 64 {
+            begins[row] = (16 * (row / 16) + 64 * (row / 2 % 2)) as u8;
+            row += 1;
+        }
+        begins
+    };
+    load512(&BEGINS)
+}
+
+/// Turns 16 columns of 64 rows over: register `i` of the result holds rows i, 16 + i, 32 + i and 48 + i, 16 bytes each.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn turn_over512(mut x: [__m512i; 16]) -> [__m512i; 16] {
+    for _ in 0..4 {
+        let before = x;
+        for i in 0..8 {
+            x[2 * i] = _mm512_unpacklo_epi8(before[i], before[i + 8]);
+            x[2 * i + 1] = _mm512_unpackhi_epi8(before[i], before[i + 8]);
+        }
+    }
+    x
+}
+
 /// Byte `which` of the columns `x`, lane by lane: one blend for each bit and pair.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn pick512<const C: usize>(x: &[__m512i; C], which: __m512i) -> __m512i {
+fn pick_of_columns512<const C: usize>(x: &[__m512i; C], which: __m512i) -> __m512i {
     let mut x = *x;
     let (mut n, mut bit) = (C, 1);
     while n > 1 {
