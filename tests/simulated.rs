@@ -1,7 +1,7 @@
 //! Simulated telemetry for the tests.
 
 use leadsman_domain::Timestamp;
-use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, Simulation};
+use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, Simulation, Style};
 
 use crate::support::Result;
 
@@ -12,7 +12,7 @@ const ATTACK_AT: &str = "2026-04-02T09:40:00Z";
 /// Audit lines of some days; those of an attacked day hold the attack.
 pub(crate) fn audit(from_day: u32, days: u32) -> Result<Vec<Vec<u8>>> {
     let holds = (from_day..from_day + days).contains(&ATTACK_DAY);
-    let attack = AttackPlan { scenario: Scenario::TokenTheft, at: Timestamp::parse(ATTACK_AT)? };
+    let attack = AttackPlan { scenario: Scenario::TokenTheft, style: Style::Paced, at: Timestamp::parse(ATTACK_AT)? };
     let config = SimConfig { seed: 1, from_day, days, attack: holds.then_some(attack), ..SimConfig::default() };
     let records = Simulation::new(&config)?;
     Ok(records

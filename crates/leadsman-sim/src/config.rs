@@ -30,6 +30,8 @@ impl Default for SimConfig {
 pub struct AttackPlan {
     /// What the attacker does.
     pub scenario: Scenario,
+    /// How the attacker goes about it.
+    pub style: Style,
     /// When it begins.
     pub at: Timestamp,
 }
@@ -68,6 +70,47 @@ impl FromStr for Scenario {
     }
 }
 
+/// How an attacker goes about a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Style {
+    /// All steps within minutes, with a tool and from an address of the attacker's own.
+    Noisy,
+    /// The same, but a quarter to two thirds of an hour between two steps.
+    #[default]
+    Paced,
+    /// As paced, with the program and from the address that the stolen identity always uses.
+    Mimicry,
+}
+
+impl Style {
+    /// Every style, the easiest to see first.
+    pub const ALL: [Self; 3] = [Self::Noisy, Self::Paced, Self::Mimicry];
+
+    /// The name on command lines and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Noisy => "noisy",
+            Self::Paced => "paced",
+            Self::Mimicry => "mimicry",
+        }
+    }
+}
+
+impl fmt::Display for Style {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Style {
+    type Err = SimError;
+
+    fn from_str(text: &str) -> Result<Self, SimError> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or(SimError::UnknownStyle)
+    }
+}
+
 /// Why a simulation cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SimError {
@@ -91,4 +134,7 @@ pub enum SimError {
     /// No such scenario.
     #[error("unknown scenario; known is token-theft")]
     UnknownScenario,
+    /// No such style.
+    #[error("unknown style; known are noisy, paced and mimicry")]
+    UnknownStyle,
 }

@@ -37,7 +37,7 @@ mod wire;
 mod workload;
 
 pub use cluster::Cluster;
-pub use config::{AttackPlan, Scenario, SimConfig, SimError};
+pub use config::{AttackPlan, Scenario, SimConfig, SimError, Style};
 pub use metrics::SAMPLE_SECONDS;
 pub use record::{Payload, Signal, SimRecord, Stage};
 pub use simulation::Simulation;

@@ -103,7 +103,7 @@ impl Iterator for Simulation {
 
 fn planned(cluster: &Cluster, plan: AttackPlan, next: i64, end: i64) -> Result<Attack, SimError> {
     let attack = match plan.scenario {
-        Scenario::TokenTheft => token_theft::plan(cluster, plan.at),
+        Scenario::TokenTheft => token_theft::plan(cluster, plan.at, plan.style),
     };
     let ends = attack.stages.iter().map(|s| s.ends).max().unwrap_or(plan.at);
     if plan.at < midnight(next) || ends >= midnight(end) {

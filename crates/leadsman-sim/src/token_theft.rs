@@ -9,6 +9,7 @@ use crate::api::{
 };
 use crate::bodies;
 use crate::cluster::Cluster;
+use crate::config::Style;
 use crate::day::{Day, MICROS_PER_DAY};
 use crate::dice::Dice;
 use crate::identity::{Client, Identity};
@@ -22,6 +23,8 @@ const PROGRAM: &str = "kubectl/v1.30.2 (linux/amd64) kubernetes/3968350";
 const VICTIM: usize = 0;
 const BINDING: &str = "metrics-aggregator";
 const MINING_SECONDS: f64 = 7_200.0;
+/// A script does not pause to read.
+const NOISY_HASTE: f64 = 0.1;
 
 /// An attack, ready to be mixed in.
 pub(crate) struct Attack {
@@ -59,7 +62,7 @@ const PLAN: [Plan; 6] = [
 ];
 
 /// The attack on `cluster` that begins at `at`.
-pub(crate) fn plan(cluster: &Cluster, at: Timestamp) -> Attack {
+pub(crate) fn plan(cluster: &Cluster, at: Timestamp, style: Style) -> Attack {
     let number = at.as_micros().div_euclid(MICROS_PER_DAY);
     let mut dice = Dice::new(cluster.seed, "token-theft", "", at.as_micros());
     let victim = &WORKLOADS[VICTIM];
@@ -74,13 +77,14 @@ pub(crate) fn plan(cluster: &Cluster, at: Timestamp) -> Attack {
             // The token is read again from the pod before each step, so it is the pod's current one.
             let stolen = agent.client(&day, begins);
             let admin = promoted(agent, index);
-            let client = Client {
-                identity: admin.as_ref().unwrap_or(&agent.identity),
-                ip: ADDRESS.to_owned(),
-                agent: PROGRAM.to_owned(),
-                pod: stolen.pod,
+            let (ip, program) = match style {
+                Style::Noisy | Style::Paced => (ADDRESS.to_owned(), PROGRAM.to_owned()),
+                Style::Mimicry => (stolen.ip, stolen.agent),
             };
-            (plan.act)(&mut Intruder { day: &mut day, dice: &mut dice, client: &client, now: begins });
+            let identity = admin.as_ref().unwrap_or(&agent.identity);
+            let client = Client { identity, ip, agent: program, pod: stolen.pod };
+            let haste = if style == Style::Noisy { NOISY_HASTE } else { 1.0 };
+            (plan.act)(&mut Intruder { day: &mut day, dice: &mut dice, client: &client, haste, now: begins });
             let ends = day.log.records[from..].iter().map(|r| r.time).max().unwrap_or(begins);
             let text = |s: &str| s.to_owned();
             stages.push(Stage {
@@ -92,11 +96,14 @@ pub(crate) fn plan(cluster: &Cluster, at: Timestamp) -> Attack {
                 ends,
                 signal: Signal::Audit,
             });
-            begins = later(begins, 60.0 * dice.between(16.0, 39.0));
+            begins = match style {
+                Style::Noisy => later(ends, dice.between(5.0, 30.0)),
+                Style::Paced | Style::Mimicry => later(begins, 60.0 * dice.between(16.0, 39.0)),
+            };
         }
     }
-    // Sampling sees whole minutes.
-    let from = Timestamp::from_micros(begins.as_micros() / 60_000_000 * 60_000_000);
+    // Sampling sees whole minutes; nothing mines before there is a pod to mine in.
+    let from = Timestamp::from_micros((begins.as_micros() / 60_000_000 + 1) * 60_000_000);
     let miner = Miner { workload: VICTIM, from, until: later(from, MINING_SECONDS), stage: stages.len() };
     stages.push(Stage {
         name: "crypto-miner".to_owned(),
@@ -122,13 +129,15 @@ struct Intruder<'t, 'd> {
     day: &'t mut Day<'d>,
     dice: &'t mut Dice,
     client: &'t Client<'t>,
+    /// Factor on the pauses between two requests.
+    haste: f64,
     now: Timestamp,
 }
 
 impl Intruder<'_, '_> {
     fn call(&mut self, call: &Call) {
         let sent = self.day.log.call(self.dice, self.client, self.now, call);
-        self.now = later(sent, self.dice.between(2.0, 16.0));
+        self.now = later(sent, self.haste * self.dice.between(2.0, 16.0));
     }
 }
 

@@ -55,6 +55,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Score historic telemetry with a model.
     Score(ScoreArgs),
+    /// How much detectors find of attacks they never saw, at how many false incidents a day.
+    Backtest(BacktestArgs),
     /// Why a finding has its score.
     Explain(ExplainArgs),
     /// Models in the registry.
@@ -101,6 +103,33 @@ pub struct DemoArgs {
     /// Port of the API on the loopback interface; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
+}
+
+/// Options of `backtest`.
+#[derive(Debug, Args)]
+pub struct BacktestArgs {
+    /// What to test on: `sim` is the simulated cluster, another one for each seed.
+    #[arg(long, value_enum, default_value_t = Suite::Sim)]
+    pub suite: Suite,
+    /// How many clusters.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+    /// Seed of the first cluster; the next ones count on from it.
+    #[arg(long, value_name = "SEED", default_value_t = 101)]
+    pub first_seed: u64,
+    /// Self-test: negate the model's scores. Recall must then collapse.
+    #[arg(long)]
+    pub negate_scores: bool,
+    /// Fail with exit code 4 when the recall at one false incident a day is below this, whatever the style.
+    #[arg(long, value_name = "RECALL")]
+    pub fail_under: Option<f64>,
+}
+
+/// What a back-test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Suite {
+    /// The simulated cluster.
+    Sim,
 }
 
 /// Options of `serve`.
@@ -261,6 +290,9 @@ pub struct GenerateArgs {
     /// Stage the attack of the demo at this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub attack_at: Option<String>,
+    /// How the attacker goes about it: noisy, paced or mimicry (of the stolen identity's program and address).
+    #[arg(long, value_name = "STYLE", default_value = "paced")]
+    pub attack_style: String,
     /// Without metric samples.
     #[arg(long)]
     pub no_metrics: bool,

@@ -8,6 +8,7 @@ pub mod config;
 pub mod exit;
 pub mod input;
 pub mod inspection;
+pub mod labels;
 pub mod model;
 pub mod offline;
 pub mod output;

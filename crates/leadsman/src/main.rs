@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use leadsman::cli::{Cli, Command, ConfigCommand};
-use leadsman::command::{datasets, demo, doctor, explain, models, score, serve, train};
+use leadsman::command::{backtest, datasets, demo, doctor, explain, models, score, serve, train};
 use leadsman::config::{self, Loaded, LogFormat};
 use leadsman::exit::{self, Exit};
 use leadsman::output;
@@ -40,6 +40,7 @@ fn run(cli: &Cli) -> Result<()> {
             clap_complete::generate(*shell, &mut Cli::command(), "leadsman", &mut text);
             Ok(std::io::stdout().write_all(&text)?)
         }
+        Command::Backtest(args) => backtest::run(args, global),
         Command::Datasets(command) => datasets::run(command, global),
         Command::Demo(args) => {
             log("warn", global.log.as_deref(), false)?;
@@ -60,6 +61,7 @@ fn run(cli: &Cli) -> Result<()> {
                 Command::Version
                 | Command::Openapi
                 | Command::Completions { .. }
+                | Command::Backtest(_)
                 | Command::Datasets(_)
                 | Command::Demo(_) => Ok(()),
             }

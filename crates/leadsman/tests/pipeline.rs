@@ -9,7 +9,7 @@ use leadsman::pipeline::{Outcome, Shard};
 use leadsman_decode::{DecodeContext, Limits};
 use leadsman_domain::{AuditEvent, Finding, FindingId, MetricSample, PayloadKind, RawRecord, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
-use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, Simulation};
+use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, Simulation, Style};
 use proptest::prelude::*;
 
 struct Day {
@@ -27,7 +27,7 @@ fn day() -> &'static Day {
         let settings = EngineSettings { cluster: "test".to_owned(), budget_per_day: 1.0, polarity: Polarity::Normal };
         let engine = Engine::new(model.fitted.clone(), model.reference(), settings);
         let at = Timestamp::parse("2026-04-02T09:40:00Z").expect("a time");
-        let attack = Some(AttackPlan { scenario: Scenario::TokenTheft, at });
+        let attack = Some(AttackPlan { scenario: Scenario::TokenTheft, style: Style::Paced, at });
         let config = SimConfig { seed: 1, from_day: 31, days: 1, attack, ..SimConfig::default() };
         let context =
             DecodeContext { cluster: "test".to_owned(), rules: model.fitted.rules.clone(), redaction_key: None };

@@ -4,7 +4,7 @@ use leadsman_domain::ActorClass;
 use serde_json::Value;
 
 use super::*;
-use crate::Payload;
+use crate::{Payload, Style};
 
 const TUESDAY: u32 = 1;
 const SATURDAY: u32 = 5;
@@ -19,7 +19,10 @@ fn records(config: &SimConfig) -> Vec<SimRecord> {
 
 fn attacked(from_day: u32, days: u32) -> SimConfig {
     let at = Timestamp::parse("2026-03-03T13:07:00Z").unwrap();
-    SimConfig { attack: Some(AttackPlan { scenario: Scenario::TokenTheft, at }), ..config(3, from_day, days) }
+    SimConfig {
+        attack: Some(AttackPlan { scenario: Scenario::TokenTheft, style: Style::Paced, at }),
+        ..config(3, from_day, days)
+    }
 }
 
 /// Audit lines of `records`, parsed.
@@ -171,4 +174,33 @@ fn periods_that_make_no_sense_are_refused() {
     assert!(matches!(refused(&attacked(SATURDAY, 1)), SimError::AttackOutsidePeriod { .. }));
     assert_eq!("token-theft".parse(), Ok(Scenario::TokenTheft));
     assert_eq!("phishing".parse::<Scenario>(), Err(SimError::UnknownScenario));
+}
+
+#[test]
+fn a_noisy_attack_is_over_in_minutes_and_mimicry_uses_what_the_victim_uses() {
+    let staged = |style| {
+        let config = attacked(TUESDAY, 1);
+        let attack = config.attack.map(|plan| AttackPlan { style, ..plan });
+        let simulation = Simulation::new(&SimConfig { attack, ..config }).unwrap();
+        let stages = simulation.stages().to_vec();
+        (stages, simulation.collect::<Vec<_>>())
+    };
+    let agents = |records: &[SimRecord], of_attack: bool| -> BTreeSet<(String, String)> {
+        audit(records)
+            .filter(|(r, e)| {
+                let user = e["user"]["username"].as_str().unwrap_or("");
+                r.stage.is_some() == of_attack && user == "system:serviceaccount:shop:cart"
+            })
+            .map(|(_, e)| (e["userAgent"].to_string(), e["sourceIPs"].to_string()))
+            .collect()
+    };
+    let (noisy, _) = staged(Style::Noisy);
+    assert!(noisy[5].ends.seconds_since(noisy[0].begins) < 15.0 * 60.0);
+    assert!(noisy.windows(2).all(|pair| pair[0].begins < pair[1].begins));
+    let (paced, records) = staged(Style::Paced);
+    assert!(paced[5].ends.seconds_since(paced[0].begins) > 75.0 * 60.0);
+    assert!(agents(&records, true).is_disjoint(&agents(&records, false)));
+    let (_, records) = staged(Style::Mimicry);
+    assert!(!agents(&records, true).is_empty());
+    assert!(agents(&records, true).is_subset(&agents(&records, false)));
 }

@@ -34,7 +34,7 @@ fn generate(args: &GenerateArgs, global: &Global) -> Result<()> {
         seed: args.seed,
         from_day: args.from_day,
         days: args.days,
-        attack: args.attack_at.as_deref().map(plan).transpose()?,
+        attack: args.attack_at.as_deref().map(|at| plan(at, &args.attack_style)).transpose()?,
         ..SimConfig::default()
     };
     let mut simulation = Simulation::new(&config).map_err(|e| Exit::Usage(e.to_string()))?;
@@ -81,9 +81,10 @@ fn generate(args: &GenerateArgs, global: &Global) -> Result<()> {
     }
 }
 
-fn plan(at: &str) -> Result<AttackPlan> {
+fn plan(at: &str, style: &str) -> Result<AttackPlan> {
+    let style = style.parse().map_err(|e| Exit::Usage(format!("--attack-style {style}: {e}")))?;
     let at = Timestamp::parse(at).map_err(|e| Exit::Usage(format!("--attack-at {at}: {e}")))?;
-    Ok(AttackPlan { scenario: Scenario::TokenTheft, at })
+    Ok(AttackPlan { scenario: Scenario::TokenTheft, style, at })
 }
 
 struct Writer {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use leadsman_decode::DecodeContext;
 use leadsman_domain::{Finding, FindingQuery, Store, Timestamp};
 use leadsman_engine::Polarity;
-use leadsman_sim::{AttackPlan, Scenario, SimConfig, Simulation};
+use leadsman_sim::{AttackPlan, Scenario, SimConfig, Simulation, Style};
 
 use self::account::Account;
 use crate::cli::{DemoArgs, Global};
@@ -43,6 +43,7 @@ const SETTLE: Duration = Duration::from_secs(60);
 pub fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     let attack = AttackPlan {
         scenario: Scenario::TokenTheft,
+        style: Style::Paced,
         at: Timestamp::parse(ATTACK_AT).context("the attack's time is malformed")?,
     };
     let config = SimConfig {

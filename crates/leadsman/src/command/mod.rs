@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub mod backtest;
 pub mod datasets;
 pub mod demo;
 pub mod doctor;

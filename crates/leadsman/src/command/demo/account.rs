@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use leadsman_domain::{EntityType, Finding, IncidentId};
-use leadsman_sim::{Signal, Stage};
+use leadsman_domain::{Finding, IncidentId};
+use leadsman_sim::Stage;
 use serde::Serialize;
 
 use super::feed::Fed;
+use crate::labels::Labels;
 
 /// The demo's result.
 #[derive(Debug, Serialize)]
@@ -48,11 +49,12 @@ impl Account {
     /// Compares findings with labels.
     #[must_use]
     pub(super) fn new(fed: &Fed, findings: &[Finding], took: Duration) -> Self {
+        let labels = &fed.labels;
         let stages: Vec<StageAccount> =
-            fed.stages.iter().enumerate().map(|(i, s)| stage(fed, i, s, findings)).collect();
+            labels.stages.iter().enumerate().map(|(i, s)| stage(labels, i, s, findings)).collect();
         let mut incidents: BTreeSet<IncidentId> = findings.iter().map(|f| f.incident_id).collect();
         let all = incidents.len();
-        for f in findings.iter().filter(|f| (0..fed.stages.len()).any(|i| shows(fed, i, &fed.stages[i], f))) {
+        for f in findings.iter().filter(|f| labels.shows_any(f)) {
             incidents.remove(&f.incident_id);
         }
         let false_alarms = findings.iter().filter(|f| incidents.contains(&f.incident_id));
@@ -76,24 +78,10 @@ impl Account {
     }
 }
 
-/// Whether a finding points at a stage: one of its evidence events belongs to it, or it is about the
-/// stage's workload while the stage lasted.
-fn shows(fed: &Fed, index: usize, stage: &Stage, finding: &Finding) -> bool {
-    match stage.signal {
-        Signal::Audit => finding.evidence.event_ids.iter().any(|id| fed.labels.get(id) == Some(&index)),
-        Signal::Metrics => {
-            finding.entity.kind == EntityType::Workload
-                && finding.entity.id == stage.entity
-                && finding.window.to > stage.begins
-                && finding.window.from < stage.ends
-        }
-    }
-}
-
-fn stage(fed: &Fed, index: usize, stage: &Stage, findings: &[Finding]) -> StageAccount {
+fn stage(labels: &Labels, index: usize, stage: &Stage, findings: &[Finding]) -> StageAccount {
     let first = findings
         .iter()
-        .filter(|f| shows(fed, index, stage, f))
+        .filter(|f| labels.shows(index, f))
         .min_by_key(|f| (f.detected_at, std::cmp::Reverse(f.score), f.id));
     StageAccount {
         name: stage.name.clone(),

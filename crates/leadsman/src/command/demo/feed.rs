@@ -1,13 +1,13 @@
 //! The simulated cluster's API server and metrics agent: they post to the service as real ones would.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use leadsman_decode::{DecodeContext, Limits};
-use leadsman_domain::{EventId, PayloadKind, RawRecord, Timestamp};
-use leadsman_sim::{Payload, Simulation, Stage};
+use leadsman_domain::{PayloadKind, RawRecord, Timestamp};
+use leadsman_sim::{Payload, Simulation};
 
+use crate::labels::Labels;
 use crate::progress::{Progress, ProgressMode};
 
 /// The API server's default batch.
@@ -16,10 +16,8 @@ const METRIC_BATCH: usize = 5_000;
 
 /// What was posted, and what the simulator knows of it.
 pub(super) struct Fed {
-    /// The attack's stages.
-    pub(super) stages: Vec<Stage>,
-    /// Which events belong to which stage.
-    pub(super) labels: BTreeMap<EventId, usize>,
+    /// The attack's stages and their events.
+    pub(super) labels: Labels,
     /// Audit events posted.
     pub(super) events: u64,
     /// Metric samples posted.
@@ -53,7 +51,7 @@ struct Feeder {
 
 impl Feeder {
     fn new(url: String, context: DecodeContext) -> Self {
-        let fed = Fed { stages: Vec::new(), labels: BTreeMap::new(), events: 0, samples: 0, records: 0, period: None };
+        let fed = Fed { labels: Labels::default(), events: 0, samples: 0, records: 0, period: None };
         let agent = ureq::Agent::new_with_defaults();
         Self { agent, url, context, audit: Vec::new(), metrics: Vec::new(), waiting_samples: 0, fed }
     }
@@ -96,7 +94,7 @@ impl Feeder {
         self.post_audit()?;
         self.post_metrics()?;
         bar.finish();
-        self.fed.stages = simulation.stages().to_vec();
+        self.fed.labels.stages = simulation.stages().to_vec();
         Ok(self.fed)
     }
 
@@ -105,7 +103,7 @@ impl Feeder {
     fn label(&mut self, line: &[u8], time: Timestamp, stage: usize) {
         let record = RawRecord { offset: 0, received_at: time, kind: PayloadKind::K8sAudit, bytes: line.to_vec() };
         let decoded = leadsman_decode::record(&self.context, &Limits::default(), &record);
-        self.fed.labels.extend(decoded.events.iter().map(|e| (e.id, stage)));
+        self.fed.labels.note(&decoded.events, stage);
     }
 
     fn post_audit(&mut self) -> Result<()> {
