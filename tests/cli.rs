@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "cli::training_is_reproducible", needs: &[], run: reproducible },
     Case { name: "cli::a_real_log_trains_and_scores", needs: &[Need::Dataset("k8s-audit-benign")], run: real_log },
     Case { name: "cli::falco_traces_decode", needs: &[Need::Dataset("falco-k8s-audit")], run: falco },
+    Case { name: "cli::converted_files_are_read_like_the_original", needs: &[], run: convert },
     Case {
         name: "cli::inspect_says_what_is_in_real_logs",
         needs: &[Need::Dataset("falco-k8s-audit"), Need::Dataset("k8s-audit-benign")],
@@ -200,6 +201,66 @@ fn inspect() -> Result<()> {
     Ok(())
 }
 
+/// What is converted is read back as it was, by every command that reads, and a failure leaves no file.
+fn convert() -> Result<()> {
+    let directory = TempDir::new()?;
+    let here = directory.path();
+    let seeds = workspace().join("crates/leadsman-decode/fuzz/seeds");
+    let mixed = seeds.join("mixed/lines.jsonl");
+    let pods = seeds.join("audit/pod.jsonl");
+    let (mixed, pods) = (mixed.to_str().ok_or("an odd path")?, pods.to_str().ok_or("an odd path")?);
+    let inspect = |paths: &[&str]| -> Result<Value> {
+        let args = [&["datasets", "inspect", "--json"], paths].concat();
+        let mut document = json(&done(leadsman(here, &args)?)?)?;
+        for key in ["formats", "rejects", "reject_examples", "skipped"] {
+            document[key].take();
+        }
+        Ok(document)
+    };
+    let converted = json(&done(leadsman(here, &["datasets", "convert", mixed, pods, "all.jsonl.zst", "--json"])?)?)?;
+    let original = inspect(&[mixed, pods])?;
+    for kind in ["events", "runtime", "flows"] {
+        assert!(converted[kind].as_u64().is_some_and(|n| n > 0), "{converted:#}");
+        assert_eq!(converted[kind], original[kind]);
+    }
+    assert_eq!((&converted["left_out"], &converted["skipped"]["discovery"]), (&0.into(), &1.into()));
+    assert_eq!(inspect(&["all.jsonl.zst"])?, original);
+    // Kinds are sorted within a chunk, so the first conversion of several files may order lines anew, and no other.
+    for (from, to) in [("all.jsonl.zst", "once.jsonl.zst"), ("once.jsonl.zst", "twice.jsonl.zst")] {
+        done(leadsman(here, &["datasets", "convert", from, to])?)?;
+    }
+    assert!(std::fs::read(here.join("once.jsonl.zst"))? == std::fs::read(here.join("twice.jsonl.zst"))?);
+
+    let log = here.join("audit.jsonl");
+    std::fs::write(&log, lines(&audit(0, 1)?))?;
+    done(leadsman(here, &["datasets", "convert", "audit.jsonl", "audit.jsonl.zst"])?)?;
+    let score = |path: &str| -> Result<String> {
+        Ok(done(leadsman(here, &["score", "--model", "builtin:demo", "--json", path])?)?.stdout)
+    };
+    assert_eq!(score("audit.jsonl.zst")?, score("audit.jsonl")?);
+
+    let table = json(&done(leadsman(here, &["datasets", "convert", mixed, "audit.parquet", "--json"])?)?)?;
+    assert_eq!(table["written"], table["events"]);
+    let others = ["samples", "runtime", "flows"].iter().filter_map(|kind| table[kind].as_u64()).sum::<u64>();
+    assert!(others > 0 && table["left_out"] == others, "{table:#}");
+    let file = std::fs::read(here.join("audit.parquet"))?;
+    assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+
+    for (args, code) in [
+        (&["datasets", "convert", mixed, "x.csv"][..], 2),
+        (&["datasets", "convert", mixed, "x.jsonl.zst", "--table", "audit"], 2),
+        (&["datasets", "convert", pods, "x.parquet", "--table", "samples"], 1),
+        (&["datasets", "convert", "missing.json", "x.jsonl.zst"], 1),
+        (&["datasets", "convert", mixed, "nowhere/x.parquet"], 1),
+    ] {
+        let output = leadsman(here, args)?;
+        assert_eq!(output.code, Some(code), "{args:?}: {}", output.stderr);
+    }
+    let kept: Vec<_> = std::fs::read_dir(here)?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?;
+    assert!(kept.iter().all(|name| !name.to_string_lossy().starts_with(['.', 'x'])), "{kept:?}");
+    Ok(())
+}
+
 fn bad_input() -> Result<()> {
     let directory = TempDir::new()?;
     let here = directory.path();
@@ -362,6 +423,7 @@ fn golden() -> Result<()> {
         "models",
         "datasets",
         "datasets inspect",
+        "datasets convert",
         "doctor",
         "config",
         "openapi",

@@ -18,15 +18,19 @@ fn event(n: u32) -> AuditEvent {
         actor: Actor {
             name: format!("jane {n}").into(),
             class: ActorClass::Human,
-            impersonated: (n % 2 == 0).then(|| text("bob")),
+            impersonated: (n.is_multiple_of(2)).then(|| text("bob")),
         },
         verb: Verb::Exec,
-        object: ObjectRef { resource: text("pods"), name: (n % 3 == 0).then(|| text("web")), ..ObjectRef::default() },
+        object: ObjectRef {
+            resource: text("pods"),
+            name: (n.is_multiple_of(3)).then(|| text("web")),
+            ..ObjectRef::default()
+        },
         request_uri: text("/api"),
         source_ip: None,
         user_agent: Some(text("kubectl")),
-        code: (n % 2 == 0).then_some(403),
-        forbidden: n % 2 == 0,
+        code: (n.is_multiple_of(2)).then_some(403),
+        forbidden: n.is_multiple_of(2),
         risk: match n % 3 {
             0 => RiskFlags::UNKNOWN,
             1 => RiskFlags::observed(),
