@@ -15,12 +15,15 @@ use crate::support::{Case, DEADLINE, Need, Result, environment, workspace};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "cli::demo_finds_the_attack", needs: &[], run: demo },
+    Case { name: "cli::backtest_counts_what_is_found", needs: &[], run: backtest },
+    Case { name: "cli::backtest_shows_an_inverted_detector", needs: &[], run: negated_backtest },
     Case { name: "cli::demo_without_attack_stays_quiet", needs: &[], run: quiet },
     Case { name: "cli::demo_with_negated_scores_fails", needs: &[], run: negated },
     Case { name: "cli::a_week_has_no_more_findings_than_its_budget", needs: &[], run: budget },
     Case { name: "cli::training_is_reproducible", needs: &[], run: reproducible },
     Case { name: "cli::a_real_log_trains_and_scores", needs: &[Need::Dataset("k8s-audit-benign")], run: real_log },
     Case { name: "cli::falco_traces_decode", needs: &[Need::Dataset("falco-k8s-audit")], run: falco },
+    Case { name: "cli::converted_files_are_read_like_the_original", needs: &[], run: convert },
     Case {
         name: "cli::inspect_says_what_is_in_real_logs",
         needs: &[Need::Dataset("falco-k8s-audit"), Need::Dataset("k8s-audit-benign")],
@@ -72,6 +75,36 @@ fn quiet() -> Result<()> {
     let account = json(&output)?;
     assert_eq!(account["detected"], 0);
     assert!(account["false_incidents"].as_u64() <= Some(1), "{account:#}");
+    Ok(())
+}
+
+/// Of a cluster that no default was chosen on, in one week for each style of attack.
+fn backtest() -> Result<()> {
+    let directory = TempDir::new()?;
+    let report =
+        json(&done(leadsman(directory.path(), &["backtest", "--seeds", "1", "--fail-under", "0.8", "--json"])?)?)?;
+    for style in ["noisy", "paced", "mimicry"] {
+        let recall = |budget| report["recall"][style][budget].as_f64();
+        assert!(recall("1") >= Some(0.8) && recall("5") >= recall("1") && recall("10") >= recall("5"), "{report:#}");
+        let interval = report["recall_interval"][style]["1"].as_array().ok_or("no interval")?;
+        assert!(interval[0].as_f64() < recall("1") && interval[1].as_f64() >= recall("1"), "{report:#}");
+        assert!(report["time_to_detect_s"][style]["1"].as_f64() < Some(300.0), "{report:#}");
+    }
+    assert!(report["budget_ratio"]["1"].as_f64() <= Some(2.0), "{report:#}");
+    assert_eq!(report["techniques"].as_object().map(serde_json::Map::len), Some(7));
+    Ok(())
+}
+
+/// A back-test must show an inverted detector for what it is.
+fn negated_backtest() -> Result<()> {
+    let directory = TempDir::new()?;
+    let args = ["backtest", "--seeds", "1", "--negate-scores", "--fail-under", "0.8", "--json"];
+    let output = leadsman(directory.path(), &args)?;
+    assert_eq!(output.code, Some(4), "{}", output.stderr);
+    let report = json(&output)?;
+    for style in ["noisy", "paced", "mimicry"] {
+        assert!(report["recall"][style]["1"].as_f64() < Some(0.5), "{report:#}");
+    }
     Ok(())
 }
 
@@ -197,6 +230,66 @@ fn inspect() -> Result<()> {
     assert_eq!((&mixed["runtime"], &mixed["flows"], &mixed["skipped"]["discovery"]), (&2.into(), &1.into(), &1.into()));
     assert!(ids(&mixed).contains(&"unscored".to_owned()), "{mixed:#}");
     assert_eq!(run(&args, directory.path(), &[], b"nothing of ours", LONG)?.code, Some(1));
+    Ok(())
+}
+
+/// What is converted is read back as it was, by every command that reads, and a failure leaves no file.
+fn convert() -> Result<()> {
+    let directory = TempDir::new()?;
+    let here = directory.path();
+    let seeds = workspace().join("crates/leadsman-decode/fuzz/seeds");
+    let mixed = seeds.join("mixed/lines.jsonl");
+    let pods = seeds.join("audit/pod.jsonl");
+    let (mixed, pods) = (mixed.to_str().ok_or("an odd path")?, pods.to_str().ok_or("an odd path")?);
+    let inspect = |paths: &[&str]| -> Result<Value> {
+        let args = [&["datasets", "inspect", "--json"], paths].concat();
+        let mut document = json(&done(leadsman(here, &args)?)?)?;
+        for key in ["formats", "rejects", "reject_examples", "skipped"] {
+            document[key].take();
+        }
+        Ok(document)
+    };
+    let converted = json(&done(leadsman(here, &["datasets", "convert", mixed, pods, "all.jsonl.zst", "--json"])?)?)?;
+    let original = inspect(&[mixed, pods])?;
+    for kind in ["events", "runtime", "flows"] {
+        assert!(converted[kind].as_u64().is_some_and(|n| n > 0), "{converted:#}");
+        assert_eq!(converted[kind], original[kind]);
+    }
+    assert_eq!((&converted["left_out"], &converted["skipped"]["discovery"]), (&0.into(), &1.into()));
+    assert_eq!(inspect(&["all.jsonl.zst"])?, original);
+    // Kinds are sorted within a chunk, so the first conversion of several files may order lines anew, and no other.
+    for (from, to) in [("all.jsonl.zst", "once.jsonl.zst"), ("once.jsonl.zst", "twice.jsonl.zst")] {
+        done(leadsman(here, &["datasets", "convert", from, to])?)?;
+    }
+    assert!(std::fs::read(here.join("once.jsonl.zst"))? == std::fs::read(here.join("twice.jsonl.zst"))?);
+
+    let log = here.join("audit.jsonl");
+    std::fs::write(&log, lines(&audit(0, 1)?))?;
+    done(leadsman(here, &["datasets", "convert", "audit.jsonl", "audit.jsonl.zst"])?)?;
+    let score = |path: &str| -> Result<String> {
+        Ok(done(leadsman(here, &["score", "--model", "builtin:demo", "--json", path])?)?.stdout)
+    };
+    assert_eq!(score("audit.jsonl.zst")?, score("audit.jsonl")?);
+
+    let table = json(&done(leadsman(here, &["datasets", "convert", mixed, "audit.parquet", "--json"])?)?)?;
+    assert_eq!(table["written"], table["events"]);
+    let others = ["samples", "runtime", "flows"].iter().filter_map(|kind| table[kind].as_u64()).sum::<u64>();
+    assert!(others > 0 && table["left_out"] == others, "{table:#}");
+    let file = std::fs::read(here.join("audit.parquet"))?;
+    assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+
+    for (args, code) in [
+        (&["datasets", "convert", mixed, "x.csv"][..], 2),
+        (&["datasets", "convert", mixed, "x.jsonl.zst", "--table", "audit"], 2),
+        (&["datasets", "convert", pods, "x.parquet", "--table", "samples"], 1),
+        (&["datasets", "convert", "missing.json", "x.jsonl.zst"], 1),
+        (&["datasets", "convert", mixed, "nowhere/x.parquet"], 1),
+    ] {
+        let output = leadsman(here, args)?;
+        assert_eq!(output.code, Some(code), "{args:?}: {}", output.stderr);
+    }
+    let kept: Vec<_> = std::fs::read_dir(here)?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?;
+    assert!(kept.iter().all(|name| !name.to_string_lossy().starts_with(['.', 'x'])), "{kept:?}");
     Ok(())
 }
 
@@ -362,6 +455,7 @@ fn golden() -> Result<()> {
         "models",
         "datasets",
         "datasets inspect",
+        "datasets convert",
         "doctor",
         "config",
         "openapi",

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use leadsman_decode::envelope::readers_agree;
 use leadsman_decode::{AuditReader, DecodeContext, Limits, record};
 use leadsman_domain::{Decoded, PayloadKind, RawRecord, RuntimeEvent, Timestamp, Untrusted};
 
@@ -16,11 +17,12 @@ const MAX_REJECTS: usize = 1_001;
 
 /// The targets, one per decoder.
 #[allow(dead_code, reason = "a fuzz target knows its own name")]
-pub(crate) const TARGETS: [&str; 13] = [
+pub(crate) const TARGETS: [&str; 14] = [
     "aks",
     "audit",
     "aws",
     "cloud_events",
+    "envelope",
     "falco",
     "gke",
     "hubble",
@@ -45,8 +47,19 @@ pub(crate) fn check(target: &str, bytes: &[u8]) {
     }
 }
 
+/// Every reader of audit events takes the same from `bytes`: the portable one, those of the vector instructions and
+/// `serde_json`, as far as it accepts them.
+pub(crate) fn check_readers(bytes: &[u8]) {
+    for max_depth in [TIGHT.max_depth, Limits::default().max_depth] {
+        assert!(readers_agree(bytes, max_depth), "readers differ within {max_depth} brackets");
+    }
+}
+
 /// Decodes `bytes` as they are.
 pub(crate) fn check_once(target: &str, bytes: &[u8], limits: &Limits) -> Decoded {
+    if target == "envelope" {
+        check_readers(bytes);
+    }
     let kind = match target {
         "metrics" => PayloadKind::MetricJson,
         "remote_write" => PayloadKind::PrometheusRemoteWrite,

@@ -6,6 +6,7 @@ use leadsman_domain::{
     AuditEvent, Decoded, FlowEvent, Format, Reject, RejectReason, RuntimeEvent, SkipReason, Timestamp,
 };
 
+use crate::canonical;
 use crate::envelope::{Envelope, Kernel};
 use crate::event;
 use crate::formats::{self, Document};
@@ -44,9 +45,16 @@ pub(crate) struct Terms<'a> {
     pub(crate) received_at: Timestamp,
     /// How many wrappings are around the current item.
     pub(crate) depth: usize,
+    /// Whether the input is a file that somebody named, and not a live source.
+    pub(crate) from_file: bool,
 }
 
 impl Terms<'_> {
+    /// Refuses times that were never set.
+    pub(crate) fn after_1970(&self, time: Timestamp, field: &'static str) -> Result<Timestamp, Refusal> {
+        if time < Timestamp::default() { Err(Refusal::invalid(field, "after 1970")) } else { Ok(time) }
+    }
+
     /// Refuses times that a correct clock cannot have written.
     pub(crate) fn plausible(&self, time: Timestamp) -> Result<(), Refusal> {
         if time > self.received_at.plus(FUTURE_BOUND) {
@@ -152,8 +160,8 @@ impl Collector {
     }
 
     /// Records a sample in JSON.
-    pub(crate) fn sample(&mut self, sample: leadsman_domain::MetricSample) {
-        self.format(Format::MetricJson);
+    pub(crate) fn sample(&mut self, sample: leadsman_domain::MetricSample, format: Format) {
+        self.format(format);
         self.remote_sample(sample);
     }
 
@@ -182,7 +190,7 @@ impl Collector {
 
     /// Records an event that was put together from a document of another format.
     pub(crate) fn audit(&mut self, document: Document<'_>, json: &str, format: Format) {
-        match canonical(json, document.terms) {
+        match plain(json, document.terms) {
             Ok(event) => self.push(event, format),
             Err(refusal) => self.reject(document.line, refusal, document.json.as_bytes()),
         }
@@ -202,11 +210,11 @@ impl Collector {
     }
 
     /// Records a flow.
-    pub(crate) fn flow(&mut self, document: Document<'_>, flow: Result<FlowEvent, Refusal>) {
+    pub(crate) fn flow(&mut self, document: Document<'_>, flow: Result<FlowEvent, Refusal>, format: Format) {
         match flow.and_then(|flow| document.terms.plausible(flow.event_time).map(|()| flow)) {
             Ok(mut flow) => {
                 redact::flow(&mut flow, self.key.as_ref());
-                self.format(Format::Hubble);
+                self.format(format);
                 self.items += 1;
                 self.decoded.flows.push(flow);
             }
@@ -219,7 +227,7 @@ impl Collector {
         match shape {
             Shape::Audit => self.document(item, terms),
             Shape::Metric => match metric::sample(&item.bytes, terms) {
-                Ok(sample) => self.sample(sample),
+                Ok(sample) => self.sample(sample, Format::MetricJson),
                 Err(refusal) => self.reject(item.line, refusal, &item.bytes),
             },
         }
@@ -275,21 +283,26 @@ impl Collector {
     }
 
     fn event(&mut self, item: &RawItem, terms: Terms<'_>) {
-        if let Some(event) = quick(&item.bytes, terms) {
+        let stored = canonical::is_event(&item.bytes);
+        if !stored && let Some(event) = quick(&item.bytes, terms) {
             return self.push(event, Format::AuditEvent);
         }
         let json = match json::checked(&item.bytes, terms.limits.max_depth) {
             Ok(json) => json,
             Err(refusal) => return self.reject(item.line, refusal, &item.bytes),
         };
+        let document = Document { json, line: item.line, terms };
+        if stored {
+            return canonical::decode(document, self);
+        }
         // Most lines are the API server's own events: only what is none pays for telling what else it is.
-        let refusal = match canonical(json, terms) {
+        let refusal = match plain(json, terms) {
             Ok(event) => return self.push(event, Format::AuditEvent),
             Err(refusal) => refusal,
         };
         let is_object = json.trim_start().starts_with('{');
         let taken = match refusal.reason {
-            RejectReason::UnknownShape if is_object => formats::decode(Document { json, line: item.line, terms }, self),
+            RejectReason::UnknownShape if is_object => formats::decode(document, self),
             RejectReason::UnknownShape | RejectReason::MalformedJson => self.not_a_document(item, json, terms),
             RejectReason::InvalidUtf8
             | RejectReason::TooLarge
@@ -308,7 +321,8 @@ impl Collector {
         }
     }
 
-    fn push(&mut self, mut event: AuditEvent, format: Format) {
+    /// Records an audit event.
+    pub(crate) fn push(&mut self, mut event: AuditEvent, format: Format) {
         redact::event(&mut event, self.key.as_ref());
         self.format(format);
         self.items += 1;
@@ -348,7 +362,7 @@ fn quick(bytes: &[u8], terms: Terms<'_>) -> Option<AuditEvent> {
     Some(event)
 }
 
-fn canonical(json: &str, terms: Terms<'_>) -> Result<AuditEvent, Refusal> {
+fn plain(json: &str, terms: Terms<'_>) -> Result<AuditEvent, Refusal> {
     let envelope = Envelope::plain(json).map_err(|e| Refusal::json(&e, "not a JSON object"))?;
     let event = event::canonical(terms.ctx, &envelope)?;
     terms.plausible(event.event_time)?;

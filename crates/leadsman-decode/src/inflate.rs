@@ -39,7 +39,7 @@ pub(crate) struct Inflate<R: Read> {
 
 enum Body<R: Read> {
     Plain(BufReader<Tap<R>>),
-    Gzip(BufReader<MultiGzDecoder<BufReader<Tap<R>>>>),
+    Gzip(Box<BufReader<MultiGzDecoder<BufReader<Tap<R>>>>>),
     Zstd(BufReader<zstd::Decoder<'static, BufReader<Tap<R>>>>),
 }
 
@@ -77,7 +77,7 @@ impl<R: Read> Body<R> {
             BufReader::with_capacity(BUFFER, Tap { inner: reader, taken: 0, failed: false, head: Vec::new() });
         let head = tap.get_mut().peek(ZSTD.len())?;
         if head.starts_with(GZIP) {
-            return Ok(Self::Gzip(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(tap))));
+            return Ok(Self::Gzip(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(tap)))));
         }
         if head.starts_with(ZSTD) {
             let mut decoder = zstd::Decoder::with_buffer(tap)?;

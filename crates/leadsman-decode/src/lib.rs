@@ -9,6 +9,7 @@
 //!
 //! [`Reject`]: leadsman_domain::Reject
 
+pub mod canonical;
 mod collect;
 pub mod envelope;
 mod event;
@@ -65,7 +66,7 @@ pub struct DecodeContext {
 /// minutes after `record.received_at` are refused.
 #[must_use]
 pub fn record(ctx: &DecodeContext, limits: &Limits, record: &RawRecord) -> Decoded {
-    let terms = Terms { ctx, limits, received_at: record.received_at, depth: 0 };
+    let terms = Terms { ctx, limits, received_at: record.received_at, depth: 0, from_file: false };
     let mut out = Collector::new(ctx);
     match record.kind {
         PayloadKind::K8sAudit => text(&record.bytes, Shape::Audit, terms, &mut out),

@@ -73,16 +73,18 @@ impl Series {
 
     /// One sample of the series.
     pub(crate) fn sample(&self, event_time: Timestamp, value: f64, terms: Terms<'_>) -> Result<MetricSample, Refusal> {
-        if !value.is_finite() {
-            return Err(Refusal::invalid("value", "finite"));
-        }
-        if event_time < Timestamp::default() {
-            return Err(Refusal::invalid("timestamp", "after 1970"));
-        }
-        terms.plausible(event_time)?;
         let Self { name, namespace, workload, pod, identity, whole_pod } = self.clone();
-        Ok(MetricSample { name, namespace, workload, pod, series: identity, whole_pod, event_time, value })
+        checked(MetricSample { name, namespace, workload, pod, series: identity, whole_pod, event_time, value }, terms)
     }
+}
+
+/// Refuses values and times that say nothing.
+pub(crate) fn checked(sample: MetricSample, terms: Terms<'_>) -> Result<MetricSample, Refusal> {
+    if !sample.value.is_finite() {
+        return Err(Refusal::invalid("value", "finite"));
+    }
+    terms.plausible(terms.after_1970(sample.event_time, "timestamp")?)?;
+    Ok(sample)
 }
 
 /// Hash of labels, in the order given.

@@ -131,7 +131,8 @@ impl<R: Read> Chunks<R> {
     /// Reads a little further; `false` when there is no more.
     fn step(&mut self) -> bool {
         let Some(mut documents) = self.documents.take() else { return false };
-        let terms = Terms { ctx: &self.ctx, limits: &self.limits, received_at: self.received_at, depth: 0 };
+        let terms =
+            Terms { ctx: &self.ctx, limits: &self.limits, received_at: self.received_at, depth: 0, from_file: true };
         let more = match documents.step(terms, &mut self.collector) {
             Ok(more) => more,
             Err(source) => {

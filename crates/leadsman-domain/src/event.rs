@@ -92,6 +92,19 @@ pub enum Level {
     RequestResponse,
 }
 
+impl Level {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Metadata => "Metadata",
+            Self::Request => "Request",
+            Self::RequestResponse => "RequestResponse",
+        }
+    }
+}
+
 /// What was done. Source: Kubernetes request verbs; the connect-like ones are told by subresource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -239,6 +252,21 @@ impl Risk {
         Self::BroadSubject,
         Self::EscalationRule,
     ];
+
+    /// The name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::HostNamespace => "host_namespace",
+            Self::SensitiveHostPath => "sensitive_host_path",
+            Self::AddedCapability => "added_capability",
+            Self::WildcardRule => "wildcard_rule",
+            Self::ClusterAdminBinding => "cluster_admin_binding",
+            Self::BroadSubject => "broad_subject",
+            Self::EscalationRule => "escalation_rule",
+        }
+    }
 }
 
 /// Which risks a body held. A body that was not logged is *unknown*, never "none".
@@ -302,6 +330,16 @@ mod tests {
         o = ObjectRef { group: text("apps"), resource: text("deployments"), ..ObjectRef::default() };
         assert_eq!(o.api(), "apps/deployments");
         assert_eq!(ObjectRef::default().api(), "nonresource");
+    }
+
+    #[test]
+    fn names_are_the_serialized_ones() {
+        for risk in Risk::ALL {
+            assert_eq!(serde_json::to_value(risk).unwrap(), risk.as_str());
+        }
+        for level in [Level::None, Level::Metadata, Level::Request, Level::RequestResponse] {
+            assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
+        }
     }
 
     #[test]

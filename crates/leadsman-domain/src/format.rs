@@ -50,6 +50,8 @@ pub enum Format {
     MetricJson,
     /// Prometheus remote write, per request.
     PrometheusRemoteWrite,
+    /// Leadsman's own form, as `datasets convert` writes it.
+    Canonical,
 }
 
 impl Format {
@@ -78,6 +80,7 @@ impl Format {
             Self::Hubble => "hubble",
             Self::MetricJson => "metric_json",
             Self::PrometheusRemoteWrite => "prometheus_remote_write",
+            Self::Canonical => "canonical",
         }
     }
 }

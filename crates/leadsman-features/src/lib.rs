@@ -9,6 +9,7 @@ mod frame;
 mod metrics;
 mod samples;
 mod stats;
+mod table;
 mod window;
 
 pub use audit::{audit_schema, extract_audit};
@@ -16,4 +17,5 @@ pub use error::FeatureError;
 pub use frame::{EventFrame, EventRow};
 pub use metrics::{extract_metrics, metric_feature_names};
 pub use samples::{SampleFrame, SampleRow};
+pub use table::{Row, TableWriter};
 pub use window::WindowBuffer;

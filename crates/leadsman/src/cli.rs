@@ -259,6 +259,35 @@ pub enum DatasetsCommand {
     Generate(GenerateArgs),
     /// What is in a log: formats, period, actors, audit levels, refusals, and what detectors cannot see in it.
     Inspect(InspectArgs),
+    /// Telemetry of any format as one canonical form, without secrets: lines that train, score and inspect read like
+    /// the original, or a table for other tools.
+    Convert(ConvertArgs),
+}
+
+/// Options of `datasets convert`.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// Files or directories; `-` is standard input.
+    #[arg(required = true, value_name = "DATA")]
+    pub data: Vec<PathBuf>,
+    /// The file to write, whole or not at all: OUT.jsonl.zst or OUT.parquet.
+    #[arg(required = true, value_name = "OUT")]
+    pub out: PathBuf,
+    /// What a .parquet file holds; audit events if not given.
+    #[arg(long, value_enum)]
+    pub table: Option<TableKind>,
+    /// Stop at the first item that cannot be decoded.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// What a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TableKind {
+    /// Audit events.
+    Audit,
+    /// Metric samples.
+    Samples,
 }
 
 /// Options of `datasets inspect`.

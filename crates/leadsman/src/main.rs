@@ -41,7 +41,7 @@ fn run(cli: &Cli) -> Result<()> {
             Ok(std::io::stdout().write_all(&text)?)
         }
         Command::Backtest(args) => backtest::run(args, global),
-        Command::Datasets(command) => datasets::run(command, global),
+        Command::Datasets(command) => datasets::run(command, global, || Ok(load(cli)?.config)),
         Command::Demo(args) => {
             log("warn", global.log.as_deref(), false)?;
             demo::run(args, global)

@@ -16,12 +16,12 @@ use crate::refusal::Refusal;
 use crate::text;
 
 /// Most labels and names of an endpoint that are kept.
-const MAX_LABELS: usize = 64;
-const MAX_NAMES: usize = 8;
+pub(crate) const MAX_LABELS: usize = 64;
+pub(crate) const MAX_NAMES: usize = 8;
 
 pub(crate) fn decode(document: Document<'_>, wrapped: Raw<'_>, out: &mut Collector) {
     let json = wrapped.map_or(document.json, RawValue::get);
-    out.flow(document, flow(document, json));
+    out.flow(document, flow(document, json), Format::Hubble);
 }
 
 /// What Hubble says about itself; `false` when the document is none of Hubble's, and nothing was taken.

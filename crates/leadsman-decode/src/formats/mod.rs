@@ -20,9 +20,13 @@ mod tracee;
 use leadsman_domain::{Format, SkipReason};
 use serde_json::value::RawValue;
 
+use crate::canonical;
 use crate::collect::{Collector, Terms};
 use crate::json::{self, fields, fields_of};
 use crate::metric;
+
+pub(crate) use hubble::{MAX_LABELS, MAX_NAMES};
+pub(crate) use runtime::MAX_TAGS;
 
 type Raw<'a> = Option<&'a RawValue>;
 
@@ -37,7 +41,8 @@ pub(crate) struct Document<'a> {
     pub(crate) terms: Terms<'a>,
 }
 
-const KEYS: [&str; 32] = [
+const KEYS: [&str; 33] = [
+    "apiVersion",
     "kind",
     "specversion",
     "awslogs",
@@ -76,6 +81,7 @@ const KEYS: [&str; 32] = [
 pub(crate) fn decode(document: Document<'_>, out: &mut Collector) -> bool {
     let Ok(found) = fields(document.json, &KEYS) else { return false };
     let [
+        api_version,
         kind,
         specversion,
         awslogs,
@@ -109,7 +115,9 @@ pub(crate) fn decode(document: Document<'_>, out: &mut Collector) -> bool {
         value,
         labels,
     ] = found;
-    if specversion.is_some() {
+    if api_version.and_then(json::text).is_some_and(|version| canonical::is_version(&version)) {
+        canonical::decode(document, out);
+    } else if specversion.is_some() {
         cloud_events::decode(document, out);
     } else if let Some(awslogs) = awslogs {
         aws::lambda(document, awslogs, out);
@@ -163,7 +171,7 @@ fn each_record(document: Document<'_>, records: &RawValue, out: &mut Collector) 
 
 fn sample(document: Document<'_>, out: &mut Collector) {
     match metric::sample(document.json.as_bytes(), document.terms) {
-        Ok(sample) => out.sample(sample),
+        Ok(sample) => out.sample(sample, Format::MetricJson),
         Err(refusal) => out.reject(document.line, refusal, document.json.as_bytes()),
     }
 }

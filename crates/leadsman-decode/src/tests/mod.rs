@@ -11,6 +11,7 @@ mod properties;
 mod readers;
 mod redaction;
 mod risks;
+mod stored;
 
 use std::io::Write;
 

@@ -1,5 +1,6 @@
 //! `leadsman datasets`.
 
+mod convert;
 mod inspect;
 
 use std::fs::File;
@@ -12,6 +13,7 @@ use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, Simulation};
 use serde_json::json;
 
 use crate::cli::{DatasetsCommand, GenerateArgs, Global};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::output;
 use crate::progress::Progress;
@@ -19,13 +21,14 @@ use crate::progress::Progress;
 /// zstd level of generated files.
 const LEVEL: i32 = 3;
 
-/// Runs a subcommand of `datasets`.
+/// Runs a subcommand of `datasets`; only one that gives events their identity asks for the configuration.
 ///
 /// Errors: when the options do not fit together or a file cannot be written.
-pub fn run(command: &DatasetsCommand, global: &Global) -> Result<()> {
+pub fn run(command: &DatasetsCommand, global: &Global, config: impl FnOnce() -> Result<Config>) -> Result<()> {
     match command {
         DatasetsCommand::Generate(args) => generate(args, global),
         DatasetsCommand::Inspect(args) => inspect::run(args, global),
+        DatasetsCommand::Convert(args) => convert::run(args, global, &config()?),
     }
 }
 
