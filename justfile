@@ -51,6 +51,11 @@ demo-model:
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
+# The forest's kernels in Miri, which checks every access to memory; needs nightly with `rustup component add miri`.
+miri:
+    RUSTFLAGS="-C target-feature=+avx2" cargo +nightly miri test --target-dir target/miri -p leadsman-forest --lib -- \
+        kernels_agree_on_a_few_rows
+
 # Fuzz one decoder for some seconds, for example `just fuzz gke 60`; needs `cargo install cargo-fuzz`, no nightly.
 fuzz TARGET SECONDS:
     mkdir -p crates/leadsman-decode/fuzz/corpus/{{TARGET}}

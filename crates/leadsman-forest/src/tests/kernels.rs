@@ -38,6 +38,16 @@ fn kernels_agree_for_every_width_and_number_of_trees() {
 }
 
 #[test]
+fn kernels_agree_on_a_few_rows() {
+    // small enough for an interpreter that checks memory: a full block and a part of one, rows in place and copied
+    for (columns, n_trees) in [(16, 9), (17, 1)] {
+        let x = normals(66, columns, 5);
+        let params = IsolationForest::params().n_trees(n_trees).subsample_size(8).split_mode(SplitMode::Standard);
+        check(&fit(&params, x.view()), x.view());
+    }
+}
+
+#[test]
 fn kernels_agree_where_sums_are_largest() {
     // equal rows make paths of c(ψ) edges: the largest that an 8-tree sum of 16 bits must hold
     let mut x = Array2::zeros((1 << 16, 1));
