@@ -121,8 +121,14 @@ pub struct BacktestArgs {
     #[arg(long)]
     pub negate_scores: bool,
     /// Fail with exit code 4 when the recall at one false incident a day is below this, whatever the style.
-    #[arg(long, value_name = "RECALL")]
+    #[arg(long, value_name = "RECALL", value_parser = share)]
     pub fail_under: Option<f64>,
+}
+
+/// A share; not NaN, which no recall is below.
+fn share(text: &str) -> Result<f64, String> {
+    let share: Option<f64> = text.parse().ok();
+    share.filter(|s| (0.0..=1.0).contains(s)).ok_or_else(|| "give a number from 0 to 1".to_owned())
 }
 
 /// What a back-test runs on.
@@ -320,7 +326,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TIME")]
     pub attack_at: Option<String>,
     /// How the attacker goes about it: noisy, paced or mimicry (of the stolen identity's program and address).
-    #[arg(long, value_name = "STYLE", default_value = "paced")]
+    #[arg(long, value_name = "STYLE", default_value = "paced", requires = "attack_at")]
     pub attack_style: String,
     /// Without metric samples.
     #[arg(long)]
@@ -336,4 +342,26 @@ pub enum ConfigCommand {
         #[arg(long)]
         origin: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_nothing_can_fail_is_refused() {
+        let gate = |value| Cli::try_parse_from(["leadsman", "backtest", "--fail-under", value]).is_ok();
+        assert!(gate("0.9") && gate("0") && gate("1"));
+        assert!(!gate("NaN") && !gate("90") && !gate("-0.1") && !gate("high"));
+    }
+
+    #[test]
+    fn a_style_without_an_attack_is_refused() {
+        let generate = |more: &[&str]| {
+            let args = ["leadsman", "datasets", "generate", "--out", "week"].iter().chain(more);
+            Cli::try_parse_from(args).is_ok()
+        };
+        assert!(generate(&[]) && generate(&["--attack-at", "2026-04-02T09:40:00Z", "--attack-style", "noisy"]));
+        assert!(!generate(&["--attack-style", "noisy"]));
+    }
 }

@@ -35,9 +35,7 @@ const CLUSTER: &str = "backtest";
 ///
 /// Errors: when a model cannot be trained; [`Exit::Gate`] when recall is below `--fail-under`.
 pub fn run(args: &BacktestArgs, global: &Global) -> Result<()> {
-    match args.suite {
-        Suite::Sim => {}
-    }
+    let Suite::Sim = args.suite;
     let polarity = if args.negate_scores { Polarity::Negated } else { Polarity::Normal };
     let seeds: Vec<u64> = (0..args.seeds).map(|i| args.first_seed.wrapping_add(i)).collect();
     let mut report = Report::new(seeds.clone(), f64::from(TEST_DAYS));
