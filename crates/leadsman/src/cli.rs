@@ -117,6 +117,18 @@ pub struct BacktestArgs {
     /// Seed of the first cluster; the next ones count on from it.
     #[arg(long, value_name = "SEED", default_value_t = 101)]
     pub first_seed: u64,
+    /// Which detectors are on, such as `novelty,forest`.
+    #[arg(long, value_name = "LIST", default_value_t = Detectors::ALL)]
+    pub detectors: Detectors,
+    /// Only recall and budget: no baselines, no ablation, no poisoning, no cold start, no weeks of upheaval.
+    #[arg(long)]
+    pub quick: bool,
+    /// Run the baselines under `--quick`, too.
+    #[arg(long)]
+    pub baselines: bool,
+    /// Also write the report as one HTML page.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Self-test: negate the model's scores. Recall must then collapse.
     #[arg(long)]
     pub negate_scores: bool,

@@ -1,60 +1,52 @@
-//! `leadsman backtest`: trains on weeks of simulated clusters, stages attacks in the week after, and counts what
-//! is found at which alert budget. Seeds are clusters that no default was chosen on; the alert line comes from
-//! the training period alone.
+//! `leadsman backtest`: trains on weeks of a cluster, tries attacks in the week after, and counts what is found at which
+//! alert budget, beside what simple detectors find. Alert lines come from the training period alone.
 
+mod attempt;
+mod baselines;
+mod lab;
 mod report;
+mod rivals;
+mod timeline;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use leadsman_decode::{DecodeContext, Limits};
-use leadsman_detect::FittedModel;
-use leadsman_domain::{ActorRules, Decoded, ModelRef, PayloadKind, RawRecord};
-use leadsman_engine::{DataSummary, Engine, EngineSettings, Polarity, TrainSpec, Trainer};
-use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, SimRecord, Simulation, Style};
+use anyhow::Result;
+use leadsman_detect::Detectors;
+use leadsman_domain::IncidentId;
+use leadsman_engine::Polarity;
+use leadsman_sim::ChangeKind;
 
-use self::report::{BUDGETS, Report, Trial};
-use crate::cli::{BacktestArgs, Global, Suite};
+use self::baselines::Baselines;
+use self::lab::Lab;
+use self::report::{BUDGETS, Report, Tally};
+use self::rivals::Rivals;
+use crate::cli::{BacktestArgs, Global};
 use crate::exit::Exit;
-use crate::labels::Labels;
 use crate::output;
-use crate::pipeline::{Outcome, Shard, Windows};
+use crate::pipeline::{Outcome, PipelineError};
 use crate::progress::Progress;
 
-/// Days that train and calibrate, and the days after them that test.
-const TRAIN_DAYS: u32 = 28;
-const TEST_DAYS: u32 = 7;
 /// Seconds of a detection window.
 const WINDOW: Duration = Duration::from_secs(300);
-/// Records decoded at a time.
-const CHUNK: usize = 1_000;
 const CLUSTER: &str = "backtest";
+/// Percent of the training log that one account writes to make its attacks look normal.
+const POISON: [u32; 3] = [1, 5, 20];
 
 /// Runs a back-test.
 ///
 /// Errors: when a model cannot be trained; [`Exit::Gate`] when recall is below `--fail-under`.
 pub fn run(args: &BacktestArgs, global: &Global) -> Result<()> {
-    let Suite::Sim = args.suite;
-    let polarity = if args.negate_scores { Polarity::Negated } else { Polarity::Normal };
-    let seeds: Vec<u64> = (0..args.seeds).map(|i| args.first_seed.wrapping_add(i)).collect();
-    let mut report = Report::new(seeds.clone(), f64::from(TEST_DAYS));
-    let steps = args.seeds * (1 + Style::ALL.len() as u64);
-    let mut bar = Progress::new(global.progress, "backtest", steps);
-    let mut done = 0;
-    for seed in seeds {
-        bar.at(done, || format!("cluster {seed}: training"));
-        let model = Arc::new(trained(seed)?);
-        done += 1;
-        for style in Style::ALL {
-            bar.at(done, || format!("cluster {seed}: {style}"));
-            let week = Week::attacked(seed, style)?;
-            for budget in BUDGETS {
-                let findings = week.findings(&model, f64::from(budget), polarity)?;
-                report.add(&Trial { style, budget, labels: &week.labels, findings: &findings });
-            }
-            done += 1;
-        }
+    let mut report = Report { suite: "sim", detectors: args.detectors.to_string(), ..Report::default() };
+    let seeds = (0..args.seeds).map(|i| args.first_seed.wrapping_add(i));
+    let mut bar = Progress::new(global.progress, "backtest", args.seeds);
+    for (done, seed) in seeds.enumerate() {
+        bar.at(done as u64, || format!("cluster {seed}"));
+        report.seeds.push(seed);
+        examine(&Lab::simulated(seed)?, args, &mut report)?;
     }
     bar.finish();
     if global.json {
@@ -62,7 +54,7 @@ pub fn run(args: &BacktestArgs, global: &Global) -> Result<()> {
     } else {
         output::text(&report.to_string())?;
     }
-    match args.fail_under.zip(report.lowest_recall(1)) {
+    match args.fail_under.zip(report.full.lowest_recall(BUDGETS[0])) {
         Some((wanted, (style, recall))) if recall < wanted => Err(Exit::Gate(format!(
             "recall of {style} attacks at one false incident a day is {recall:.2}, below {wanted:.2}"
         ))
@@ -71,100 +63,118 @@ pub fn run(args: &BacktestArgs, global: &Global) -> Result<()> {
     }
 }
 
-/// A model of the cluster's first weeks. Telemetry is generated twice, as files are read twice.
-fn trained(seed: u64) -> Result<FittedModel> {
-    let config = SimConfig { seed, days: TRAIN_DAYS, ..SimConfig::default() };
-    let rules = simulation(&config)?.actor_rules();
-    let mut summary = DataSummary::default();
-    decoded(simulation(&config)?, &rules, |part, _| {
-        summary.add(&part.events, &part.samples);
-        Ok(())
-    })?;
-    let mut trainer = Trainer::new(TrainSpec { seed, window: WINDOW, rules: rules.clone() }, summary)?;
-    let mut windows = Windows::new(WINDOW);
-    decoded(simulation(&config)?, &rules, |part, _| {
-        windows.events(&mut trainer, &part.events)?;
-        Ok(windows.samples(&mut trainer, &part.samples)?)
-    })?;
-    windows.close_all(&mut trainer)?;
-    Ok(trainer.finish()?.0)
+/// What is examined in one cluster, besides the detectors as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    Full,
+    Without(Detectors),
+    Poisoned(u32),
+    ColdStart,
 }
 
-/// The week that follows, with an attack in it.
-struct Week {
-    parts: Vec<Decoded>,
-    labels: Labels,
-}
-
-impl Week {
-    fn attacked(seed: u64, style: Style) -> Result<Self> {
-        // Another workday and another hour for each cluster.
-        let start = SimConfig::default().start;
-        let hours = 24 * (u64::from(TRAIN_DAYS) + seed % 4) + seed * 7 % 24;
-        let at = start.plus(Duration::from_secs(3600 * hours + seed * 613 % 3600));
-        let attack = Some(AttackPlan { scenario: Scenario::TokenTheft, style, at });
-        let config = SimConfig { seed, from_day: TRAIN_DAYS, days: TEST_DAYS, attack, ..SimConfig::default() };
-        let simulation = simulation(&config)?;
-        let rules = simulation.actor_rules();
-        let mut labels = Labels::new(simulation.stages());
-        let mut parts = Vec::new();
-        decoded(simulation, &rules, |part, stage| {
-            if let Some(stage) = stage {
-                labels.note(&part.events, stage);
-            }
-            parts.push(part);
-            Ok(())
-        })?;
-        Ok(Self { parts, labels })
+fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report) -> Result<()> {
+    let polarity = if args.negate_scores { Polarity::Negated } else { Polarity::Normal };
+    let mut variants = vec![Variant::Full];
+    if !args.quick {
+        variants.extend(args.detectors.each_without().map(Variant::Without));
+        variants.extend(POISON.map(Variant::Poisoned));
+        variants.push(Variant::ColdStart);
     }
-
-    fn findings(&self, model: &Arc<FittedModel>, budget: f64, polarity: Polarity) -> Result<Outcome> {
-        let reference = ModelRef { name: CLUSTER.to_owned(), version: 1, digest: String::new() };
-        let settings = EngineSettings { cluster: CLUSTER.to_owned(), budget_per_day: budget, polarity };
-        let engine = Engine::new(Arc::clone(model), reference, settings);
-        let mut shard = Shard::new(&engine, "");
-        let mut outcome = Outcome::default();
-        for part in &self.parts {
-            shard.push(&engine, &part.events, &part.samples, &mut outcome)?;
-        }
-        shard.close_all(&engine, &mut outcome)?;
-        Ok(outcome)
-    }
-}
-
-fn simulation(config: &SimConfig) -> Result<Simulation> {
-    Simulation::new(config).context("the simulation cannot be made")
-}
-
-/// Decodes a simulation as the service would, in parts of one label each; labels stay outside of the bytes.
-fn decoded(
-    simulation: Simulation,
-    rules: &ActorRules,
-    mut take: impl FnMut(Decoded, Option<usize>) -> Result<()>,
-) -> Result<()> {
-    let context = DecodeContext { cluster: CLUSTER.to_owned(), rules: rules.clone(), redaction_key: None };
-    let mut pending: Option<(RawRecord, Option<usize>, usize)> = None;
-    let mut flush =
-        |record: RawRecord, stage| take(leadsman_decode::record(&context, &Limits::default(), &record), stage);
-    for SimRecord { time, payload, stage } in simulation {
-        let (kind, line) = match payload {
-            Payload::Audit(line) => (PayloadKind::K8sAudit, line),
-            Payload::Metric(line) => (PayloadKind::MetricJson, line),
+    let trained = parallel(&variants, |variant| {
+        let mut watched = Baselines::new(WINDOW);
+        let model = match *variant {
+            Variant::Full => lab.trained(&lab.train, args.detectors, &mut watched)?,
+            Variant::Without(detectors) => lab.trained(&lab.train, detectors, &mut watched)?,
+            Variant::Poisoned(percent) => lab.trained(&lab.poisoned(percent), args.detectors, &mut watched)?,
+            Variant::ColdStart => lab.trained(&lab.first_day().0, args.detectors, &mut watched)?,
         };
-        match &mut pending {
-            Some((record, label, lines)) if record.kind == kind && *label == stage && *lines < CHUNK => {
-                record.bytes.push(b'\n');
-                record.bytes.extend_from_slice(&line);
-                record.received_at = time;
-                *lines += 1;
+        Ok((*variant, model, watched))
+    })?;
+    let (_, full, watched) = &trained[0];
+    let runs: Vec<(usize, u32)> = (0..trained.len()).flat_map(|v| BUDGETS.map(|budget| (v, budget))).collect();
+    let tallies = parallel(&runs, |&(v, budget)| {
+        let (variant, model, _) = &trained[v];
+        let engine = lab::engine(model, budget, polarity);
+        let day;
+        let (week, attempts) = if *variant == Variant::ColdStart {
+            day = lab.first_day();
+            (&day.1, &day.2)
+        } else {
+            (&lab.week, &lab.attempts)
+        };
+        let (verdicts, quiet) = attempt::live_through(&engine, week, attempts)?;
+        let mut tally = Tally::default();
+        for (attempt, verdict) in attempts.iter().zip(verdicts) {
+            tally.attempt(&attempt.trial, budget, verdict);
+        }
+        tally.quiet(budget, incidents(&quiet), week.days());
+        Ok(tally)
+    })?;
+    for (&(v, _), tally) in runs.iter().zip(tallies) {
+        match trained[v].0 {
+            Variant::Full => report.full.join(tally),
+            Variant::Without(rest) => {
+                report.ablation.entry(args.detectors.without(rest).to_string()).or_default().join(tally);
             }
-            Some(_) | None => {
-                let next = RawRecord { offset: 0, received_at: time, kind, bytes: line };
-                if let Some((record, label, _)) = pending.replace((next, stage, 1)) {
-                    flush(record, label)?;
-                }
-            }
+            Variant::Poisoned(percent) => report.poisoning.entry(percent).or_default().join(tally),
+            Variant::ColdStart => report.cold_start.join(tally),
         }
     }
-    pending.map_or(Ok(()), |(record, label, _)| flush(record, label))
+    if args.quick && !args.baselines {
+        return Ok(());
+    }
+    let rivals = Rivals::new(watched.clone(), lab.seed)?;
+    for ((baseline, budget), rivalry) in rivals.live_through(&lab::engine(full, 1, polarity), &lab.week, &lab.attempts)? {
+        let tally = report.baselines.entry(baseline.as_str()).or_default();
+        for (attempt, found) in lab.attempts.iter().zip(rivalry.found) {
+            let verdict = attempt::Verdict { delay: found.then_some(0.0), explained: false };
+            tally.attempt(&attempt.trial, budget, verdict);
+        }
+        tally.quiet(budget, rivalry.false_incidents, lab.week.days());
+    }
+    if args.quick {
+        return Ok(());
+    }
+    let kinds = ChangeKind::ALL;
+    let weeks = parallel(&kinds, |kind| {
+        let week = lab.upheaval(*kind)?;
+        let mut tally = Tally::default();
+        for budget in BUDGETS {
+            let (_, quiet) = attempt::live_through(&lab::engine(full, budget, polarity), &week, &[])?;
+            tally.quiet(budget, incidents(&quiet), week.days());
+        }
+        Ok(tally)
+    })?;
+    for (kind, tally) in kinds.iter().zip(weeks) {
+        report.hard_negatives.entry(kind.as_str()).or_default().join(tally);
+    }
+    Ok(())
+}
+
+fn incidents(outcome: &Outcome) -> u64 {
+    let distinct: BTreeSet<IncidentId> = outcome.findings.values().map(|f| f.incident_id).collect();
+    distinct.len() as u64
+}
+
+/// Does the work for each of `items` on all cores; results are in the order of the items.
+///
+/// Errors: the first that any of them gave.
+fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<Result<R>>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((index, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?))) {
+                    let result = work(item);
+                    if let Ok(mut results) = results.lock() {
+                        results[index] = Some(result);
+                    }
+                }
+            });
+        }
+    });
+    let results = results.into_inner().map_err(|_| anyhow::anyhow!("a worker of the back-test panicked"))?;
+    results.into_iter().map(|r| r.unwrap_or_else(|| Err(anyhow::anyhow!("a worker of the back-test gave no result")))).collect()
 }

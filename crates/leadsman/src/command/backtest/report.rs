@@ -1,39 +1,31 @@
 //! What a back-test found, as figures with their uncertainty.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
-use leadsman_domain::IncidentId;
-use leadsman_sim::Style;
+use leadsman_sim::{IdentityKind, Style, Technique, Trial};
 use serde::Serialize;
 
-use crate::labels::Labels;
-use crate::pipeline::Outcome;
+use super::attempt::Verdict;
 
 /// Alert budgets tried, in false incidents a day and cluster.
 pub(super) const BUDGETS: [u32; 3] = [1, 5, 10];
 
-/// One week of one cluster under one budget.
-pub(super) struct Trial<'a> {
-    pub(super) style: Style,
-    pub(super) budget: u32,
-    pub(super) labels: &'a Labels,
-    pub(super) findings: &'a Outcome,
-}
-
-/// All trials.
-pub(super) struct Report {
-    seeds: Vec<u64>,
-    days: f64,
+/// What one detector did over some clusters.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tally {
     hits: BTreeMap<(Style, u32), Hits>,
-    techniques: BTreeMap<(String, Style, u32), Hits>,
-    /// Seconds of event time from a stage's first record to its finding.
+    techniques: BTreeMap<(Technique, Style, u32), Hits>,
+    identities: BTreeMap<(IdentityKind, Style, u32), Hits>,
+    /// Seconds of event time from the decisive request to the finding.
     delays: BTreeMap<(Style, u32), Vec<f64>>,
-    /// Incidents that point at nothing of an attack, and the days they were counted over.
-    falsehoods: BTreeMap<u32, (u64, f64)>,
+    /// Findings whose weightiest reasons name the decisive request.
+    explained: Hits,
+    /// Incidents that point at nothing, and the days they were counted over: one entry a cluster.
+    quiet: BTreeMap<u32, Vec<(u64, f64)>>,
 }
 
-/// Stages found of stages staged.
+/// Attacks found of attacks tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Hits {
     found: u32,
@@ -44,6 +36,11 @@ impl Hits {
     fn add(&mut self, found: bool) {
         self.found += u32::from(found);
         self.of += 1;
+    }
+
+    fn join(&mut self, other: Self) {
+        self.found += other.found;
+        self.of += other.of;
     }
 
     fn recall(self) -> f64 {
@@ -62,61 +59,29 @@ impl Hits {
     }
 }
 
-/// One figure for each style and budget.
-type ByStyle<T> = BTreeMap<&'static str, BTreeMap<String, T>>;
-
-/// The report as scripts read it.
-#[derive(Serialize)]
-pub(super) struct Document {
-    schema: &'static str,
-    suite: &'static str,
-    seeds: Vec<u64>,
-    test_days: f64,
-    /// Share of stages that a finding points at.
-    recall: ByStyle<f64>,
-    /// 95 % intervals of `recall`.
-    recall_interval: ByStyle<[f64; 2]>,
-    /// Recall of each technique.
-    techniques: BTreeMap<String, ByStyle<f64>>,
-    /// Median seconds of event time from a stage's first record to its finding; absent where nothing was found.
-    time_to_detect_s: ByStyle<f64>,
-    /// False incidents a day and cluster.
-    false_incidents_per_day: BTreeMap<String, f64>,
-    /// Realised over target.
-    budget_ratio: BTreeMap<String, f64>,
-}
-
-impl Report {
-    pub(super) fn new(seeds: Vec<u64>, days: f64) -> Self {
-        Self {
-            seeds,
-            days,
-            hits: BTreeMap::new(),
-            techniques: BTreeMap::new(),
-            delays: BTreeMap::new(),
-            falsehoods: BTreeMap::new(),
+impl Tally {
+    pub(super) fn attempt(&mut self, trial: &Trial, budget: u32, verdict: Verdict) {
+        let found = verdict.delay.is_some();
+        self.hits.entry((trial.style, budget)).or_default().add(found);
+        self.techniques.entry((trial.technique, trial.style, budget)).or_default().add(found);
+        self.identities.entry((trial.identity, trial.style, budget)).or_default().add(found);
+        if let Some(delay) = verdict.delay {
+            self.delays.entry((trial.style, budget)).or_default().push(delay);
+            self.explained.add(verdict.explained);
         }
     }
 
-    pub(super) fn add(&mut self, trial: &Trial<'_>) {
-        let key = (trial.style, trial.budget);
-        let findings = || trial.findings.findings.values();
-        for (index, stage) in trial.labels.stages.iter().enumerate() {
-            let first = findings().filter(|f| trial.labels.shows(index, f)).map(|f| f.detected_at).min();
-            self.hits.entry(key).or_default().add(first.is_some());
-            let technique = (stage.technique.clone(), trial.style, trial.budget);
-            self.techniques.entry(technique).or_default().add(first.is_some());
-            if let Some(at) = first {
-                self.delays.entry(key).or_default().push(at.seconds_since(stage.begins).max(0.0));
-            }
-        }
-        let mut incidents: BTreeSet<IncidentId> = findings().map(|f| f.incident_id).collect();
-        for finding in findings().filter(|f| trial.labels.shows_any(f)) {
-            incidents.remove(&finding.incident_id);
-        }
-        let (count, days) = self.falsehoods.entry(trial.budget).or_default();
-        *count += incidents.len() as u64;
-        *days += self.days;
+    pub(super) fn quiet(&mut self, budget: u32, incidents: u64, days: f64) {
+        self.quiet.entry(budget).or_default().push((incidents, days));
+    }
+
+    pub(super) fn join(&mut self, other: Self) {
+        join(&mut self.hits, other.hits, |a, b| a.join(b));
+        join(&mut self.techniques, other.techniques, |a, b| a.join(b));
+        join(&mut self.identities, other.identities, |a, b| a.join(b));
+        join(&mut self.delays, other.delays, |a, b| a.extend(b));
+        self.explained.join(other.explained);
+        join(&mut self.quiet, other.quiet, |a, b| a.extend(b));
     }
 
     /// The style with the lowest recall at `budget`.
@@ -125,57 +90,194 @@ impl Report {
         at_budget.map(|((style, _), hits)| (*style, hits.recall())).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    pub(super) fn document(&self) -> Document {
-        let mut techniques: BTreeMap<String, ByStyle<f64>> = BTreeMap::new();
-        for ((technique, style, budget), hits) in &self.techniques {
-            let of_style = techniques.entry(technique.clone()).or_default().entry(style.as_str()).or_default();
-            of_style.insert(budget.to_string(), hits.recall());
-        }
-        Document {
-            schema: "leadsman.backtest/v1",
-            suite: "sim",
-            seeds: self.seeds.clone(),
-            test_days: self.days,
-            recall: by_style(&self.hits, |h| h.recall()),
-            recall_interval: by_style(&self.hits, |h| h.interval()),
-            techniques,
-            time_to_detect_s: by_style(&self.delays, |d| rounded(median(d))),
-            false_incidents_per_day: self.by_budget(|_, per_day| per_day),
-            budget_ratio: self.by_budget(|budget, per_day| per_day / f64::from(budget)),
-        }
+    /// Recall over all styles at `budget`.
+    fn overall(&self, budget: u32) -> Hits {
+        let mut all = Hits::default();
+        self.hits.iter().filter(|((_, b), _)| *b == budget).for_each(|(_, hits)| all.join(*hits));
+        all
+    }
+
+    fn per_day(&self, budget: u32) -> Option<f64> {
+        let clusters = self.quiet.get(&budget)?;
+        let (count, days) = clusters.iter().fold((0, 0.0), |(c, d), (count, days)| (c + count, d + days));
+        Some(count as f64 / f64::max(days, 1e-9))
     }
 
     fn by_budget(&self, figure: impl Fn(u32, f64) -> f64) -> BTreeMap<String, f64> {
-        let each = self.falsehoods.iter();
-        each.map(|(b, (count, days))| (b.to_string(), rounded(figure(*b, *count as f64 / days.max(1e-9))))).collect()
+        let each = self.quiet.keys().filter_map(|b| Some((*b, self.per_day(*b)?)));
+        each.map(|(b, per_day)| (b.to_string(), rounded(figure(b, per_day)))).collect()
+    }
+}
+
+fn join<K: Ord, V: Default>(into: &mut BTreeMap<K, V>, from: BTreeMap<K, V>, add: impl Fn(&mut V, V)) {
+    for (key, value) in from {
+        add(into.entry(key).or_default(), value);
+    }
+}
+
+/// All clusters.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Report {
+    pub(super) seeds: Vec<u64>,
+    pub(super) suite: &'static str,
+    pub(super) detectors: String,
+    pub(super) full: Tally,
+    pub(super) baselines: BTreeMap<&'static str, Tally>,
+    /// Without one detector, by its name.
+    pub(super) ablation: BTreeMap<String, Tally>,
+    /// Trained on logs of which an account wrote so many percent.
+    pub(super) poisoning: BTreeMap<u32, Tally>,
+    /// After one day.
+    pub(super) cold_start: Tally,
+    /// Weeks with one kind of upheaval and no attack.
+    pub(super) hard_negatives: BTreeMap<&'static str, Tally>,
+}
+
+/// One figure for each style and budget.
+type ByStyle<T> = BTreeMap<&'static str, BTreeMap<String, T>>;
+
+/// The report as scripts read it.
+#[derive(Serialize)]
+pub(super) struct Document<'r> {
+    schema: &'static str,
+    suite: &'static str,
+    seeds: &'r [u64],
+    detectors: &'r str,
+    /// How many attacks were tried in each style.
+    attempts: BTreeMap<&'static str, u32>,
+    /// Share of attacks that a finding points at.
+    recall: ByStyle<f64>,
+    /// 95 % intervals of `recall`.
+    recall_interval: ByStyle<[f64; 2]>,
+    /// Recall of each technique.
+    techniques: BTreeMap<&'static str, ByStyle<f64>>,
+    /// Recall by what kind of identity was stolen.
+    identities: BTreeMap<&'static str, ByStyle<f64>>,
+    /// Median seconds of event time from the decisive request to its finding; absent where nothing was found.
+    time_to_detect_s: ByStyle<f64>,
+    /// Share of found attacks of which one of the three weightiest reasons rests on a decisive request.
+    explanation_hit_rate: f64,
+    /// False incidents a day and cluster.
+    false_incidents_per_day: BTreeMap<String, f64>,
+    /// 95 % intervals of the same, by a bootstrap over clusters' weeks, or exact for one.
+    /// Realised over target.
+    budget_ratio: BTreeMap<String, f64>,
+    baselines: BTreeMap<&'static str, Part>,
+    ablation: BTreeMap<&'r str, Part>,
+    poisoning: BTreeMap<String, Part>,
+    cold_start: Part,
+    /// False incidents a day in a week with one upheaval.
+    hard_negatives: BTreeMap<&'static str, BTreeMap<String, f64>>,
+}
+
+/// A detector beside the full one.
+#[derive(Serialize)]
+struct Part {
+    recall: ByStyle<f64>,
+    /// Recall over all styles, minus that of all detectors together, in points.
+    points_against_all: BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    budget_ratio: BTreeMap<String, f64>,
+}
+
+impl Report {
+    pub(super) fn document(&self) -> Document<'_> {
+        let part = |tally: &Tally| Part {
+            recall: by_style(&tally.hits, |h| h.recall()),
+            points_against_all: BUDGETS
+                .into_iter()
+                .filter(|b| tally.overall(*b).of > 0)
+                .map(|b| (b.to_string(), rounded(100.0 * (tally.overall(b).recall() - self.full.overall(b).recall()))))
+                .collect(),
+            budget_ratio: tally.by_budget(|budget, per_day| per_day / f64::from(budget)),
+        };
+        let attempts = self.full.hits.iter().filter(|((_, b), _)| *b == BUDGETS[0]);
+        Document {
+            schema: "leadsman.backtest/v2",
+            suite: self.suite,
+            seeds: &self.seeds,
+            detectors: &self.detectors,
+            attempts: attempts.map(|((style, _), hits)| (style.as_str(), hits.of)).collect(),
+            recall: by_style(&self.full.hits, |h| h.recall()),
+            recall_interval: by_style(&self.full.hits, |h| h.interval()),
+            techniques: by_name(&self.full.techniques, Technique::as_str),
+            identities: by_name(&self.full.identities, IdentityKind::as_str),
+            time_to_detect_s: by_style(&self.full.delays, |d| rounded(median(d))),
+            explanation_hit_rate: self.full.explained.recall(),
+            false_incidents_per_day: self.full.by_budget(|_, per_day| per_day),
+            budget_ratio: self.full.by_budget(|budget, per_day| per_day / f64::from(budget)),
+            baselines: self.baselines.iter().map(|(name, tally)| (*name, part(tally))).collect(),
+            ablation: self.ablation.iter().map(|(name, tally)| (name.as_str(), part(tally))).collect(),
+            poisoning: self.poisoning.iter().map(|(share, tally)| (share.to_string(), part(tally))).collect(),
+            cold_start: part(&self.cold_start),
+            hard_negatives: self.hard_negatives.iter().map(|(k, t)| (*k, t.by_budget(|_, per_day| per_day))).collect(),
+        }
+    }
+
+    /// The techniques missed at the smallest budget, the most missed first, with how often of how many.
+    fn missed(&self) -> Vec<(Technique, Style, Hits)> {
+        let at_one = self.full.techniques.iter().filter(|((_, _, budget), hits)| *budget == BUDGETS[0] && hits.found < hits.of);
+        let mut missed: Vec<_> = at_one.map(|((technique, style, _), hits)| (*technique, *style, *hits)).collect();
+        missed.sort_by_key(|(_, _, hits)| std::cmp::Reverse(hits.of - hits.found));
+        missed
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<34}", "recall at false incidents a day")?;
+        write!(f, "{:<44}", "recall at false incidents a day")?;
         for budget in BUDGETS {
             write!(f, "{budget:>22}")?;
         }
         for style in Style::ALL {
-            write!(f, "\n{:<34}", style.as_str())?;
+            write!(f, "\n{:<44}", style.as_str())?;
             for budget in BUDGETS {
-                let hits = self.hits.get(&(style, budget)).copied().unwrap_or_default();
+                let hits = self.full.hits.get(&(style, budget)).copied().unwrap_or_default();
                 let [low, high] = hits.interval();
                 write!(f, "{:>22}", format!("{:.2} ({low:.2} to {high:.2})", hits.recall()))?;
             }
         }
-        write!(f, "\n{:<34}", "false incidents a day")?;
-        let realised = self.by_budget(|_, per_day| per_day);
+        write!(f, "\n{:<44}", "false incidents a day")?;
         for budget in BUDGETS {
-            write!(f, "{:>22}", format!("{:.2}", realised.get(&budget.to_string()).copied().unwrap_or_default()))?;
+            write!(f, "{:>22}", self.full.per_day(budget).map_or_else(String::new, |n| format!("{n:.2}")))?;
         }
-        let at_one = self.techniques.iter().filter(|((_, _, budget), _)| *budget == 1);
-        for ((technique, style, _), hits) in at_one.filter(|(_, hits)| hits.found < hits.of) {
+        let others = self.baselines.iter().map(|(name, t)| (format!("baseline {name}"), t));
+        let others = others.chain(self.ablation.iter().map(|(name, t)| (format!("without {name}"), t)));
+        let others = others.chain(self.poisoning.iter().map(|(share, t)| (format!("{share} % of the log poisoned"), t)));
+        let others = others.chain(std::iter::once(("after one day".to_owned(), &self.cold_start)));
+        for (name, tally) in others.filter(|(_, t)| !t.hits.is_empty()) {
+            for style in Style::ALL {
+                write!(f, "\n{:<44}", format!("{name}, {style}"))?;
+                for budget in BUDGETS {
+                    let hits = tally.hits.get(&(style, budget));
+                    write!(f, "{:>22}", hits.map_or_else(String::new, |h| format!("{:.2}", h.recall())))?;
+                }
+            }
+        }
+        for (kind, tally) in &self.hard_negatives {
+            write!(f, "\n{:<44}", format!("false incidents a day, {kind}"))?;
+            for budget in BUDGETS {
+                write!(f, "{:>22}", tally.per_day(budget).map_or_else(String::new, |n| format!("{n:.2}")))?;
+            }
+        }
+        write!(f, "\n{:<44}{:>22}", "explained by the decisive request", format!("{:.2}", self.full.explained.recall()))?;
+        for (technique, style, hits) in self.missed() {
             write!(f, "\nmissed at 1 a day: {technique} {style}, {} of {}", hits.of - hits.found, hits.of)?;
         }
         Ok(())
     }
+}
+
+fn by_name<K: Copy + Ord>(
+    all: &BTreeMap<(K, Style, u32), Hits>,
+    name: impl Fn(K) -> &'static str,
+) -> BTreeMap<&'static str, ByStyle<f64>> {
+    let mut out: BTreeMap<&'static str, ByStyle<f64>> = BTreeMap::new();
+    for ((key, style, budget), hits) in all {
+        let of_style = out.entry(name(*key)).or_default().entry(style.as_str()).or_default();
+        of_style.insert(budget.to_string(), hits.recall());
+    }
+    out
 }
 
 fn by_style<T, U>(all: &BTreeMap<(Style, u32), T>, figure: impl Fn(&T) -> U) -> ByStyle<U> {
@@ -200,48 +302,4 @@ fn rounded(value: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_hold_the_recall_and_narrow_with_trials() {
-        let few = Hits { found: 3, of: 4 };
-        let many = Hits { found: 300, of: 400 };
-        for hits in [few, many] {
-            let [low, high] = hits.interval();
-            assert!(low < hits.recall() && hits.recall() < high);
-        }
-        let width = |hits: Hits| hits.interval()[1] - hits.interval()[0];
-        assert!(width(many) < width(few) / 5.0);
-        let [low, high] = Hits { found: 21, of: 21 }.interval();
-        assert!((low - 0.8454).abs() < 1e-4 && high >= 1.0, "{low} {high}");
-    }
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-12);
-        assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_week_without_findings_is_all_missed_and_quiet() {
-        let stage = leadsman_sim::Stage {
-            name: "secrets-read".to_owned(),
-            technique: "T1552.007".to_owned(),
-            tactic: "Credential Access".to_owned(),
-            entity: "somebody".to_owned(),
-            begins: leadsman_domain::Timestamp::from_micros(0),
-            ends: leadsman_domain::Timestamp::from_micros(1),
-            signal: leadsman_sim::Signal::Audit,
-        };
-        let labels = Labels::new(&[stage]);
-        let mut report = Report::new(vec![1], 7.0);
-        report.add(&Trial { style: Style::Noisy, budget: 1, labels: &labels, findings: &Outcome::default() });
-        assert_eq!(report.lowest_recall(1), Some((Style::Noisy, 0.0)));
-        let document = serde_json::to_value(report.document()).unwrap();
-        assert_eq!(document["recall"]["noisy"]["1"], 0.0);
-        assert_eq!(document["techniques"]["T1552.007"]["noisy"]["1"], 0.0);
-        assert_eq!(document["budget_ratio"]["1"], 0.0);
-        assert!(document["time_to_detect_s"].as_object().is_some_and(serde_json::Map::is_empty));
-    }
-}
+mod tests;
