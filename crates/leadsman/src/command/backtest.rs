@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use leadsman_decode::{DecodeContext, Limits};
-use leadsman_detect::FittedModel;
+use leadsman_detect::{Detectors, FittedModel};
 use leadsman_domain::{ActorRules, Decoded, ModelRef, PayloadKind, RawRecord};
 use leadsman_engine::{DataSummary, Engine, EngineSettings, Polarity, TrainSpec, Trainer};
 use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, SimRecord, Simulation, Style};
@@ -80,7 +80,10 @@ fn trained(seed: u64) -> Result<FittedModel> {
         summary.add(&part.events, &part.samples);
         Ok(())
     })?;
-    let mut trainer = Trainer::new(TrainSpec { seed, window: WINDOW, rules: rules.clone() }, summary)?;
+    let mut trainer = Trainer::new(
+        TrainSpec { seed, window: WINDOW, rules: rules.clone(), detectors: Detectors::default() },
+        summary,
+    )?;
     let mut windows = Windows::new(WINDOW);
     decoded(simulation(&config)?, &rules, |part, _| {
         windows.events(&mut trainer, &part.events)?;
