@@ -2,30 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::Rareness;
-
 /// Combined evidence of a window, in decades of rareness.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
     /// From the detector that judges against habit (novelty, usage).
     pub habit: f64,
-    /// From the isolation forest; `None` while the window is open.
+    /// From the isolation forest; `None` while the window is open, or when that detector is off.
     pub forest: Option<f64>,
 }
 
 impl Evidence {
-    /// Evidence of an open window.
-    #[must_use]
-    pub fn open(habit: Rareness) -> Self {
-        Self { habit: habit.evidence(), forest: None }
-    }
-
-    /// Evidence of a closed window.
-    #[must_use]
-    pub fn closed(habit: Rareness, forest: Rareness) -> Self {
-        Self { habit: habit.evidence(), forest: Some(forest.evidence()) }
-    }
-
     /// E = max + ½·min: different kinds of evidence add up, but never average away. The total of a closed
     /// window is at least that of the same window while it was open.
     #[must_use]

@@ -5,12 +5,14 @@
 //! - [`strangeness`]: isolation forests over windows, one per stratum.
 //! - [`usage`]: resource usage of a workload against its own habit.
 //! - [`calibration`]: raw scores to expected benign recurrences per day.
+//! - [`detectors`]: which detectors are on.
 //! - [`evidence`]: two detectors to one number, the alert line and the 0–100 score.
 //! - [`explain`]: the sentence and the contributions.
 //! - [`model`]: all fitted parts as one versioned, checked file.
 
 pub mod action;
 pub mod calibration;
+pub mod detectors;
 mod error;
 pub mod evidence;
 pub mod explain;
@@ -20,5 +22,6 @@ pub mod peers;
 pub mod strangeness;
 pub mod usage;
 
+pub use detectors::Detectors;
 pub use error::DetectError;
 pub use model::FittedModel;

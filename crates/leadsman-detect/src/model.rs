@@ -8,17 +8,17 @@ use std::time::Duration;
 use leadsman_domain::{ActorClass, ActorRules, ContentHash, FeatureSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::DetectError;
 use crate::calibration::Calibrator;
 use crate::evidence::EvidenceTail;
 use crate::novelty::NoveltyModel;
 use crate::strangeness::StratifiedForest;
 use crate::usage::UsageModel;
+use crate::{DetectError, Detectors};
 
 /// First bytes of a weights file.
 pub const MAGIC: [u8; 8] = *b"LDSMODEL";
 /// Format that this release writes and reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Most bytes a model may unpack to; checked while unpacking.
 const MAX_UNPACKED: u64 = 1 << 30;
 
@@ -30,6 +30,8 @@ const MIN_STRATUM: u64 = 100;
 pub struct FittedModel {
     /// Length of the tumbling windows, in seconds.
     pub window_seconds: u64,
+    /// Which detectors it was calibrated with, and so scores with.
+    pub detectors: Detectors,
     /// Which actors were declared CI or controllers when it was trained.
     pub rules: ActorRules,
     /// Hash of the audit feature schema.

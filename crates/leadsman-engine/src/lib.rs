@@ -13,6 +13,9 @@ mod shard;
 mod summary;
 mod train;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Engine, EngineSettings, Polarity, ScoredWindow};
 pub use error::EngineError;
 pub use requests::Admission;

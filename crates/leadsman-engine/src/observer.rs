@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use leadsman_detect::action;
-use leadsman_detect::novelty::NoveltyModel;
+use leadsman_detect::novelty::{EventNovelty, NoveltyModel};
+use leadsman_detect::{Detectors, action};
 use leadsman_domain::{AuditEvent, Level, Surprise, Timestamp};
 
 use crate::ALLOWED_LATENESS;
@@ -12,6 +12,7 @@ use crate::shard::{OpenWindow, ShardState, StrangeAction};
 pub(crate) struct Observer<'m> {
     pub(crate) novelty: &'m NoveltyModel,
     pub(crate) window: Duration,
+    pub(crate) detectors: Detectors,
 }
 
 impl Observer<'_> {
@@ -52,8 +53,7 @@ impl Observer<'_> {
         }
         state.counts.scored += 1;
         let judged = self.novelty.judge(event, &state.novelty);
-        let surprise =
-            Surprise { index, total: judged.total, strongest: judged.strongest, first_seen: judged.first_seen() };
+        let surprise = self.surprise(index, &judged);
         let key = (time.window(self.window).start, event.actor.name.clone());
         let open = state.open.entry(key).or_insert_with(|| OpenWindow::new(event.actor.class, time));
         open.count += 1;
@@ -76,6 +76,15 @@ impl Observer<'_> {
         }
         self.novelty.learn(event, &judged, &mut state.novelty);
         Some((surprise, open))
+    }
+
+    /// What the features of a window are told: nothing of a detector that is off.
+    fn surprise(&self, index: usize, judged: &EventNovelty) -> Surprise {
+        if self.detectors.novelty {
+            Surprise { index, total: judged.total, strongest: judged.strongest, first_seen: judged.first_seen() }
+        } else {
+            Surprise { index, total: 0.0, strongest: 0.0, first_seen: 0 }
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+use leadsman_detect::Detectors;
 use leadsman_detect::action::{resource_hijacking, valid_accounts};
 use leadsman_detect::calibration::Rareness;
 use leadsman_detect::evidence::{Evidence, score};
@@ -19,6 +20,7 @@ use crate::shard::{EntityKey, OpenWindow, TOP_ACTIONS, rank_weights};
 pub(crate) struct Reporter {
     pub(crate) cluster: String,
     pub(crate) model: ModelRef,
+    pub(crate) detectors: Detectors,
 }
 
 /// What is known of an actor's window once it closed.
@@ -84,11 +86,11 @@ impl Reporter {
             shares.extend(forest_shares(w.schema, &w.by_feature, &w.values, of_forest, &event_ids));
         }
         // What is at stake ranks findings; whether there is one is the evidence's business alone.
-        let gravest = open.gravest();
+        let gravest = open.gravest().filter(|_| self.detectors.rules);
         shares.extend(gravest.map(|a| consequence_share(a.consequence, a.event)));
         let score = score(evidence.total() + gravest.map_or(0.0, |a| a.consequence));
         let (kind, techniques) = judge(open);
-        let rareness = closed.map(|w| w.strangeness).filter(|s| s.p < habit.p).unwrap_or(habit);
+        let rareness = self.detectors.rarest(habit, closed.map(|w| w.strangeness));
         Finding {
             id: self.finding_id(EntityKey::Actor, entity, window.start),
             rev: open.count + u64::from(closed.is_some()),
@@ -120,7 +122,7 @@ impl Reporter {
         let mut shares = usage_shares(w.schema, &w.deviations, &w.values, &habits, days, of_habit);
         shares.extend(forest_shares(w.schema, &w.by_feature, &w.deviations, of_forest, &[]));
         let score = score(evidence.total());
-        let rareness = if w.strangeness.p < w.habit.p { w.strangeness } else { w.habit };
+        let rareness = self.detectors.of_usage().rarest(w.habit, Some(w.strangeness));
         let known = usage.habits.knows(entity);
         Finding {
             id: self.finding_id(EntityKey::Workload, entity, w.key.window.start),

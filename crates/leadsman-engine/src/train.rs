@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leadsman_detect::calibration::Calibrator;
-use leadsman_detect::evidence::{Evidence, EvidenceTail, score};
+use leadsman_detect::evidence::{EvidenceTail, score};
 use leadsman_detect::model::StratumCalibration;
 use leadsman_detect::novelty::{NoveltyBuilder, NoveltyModel};
 use leadsman_detect::strangeness::StratifiedForest;
 use leadsman_detect::usage::{STRATUM, UsageHabits, UsageModel, largest};
-use leadsman_detect::{DetectError, FittedModel, action};
+use leadsman_detect::{DetectError, Detectors, FittedModel, action};
 use leadsman_domain::{
     ActorClass, ActorRules, AuditEvent, FeatureMatrix, FeatureSchema, MetricSample, RowKey, Surprise, Timestamp,
 };
@@ -38,6 +38,8 @@ pub struct TrainSpec {
     pub window: Duration,
     /// Declared CI and controller accounts.
     pub rules: ActorRules,
+    /// Which detectors are on.
+    pub detectors: Detectors,
 }
 
 /// What a training run did; written beside the weights.
@@ -102,7 +104,7 @@ impl Trainer {
         let empty = || EngineError::TooLittleData("it holds no event");
         let (from, _) = summary.span().ok_or_else(empty)?;
         Ok(Self {
-            builder: NoveltyBuilder::new(spec.seed),
+            builder: NoveltyBuilder::new(spec.seed, spec.detectors.peers),
             fit_until: summary.at(FIT_SHARE).ok_or_else(empty)?,
             forest_until: summary.at(FOREST_SHARE).ok_or_else(empty)?,
             metrics: summary.metrics(),
@@ -148,7 +150,7 @@ impl Trainer {
                     self.state.saw(event.event_time);
                 }
                 Some(novelty) => {
-                    let observer = Observer { novelty, window: self.spec.window };
+                    let observer = Observer { novelty, window: self.spec.window, detectors: self.spec.detectors };
                     if let Some((surprise, _)) = observer.observe(&mut self.state, index, event) {
                         surprises.push(surprise);
                         self.builder.add(event);
@@ -249,7 +251,8 @@ impl Trainer {
         let mut totals = Vec::with_capacity(forest_score.len());
         for (class, novelty, s) in &forest_score {
             if let Some(c) = strata.get(class) {
-                totals.push(Evidence::closed(c.novelty.rareness(*novelty), c.strangeness.rareness(*s)).total());
+                let (habit, strangeness) = (c.novelty.rareness(*novelty), c.strangeness.rareness(*s));
+                totals.push(self.spec.detectors.closed(habit, strangeness).total());
             }
         }
         let usage = self.fit_usage(calibration_days, &mut totals)?;
@@ -276,6 +279,7 @@ impl Trainer {
         };
         let model = FittedModel {
             window_seconds: self.spec.window.as_secs(),
+            detectors: self.spec.detectors,
             rules: self.spec.rules,
             audit_schema: schema.hash(),
             novelty,
@@ -316,7 +320,8 @@ impl Trainer {
         let deviation = Calibrator::new(furthest.to_vec(), calibration_days);
         let strangeness = Calibrator::new(scores.to_vec(), calibration_days);
         for (d, s) in furthest.iter().zip(&scores) {
-            totals.push(Evidence::closed(deviation.rareness(*d), strangeness.rareness(*s)).total());
+            let (habit, strangeness) = (deviation.rareness(*d), strangeness.rareness(*s));
+            totals.push(self.spec.detectors.usage(habit, strangeness).total());
         }
         Ok(Some(UsageModel { habits, forest, deviation, strangeness }))
     }

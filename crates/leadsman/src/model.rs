@@ -137,7 +137,7 @@ fn card(name: &str, r: &TrainReport, spec: &TrainSpec, draft: &ManifestDraft) ->
         "# Model card: {name}\n{health}\n\
          ## What it is\n\
          Novelty of actors against their own history, their peers and the cluster; isolation forests over \
-         {window}-second windows of actors and workloads; calibration of both.\n\n\
+         {window}-second windows of actors and workloads; calibration of both. Detectors: {detectors}.\n\n\
          ## Data\n\
          {from} to {to}: {events} audit events and {samples} metric samples over {days:.2} days, digest \
          `{digest}`. It was not reviewed: what was going on then counts as normal.\n\n\
@@ -152,6 +152,7 @@ fn card(name: &str, r: &TrainReport, spec: &TrainSpec, draft: &ManifestDraft) ->
          - An attacker who was active during training is part of the baseline.\n\
          - Rarer than once in ten calibration periods cannot be claimed.\n",
         window = spec.window.as_secs(),
+        detectors = spec.detectors,
         from = draft.data_from,
         to = draft.data_to,
         events = r.events,

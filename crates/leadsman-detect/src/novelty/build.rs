@@ -4,13 +4,14 @@ use leadsman_domain::{ActorClass, AuditEvent, Timestamp};
 
 use super::{ActorProfile, Counts, FAMILIES, KeyCount, KeyFamily, KeyHasher, Keys, MAX_KEYS, NoveltyModel, PeerGroup};
 use crate::DetectError;
-use crate::peers::{self, ActorActivity};
+use crate::peers::{self, ActorActivity, Grouping};
 
 /// Counts what actors do over a training period. Cost: O(families) an event.
 #[derive(Debug, Clone)]
 pub struct NoveltyBuilder {
     hasher: KeyHasher,
     seed: u64,
+    peers: bool,
     actors: BTreeMap<Box<str>, ActorHistory>,
     span: Option<(Timestamp, Timestamp)>,
 }
@@ -29,10 +30,10 @@ struct KeyHours {
 }
 
 impl NoveltyBuilder {
-    /// An empty builder.
+    /// An empty builder; without `peers`, actors are judged by their own history and the cluster alone.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self { hasher: KeyHasher::new(seed), seed, actors: BTreeMap::new(), span: None }
+    pub fn new(seed: u64, peers: bool) -> Self {
+        Self { hasher: KeyHasher::new(seed), seed, peers, actors: BTreeMap::new(), span: None }
     }
 
     /// Counts one event: at most once an actor, key and hour, so that volume does not make a habit.
@@ -72,7 +73,7 @@ impl NoveltyBuilder {
                 actions: h.families[KeyFamily::Action as usize].iter().map(|(k, v)| (*k, v.hours)).collect(),
             })
             .collect();
-        let grouping = peers::group(&activity, self.seed)?;
+        let grouping = if self.peers { peers::group(&activity, self.seed)? } else { Grouping::none(activity.len()) };
         let mut groups: Vec<PeerGroup> = grouping
             .names
             .into_iter()

@@ -32,7 +32,7 @@ fn event(actor: &str, second: i64, verb: Verb, resource: &str, namespace: &str) 
 /// Twelve accounts over ten days: all read pods and config maps of their namespace every hour, half of them
 /// read its secrets once a day.
 fn model() -> NoveltyModel {
-    let mut builder = NoveltyBuilder::new(1);
+    let mut builder = NoveltyBuilder::new(1, true);
     for hour in 0..240 {
         for account in 0..12 {
             let (name, ns) = (format!("sa-{account}"), format!("ns-{}", account % 3));

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use leadsman_decode::DecodeContext;
+use leadsman_detect::Detectors;
 use leadsman_engine::TrainSpec;
 use leadsman_store::write_model;
 use serde_json::json;
@@ -17,7 +18,7 @@ use crate::{clock, model, output};
 pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
     let rules = config.cluster.rules.clone();
     let context = DecodeContext { cluster: config.cluster.name.clone(), rules: rules.clone(), redaction_key: None };
-    let spec = TrainSpec { seed: args.seed, window: config.detect.window, rules };
+    let spec = TrainSpec { seed: args.seed, window: config.detect.window, rules, detectors: Detectors::default() };
     let data = DataOptions {
         paths: &args.data,
         context: &context,

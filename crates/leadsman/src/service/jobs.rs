@@ -136,7 +136,8 @@ fn retrain(service: &Service, jobs: &Jobs, id: JobId, job: &TrainJob, data: Path
     let rules = service.context.rules.clone();
     let context =
         DecodeContext { cluster: service.context.cluster.clone(), rules: rules.clone(), ..service.context.clone() };
-    let spec = TrainSpec { seed: job.seed.unwrap_or(1), window: service.model.fitted.window(), rules };
+    let now = &service.model.fitted;
+    let spec = TrainSpec { seed: job.seed.unwrap_or(1), window: now.window(), rules, detectors: now.detectors };
     let paths = [data];
     let data = DataOptions {
         paths: &paths,

@@ -1,10 +1,11 @@
+mod usage;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leadsman_detect::FittedModel;
 use leadsman_detect::calibration::{Calibrator, Rareness};
 use leadsman_detect::evidence::{Evidence, score};
-use leadsman_detect::usage::{STRATUM, UsageModel, largest};
 use leadsman_domain::{
     ActorClass, AuditEvent, FeatureMatrix, Finding, MetricSample, ModelRef, Surprise, Timestamp, Window,
 };
@@ -12,7 +13,7 @@ use ndarray::Axis;
 
 use crate::EngineError;
 use crate::observer::{Observer, run_length};
-use crate::report::{ActorWindow, Reporter, UsageWindow};
+use crate::report::{ActorWindow, Reporter};
 use crate::shard::{EntityKey, OpenWindow, ShardState};
 
 /// How an engine is set up.
@@ -82,7 +83,7 @@ impl Engine {
     #[must_use]
     pub fn new(model: Arc<FittedModel>, reference: ModelRef, settings: EngineSettings) -> Self {
         let line = model.tail.alert_line(settings.budget_per_day);
-        let reporter = Reporter { cluster: settings.cluster, model: reference };
+        let reporter = Reporter { cluster: settings.cluster, model: reference, detectors: model.detectors };
         Self { model, polarity: settings.polarity, line, reporter }
     }
 
@@ -140,7 +141,7 @@ impl Engine {
             let Some((surprise, open)) = observer.observe(state, index, event) else { continue };
             surprises.push(surprise);
             let rareness = self.novelty_rareness(open);
-            if Evidence::open(rareness).total() >= self.line {
+            if self.model.detectors.open(rareness).total() >= self.line {
                 open.detected_at.get_or_insert(event.event_time);
                 let key = (event.event_time.window(self.model.window()).start, event.actor.name.clone());
                 // The incident is settled event by event, in log order, not batch by batch.
@@ -157,7 +158,7 @@ impl Engine {
             .into_keys()
             .filter_map(|(start, entity)| {
                 let open = state.open.get(&(start, entity.clone()))?;
-                let evidence = Evidence::open(self.novelty_rareness(open));
+                let evidence = self.model.detectors.open(self.novelty_rareness(open));
                 Some(self.actor_finding(&entity, start, open, evidence, None))
             })
             .collect();
@@ -190,17 +191,19 @@ impl Engine {
             let forest = forest_scores.remove(&i).unwrap_or(0.5);
             let habit = self.novelty_rareness(&open);
             let strangeness = calibration.strangeness.rareness(self.polarity.apply(forest));
-            let evidence = Evidence::closed(habit, strangeness);
-            scored.push(window(
-                &row.entity,
-                Some(open.class),
-                row.window,
-                row.count,
-                open.novelty(),
+            let detectors = self.model.detectors;
+            let evidence = detectors.closed(habit, strangeness);
+            scored.push(ScoredWindow {
+                entity: row.entity.to_string(),
+                class: Some(open.class),
+                window: row.window,
+                count: row.count,
+                habit: open.novelty(),
                 forest,
-                habit,
-                strangeness,
-            ));
+                p: detectors.rarest(habit, Some(strangeness)).p,
+                evidence: evidence.total(),
+                score: score(evidence.total()),
+            });
             if evidence.total() >= self.line {
                 open.detected_at.get_or_insert(row.window.end);
                 if open.incident.is_none() {
@@ -220,46 +223,8 @@ impl Engine {
         Ok((scored, findings))
     }
 
-    /// Scores the closed windows of workloads.
-    ///
-    /// Errors: [`EngineError::Detect`] when the matrix has another schema than the model.
-    pub fn close_usage(
-        &self,
-        state: &mut ShardState,
-        matrix: &FeatureMatrix,
-    ) -> Result<(Vec<ScoredWindow>, Vec<Finding>), EngineError> {
-        let Some(usage) = &self.model.usage else { return Ok((Vec::new(), Vec::new())) };
-        let deviations = usage.habits.deviations(matrix)?;
-        let furthest = largest(&deviations);
-        let forest = usage.forest.score(deviations.view(), STRATUM)?;
-        let mut scored = Vec::with_capacity(matrix.rows.len());
-        let mut findings = Vec::new();
-        for (i, row) in matrix.rows.iter().enumerate() {
-            state.closed_samples(row.window.end);
-            let habit = self.rareness(&usage.deviation, furthest[i]);
-            let strangeness = self.rareness(&usage.strangeness, forest[i]);
-            let evidence = Evidence::closed(habit, strangeness);
-            scored.push(window(&row.entity, None, row.window, row.count, furthest[i], forest[i], habit, strangeness));
-            if evidence.total() >= self.line {
-                let id = self.reporter.incident_id(EntityKey::Workload, &row.entity, row.window.start);
-                let incident =
-                    state.incident(EntityKey::Workload, &row.entity, row.window.start, row.window.end, || id);
-                findings.push(self.usage_finding(
-                    usage,
-                    matrix,
-                    i,
-                    &deviations,
-                    evidence,
-                    (habit, strangeness),
-                    incident,
-                )?);
-            }
-        }
-        Ok((scored, findings))
-    }
-
     fn observer(&self) -> Observer<'_> {
-        Observer { novelty: &self.model.novelty, window: self.model.window() }
+        Observer { novelty: &self.model.novelty, window: self.model.window(), detectors: self.model.detectors }
     }
 
     fn rareness(&self, calibrator: &Calibrator, raw: f64) -> Rareness {
@@ -306,48 +271,6 @@ impl Engine {
         let window = start.window(self.model.window());
         self.reporter.actor(entity, window, open, evidence, habit, closed, (calibration.novelty.n(), stratum))
     }
-
-    #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only rename the arguments")]
-    fn usage_finding(
-        &self,
-        usage: &UsageModel,
-        matrix: &FeatureMatrix,
-        row: usize,
-        deviations: &ndarray::Array2<f64>,
-        evidence: Evidence,
-        rareness: (Rareness, Rareness),
-        incident: leadsman_domain::IncidentId,
-    ) -> Result<Finding, EngineError> {
-        let z = deviations.select(Axis(0), &[row]);
-        let attributions = usage.forest.attributions(z.view(), STRATUM)?;
-        let detail = UsageWindow {
-            schema: &matrix.schema,
-            key: &matrix.rows[row],
-            values: matrix.x.row(row).to_vec(),
-            deviations: z.row(0).to_vec(),
-            by_feature: attributions.by_feature.row(0).to_vec(),
-            habit: rareness.0,
-            strangeness: rareness.1,
-            incident,
-        };
-        Ok(self.reporter.usage(usage, &detail, evidence))
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the fields of the window it builds")]
-fn window(
-    entity: &str,
-    class: Option<ActorClass>,
-    window: Window,
-    count: u64,
-    habit: f64,
-    forest: f64,
-    habit_rareness: Rareness,
-    strangeness: Rareness,
-) -> ScoredWindow {
-    let evidence = Evidence::closed(habit_rareness, strangeness).total();
-    let p = habit_rareness.p.min(strangeness.p);
-    ScoredWindow { entity: entity.to_owned(), class, window, count, habit, forest, p, evidence, score: score(evidence) }
 }
 
 impl ShardState {

@@ -1,0 +1,140 @@
+//! Which detectors are on. A model is trained, calibrated and scored with the same ones.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::calibration::Rareness;
+use crate::evidence::Evidence;
+
+/// Which detectors give evidence. The text form is a list such as `novelty,forest`.
+///
+/// What is off is off in training and in scoring alike, because the model carries it: a calibration that counts evidence
+/// which scoring leaves out would put the alert line in the wrong place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detectors {
+    /// Habit of the actor; when off, the forest does not see surprise either.
+    pub novelty: bool,
+    /// Isolation forests over windows, of actors and of workloads.
+    pub forest: bool,
+    /// Peer groups; when off, an actor without history is judged by the whole cluster.
+    pub peers: bool,
+    /// Fixed rules, and the consequence that ranks a finding.
+    pub rules: bool,
+}
+
+/// A list that names no detector, or one that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DetectorsError {
+    /// Nothing is on.
+    #[error("no detector is named: give a list of {NAMES}")]
+    Empty,
+    /// There is no such detector.
+    #[error("there is no detector {0:?}: give a list of {NAMES}")]
+    Unknown(String),
+}
+
+const NAMES: &str = "novelty, forest, peers, rules";
+
+impl Default for Detectors {
+    fn default() -> Self {
+        Self { novelty: true, forest: true, peers: true, rules: true }
+    }
+}
+
+impl Detectors {
+    /// No detector.
+    pub const NONE: Self = Self { novelty: false, forest: false, peers: false, rules: false };
+
+    /// Evidence of an actor's open window.
+    #[must_use]
+    pub fn open(self, habit: Rareness) -> Evidence {
+        Evidence { habit: if self.novelty { habit.evidence() } else { 0.0 }, forest: None }
+    }
+
+    /// Evidence of an actor's closed window.
+    #[must_use]
+    pub fn closed(self, habit: Rareness, forest: Rareness) -> Evidence {
+        Evidence { forest: self.forest.then(|| forest.evidence()), ..self.open(habit) }
+    }
+
+    /// Evidence of a workload's closed window: its habit is no matter of novelty.
+    #[must_use]
+    pub fn usage(self, habit: Rareness, forest: Rareness) -> Evidence {
+        self.of_usage().closed(habit, forest)
+    }
+
+    /// The rarer of two results, of those that count.
+    #[must_use]
+    pub fn rarest(self, habit: Rareness, forest: Option<Rareness>) -> Rareness {
+        let forest = forest.filter(|f| self.forest && (!self.novelty || f.p < habit.p));
+        forest.unwrap_or(habit)
+    }
+
+    /// The same for workloads.
+    #[must_use]
+    pub fn of_usage(self) -> Self {
+        Self { novelty: true, ..self }
+    }
+}
+
+impl fmt::Display for Detectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { novelty, forest, peers, rules } = *self;
+        let all = [(novelty, "novelty"), (forest, "forest"), (peers, "peers"), (rules, "rules")];
+        let on: Vec<&str> = all.into_iter().filter_map(|(on, name)| on.then_some(name)).collect();
+        f.write_str(&on.join(","))
+    }
+}
+
+impl FromStr for Detectors {
+    type Err = DetectorsError;
+
+    fn from_str(text: &str) -> Result<Self, DetectorsError> {
+        let mut on = Self::NONE;
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            match name {
+                "novelty" => on.novelty = true,
+                "forest" => on.forest = true,
+                "peers" => on.peers = true,
+                "rules" => on.rules = true,
+                other => return Err(DetectorsError::Unknown(other.to_owned())),
+            }
+        }
+        if on == Self::NONE { Err(DetectorsError::Empty) } else { Ok(on) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_list_is_read_back(novelty: bool, forest: bool, peers: bool, rules: bool) {
+            let on = Detectors { novelty, forest, peers, rules };
+            let read = on.to_string().parse();
+            prop_assert_eq!(read, if on == Detectors::NONE { Err(DetectorsError::Empty) } else { Ok(on) });
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_is_named() {
+        assert_eq!("novelty, forest".parse(), Ok(Detectors { novelty: true, forest: true, ..Detectors::NONE }));
+        let error = "novelty,florest".parse::<Detectors>().unwrap_err();
+        assert!(error.to_string().contains("\"florest\""), "{error}");
+    }
+
+    #[test]
+    fn what_is_off_gives_no_evidence() {
+        let rare = |per_day| Rareness { p: 0.001, per_day, extrapolated: false };
+        let total = |d: Detectors| d.closed(rare(0.1), rare(0.01)).total();
+        let all = Detectors::default();
+        assert!((total(all) - 4.0).abs() < 1e-9, "max + ½·min");
+        assert!((total(Detectors { novelty: false, ..all }) - 3.0).abs() < 1e-9);
+        assert!((total(Detectors { forest: false, ..all }) - 2.0).abs() < 1e-9);
+        assert!(total(Detectors { novelty: false, forest: false, ..all }).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,4 @@
+//! The engine over a small cluster of its own.
+
+mod detectors;
+mod world;
