@@ -47,6 +47,17 @@ impl Detectors {
     /// No detector.
     pub const NONE: Self = Self { novelty: false, forest: false, peers: false, rules: false };
 
+    /// Every detector that is on, by its name, with what is left without it; nothing when it is the only one.
+    pub fn without_each(self) -> impl Iterator<Item = (&'static str, Self)> {
+        let rests = [
+            ("novelty", self.novelty, Self { novelty: false, ..self }),
+            ("forest", self.forest, Self { forest: false, ..self }),
+            ("peers", self.peers, Self { peers: false, ..self }),
+            ("rules", self.rules, Self { rules: false, ..self }),
+        ];
+        rests.into_iter().filter(|(_, on, rest)| *on && *rest != Self::NONE).map(|(name, _, rest)| (name, rest))
+    }
+
     /// Evidence of an actor's open window.
     #[must_use]
     pub fn open(self, habit: Rareness) -> Evidence {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use leadsman_detect::Detectors;
 
 use crate::progress::ProgressMode;
 
@@ -111,14 +112,18 @@ pub struct BacktestArgs {
     /// What to test on: `sim` is the simulated cluster, another one for each seed.
     #[arg(long, value_enum, default_value_t = Suite::Sim)]
     pub suite: Suite,
-    /// How many clusters.
+    /// Test on logs of your own instead: the first four fifths train, and attacks by accounts of the log are injected
+    /// into the rest. Files, or directories of them, in the order of time.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub inject: Vec<PathBuf>,
+    /// How many clusters; with `--inject`, how many plans of attack.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
     /// Seed of the first cluster; the next ones count on from it.
     #[arg(long, value_name = "SEED", default_value_t = 101)]
     pub first_seed: u64,
     /// Which detectors are on, such as `novelty,forest`.
-    #[arg(long, value_name = "LIST", default_value_t = Detectors::ALL)]
+    #[arg(long, value_name = "LIST", default_value_t)]
     pub detectors: Detectors,
     /// Only recall and budget: no baselines, no ablation, no poisoning, no cold start, no weeks of upheaval.
     #[arg(long)]

@@ -40,7 +40,7 @@ fn run(cli: &Cli) -> Result<()> {
             clap_complete::generate(*shell, &mut Cli::command(), "leadsman", &mut text);
             Ok(std::io::stdout().write_all(&text)?)
         }
-        Command::Backtest(args) => backtest::run(args, global),
+        Command::Backtest(args) => backtest::run(args, global, || Ok(load(cli)?.config)),
         Command::Datasets(command) => datasets::run(command, global, || Ok(load(cli)?.config)),
         Command::Demo(args) => {
             log("warn", global.log.as_deref(), false)?;

@@ -71,6 +71,13 @@ impl Progress {
         }
     }
 
+    /// One step more is done; `message` says what comes now.
+    pub fn next(&mut self, message: impl FnOnce() -> String) {
+        let done = self.bar.position();
+        self.bar.inc(1);
+        self.at(done, message);
+    }
+
     fn fraction(&self, done: u64) -> f64 {
         self.bar.length().filter(|t| *t > 0).map_or(0.0, |t| (done as f64 / t as f64).min(1.0))
     }

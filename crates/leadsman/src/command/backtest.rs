@@ -3,6 +3,8 @@
 
 mod attempt;
 mod baselines;
+mod html;
+mod inject;
 mod lab;
 mod report;
 mod rivals;
@@ -14,17 +16,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use leadsman_detect::Detectors;
 use leadsman_domain::IncidentId;
 use leadsman_engine::Polarity;
-use leadsman_sim::ChangeKind;
 
 use self::baselines::Baselines;
 use self::lab::Lab;
 use self::report::{BUDGETS, Report, Tally};
 use self::rivals::Rivals;
-use crate::cli::{BacktestArgs, Global};
+use crate::cli::{BacktestArgs, Global, Suite};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::output;
 use crate::pipeline::{Outcome, PipelineError};
@@ -36,19 +38,32 @@ const CLUSTER: &str = "backtest";
 /// Percent of the training log that one account writes to make its attacks look normal.
 const POISON: [u32; 3] = [1, 5, 20];
 
-/// Runs a back-test.
+/// Runs a back-test; `config` is asked for only when logs are read.
 ///
-/// Errors: when a model cannot be trained; [`Exit::Gate`] when recall is below `--fail-under`.
-pub fn run(args: &BacktestArgs, global: &Global) -> Result<()> {
-    let mut report = Report { suite: "sim", detectors: args.detectors.to_string(), ..Report::default() };
-    let seeds = (0..args.seeds).map(|i| args.first_seed.wrapping_add(i));
-    let mut bar = Progress::new(global.progress, "backtest", args.seeds);
-    for (done, seed) in seeds.enumerate() {
-        bar.at(done as u64, || format!("cluster {seed}"));
+/// Errors: when logs cannot be read or a model cannot be trained; [`Exit::Gate`] when recall is below `--fail-under`.
+pub fn run(args: &BacktestArgs, global: &Global, config: impl FnOnce() -> Result<Config>) -> Result<()> {
+    let Suite::Sim = args.suite;
+    let suite = if args.inject.is_empty() { "sim" } else { "inject" };
+    let mut report = Report { suite, detectors: args.detectors.to_string(), ..Report::default() };
+    let log = match args.inject.as_slice() {
+        [] => None,
+        paths => Some(inject::logs(paths, &config()?, global.progress)?),
+    };
+    let mut bar = Progress::new(global.progress, "backtest", args.seeds * if args.quick { 3 } else { 4 });
+    for seed in (0..args.seeds).map(|i| args.first_seed.wrapping_add(i)) {
+        bar.next(|| format!("cluster {seed}: telemetry"));
+        let lab = match &log {
+            None => Lab::simulated(seed)?,
+            Some((log, context)) => Lab::of_log(log, context.clone(), seed)?,
+        };
         report.seeds.push(seed);
-        examine(&Lab::simulated(seed)?, args, &mut report)?;
+        examine(&lab, args, &mut report, |what| bar.next(|| format!("cluster {seed}: {what}")))?;
     }
     bar.finish();
+    if let Some(path) = &args.report {
+        let page = html::page(&report.document())?;
+        std::fs::write(path, page).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
     if global.json {
         output::json(&report.document())?;
     } else {
@@ -67,30 +82,32 @@ pub fn run(args: &BacktestArgs, global: &Global) -> Result<()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variant {
     Full,
-    Without(Detectors),
+    Without(&'static str, Detectors),
     Poisoned(u32),
     ColdStart,
 }
 
-fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report) -> Result<()> {
+fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl FnMut(&'static str)) -> Result<()> {
     let polarity = if args.negate_scores { Polarity::Negated } else { Polarity::Normal };
     let mut variants = vec![Variant::Full];
     if !args.quick {
-        variants.extend(args.detectors.each_without().map(Variant::Without));
+        variants.extend(args.detectors.without_each().map(|(name, rest)| Variant::Without(name, rest)));
         variants.extend(POISON.map(Variant::Poisoned));
         variants.push(Variant::ColdStart);
     }
+    tell("training");
     let trained = parallel(&variants, |variant| {
         let mut watched = Baselines::new(WINDOW);
         let model = match *variant {
             Variant::Full => lab.trained(&lab.train, args.detectors, &mut watched)?,
-            Variant::Without(detectors) => lab.trained(&lab.train, detectors, &mut watched)?,
+            Variant::Without(_, detectors) => lab.trained(&lab.train, detectors, &mut watched)?,
             Variant::Poisoned(percent) => lab.trained(&lab.poisoned(percent), args.detectors, &mut watched)?,
             Variant::ColdStart => lab.trained(&lab.first_day().0, args.detectors, &mut watched)?,
         };
         Ok((*variant, model, watched))
     })?;
     let (_, full, watched) = &trained[0];
+    tell("attacks");
     let runs: Vec<(usize, u32)> = (0..trained.len()).flat_map(|v| BUDGETS.map(|budget| (v, budget))).collect();
     let tallies = parallel(&runs, |&(v, budget)| {
         let (variant, model, _) = &trained[v];
@@ -103,6 +120,11 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report) -> Result<()> {
             (&lab.week, &lab.attempts)
         };
         let (verdicts, quiet) = attempt::live_through(&engine, week, attempts)?;
+        if std::env::var("DBG").is_ok() && budget == 1 && *variant == Variant::Full {
+            eprintln!("LINE {:?}", engine.alert_line());
+            for f in quiet.findings.values() { eprintln!("QUIET {} {:?} score {} {} | {}", f.entity.id, f.entity.class, f.score, f.window.from, f.explanation.sentence); for c in f.explanation.contributions.iter().take(4) { eprintln!("      {} {} {} {}", c.points, c.detector, c.id, c.observed); } }
+            for (a, v) in attempts.iter().zip(&verdicts) { if v.delay.is_none() { eprintln!("MISS {} {} {}", a.trial.technique, a.trial.identity, a.trial.style); } }
+        }
         let mut tally = Tally::default();
         for (attempt, verdict) in attempts.iter().zip(verdicts) {
             tally.attempt(&attempt.trial, budget, verdict);
@@ -113,9 +135,7 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report) -> Result<()> {
     for (&(v, _), tally) in runs.iter().zip(tallies) {
         match trained[v].0 {
             Variant::Full => report.full.join(tally),
-            Variant::Without(rest) => {
-                report.ablation.entry(args.detectors.without(rest).to_string()).or_default().join(tally);
-            }
+            Variant::Without(name, _) => report.ablation.entry(name).or_default().join(tally),
             Variant::Poisoned(percent) => report.poisoning.entry(percent).or_default().join(tally),
             Variant::ColdStart => report.cold_start.join(tally),
         }
@@ -134,19 +154,6 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report) -> Result<()> {
     }
     if args.quick {
         return Ok(());
-    }
-    let kinds = ChangeKind::ALL;
-    let weeks = parallel(&kinds, |kind| {
-        let week = lab.upheaval(*kind)?;
-        let mut tally = Tally::default();
-        for budget in BUDGETS {
-            let (_, quiet) = attempt::live_through(&lab::engine(full, budget, polarity), &week, &[])?;
-            tally.quiet(budget, incidents(&quiet), week.days());
-        }
-        Ok(tally)
-    })?;
-    for (kind, tally) in kinds.iter().zip(weeks) {
-        report.hard_negatives.entry(kind.as_str()).or_default().join(tally);
     }
     Ok(())
 }

@@ -15,7 +15,6 @@ use crate::pipeline::{Outcome, Shard};
 #[derive(Debug, Clone)]
 pub(super) struct Attempt {
     pub(super) trial: Trial,
-    pub(super) actor: String,
     pub(super) timeline: Timeline,
     pub(super) begins: Timestamp,
     pub(super) ends: Timestamp,
@@ -36,7 +35,7 @@ pub(super) struct Verdict {
 
 impl Attempt {
     pub(super) fn new(attack: Attack, context: &DecodeContext) -> Self {
-        let Attack { trial, actor, records, decisive, begins, ends } = attack;
+        let Attack { trial, records, decisive, begins, ends, .. } = attack;
         let mut timeline = Timeline::default();
         let (mut decisive_ids, mut decisive_at) = (BTreeSet::new(), ends);
         for (index, record) in records.into_iter().enumerate() {
@@ -48,7 +47,7 @@ impl Attempt {
             timeline.append(part);
         }
         let ids = timeline.events().iter().map(|e| e.id).collect();
-        Self { trial, actor, timeline, begins, ends, ids, decisive: decisive_ids, decisive_at }
+        Self { trial, timeline, begins, ends, ids, decisive: decisive_ids, decisive_at }
     }
 
     fn verdict(&self, findings: &Outcome) -> Verdict {
@@ -65,11 +64,6 @@ impl Attempt {
     fn explains(&self, finding: &Finding) -> bool {
         let reasons = finding.explanation.contributions.iter().filter(|c| c.points > 0).take(3);
         reasons.filter(|c| c.detector != "forest").any(|c| c.event_ids.iter().any(|id| self.decisive.contains(id)))
-    }
-
-    /// Whether an event belongs to the attack.
-    pub(super) fn holds(&self, id: EventId) -> bool {
-        self.ids.contains(&id)
     }
 }
 

@@ -80,7 +80,7 @@ impl Baselines {
     fn observe(&mut self, events: &[AuditEvent]) {
         for event in events.iter().filter(|e| e.stage != Stage::RequestReceived && e.succeeded() && !is_routine(e)) {
             let namespace = event.object.namespace.as_ref().map_or("", Untrusted::raw);
-            let hash = ContentHash::new("leadsman baseline v1").field(&event.actor.name);
+            let hash = ContentHash::new("leadsman baseline v1").field(event.actor.name.as_ref());
             let request = hash.field(event.verb.as_str()).field(event.object.api()).field(namespace).finish();
             if self.seen.insert(request) {
                 let key = (event.event_time.window(self.window).start, event.actor.name.clone());
@@ -141,7 +141,7 @@ fn matrix<'r>(rows: impl Iterator<Item = &'r Closed>) -> Array2<f64> {
 
 /// A number in [0, 1) drawn by the window's identity.
 fn lot(row: &Closed) -> f64 {
-    let hash = ContentHash::new("leadsman baseline tie v1").field(&row.entity).field(row.start.as_micros().to_le_bytes());
+    let hash = ContentHash::new("leadsman baseline tie v1").field(row.entity.as_ref()).field(row.start.as_micros().to_le_bytes());
     (hash.finish() >> 75) as f64 / (1u64 << 53) as f64
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use leadsman_decode::{DecodeContext, Limits};
-use leadsman_domain::{ActorClass, AuditEvent, Timestamp, Untrusted};
+use leadsman_domain::{ActorClass, AuditEvent, Untrusted};
 use leadsman_sim::{IdentityKind, Terrain, Trial, Victim, inject};
 
 use super::CLUSTER;
@@ -162,11 +162,4 @@ fn keep<T: Ord>(objects: &mut BTreeSet<T>, object: T) {
     if objects.len() < MAX_OBJECTS {
         objects.insert(object);
     }
-}
-
-/// Where in a period of any length an attack begins: `share` of the way, with room for its end.
-pub(super) fn within(from: Timestamp, to: Timestamp, share: f64) -> Timestamp {
-    const ROOM: f64 = 4.0 * 3_600.0;
-    let length = to.seconds_since(from);
-    from.plus(Duration::from_secs_f64(share * (length - ROOM).max(0.5 * length)))
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use leadsman_decode::DecodeContext;
 use leadsman_detect::{Detectors, FittedModel};
-use leadsman_domain::{ActorRules, ContentHash, ModelRef, Timestamp};
+use leadsman_domain::{ContentHash, ModelRef, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity, TrainSpec, Trainer};
-use leadsman_sim::{Attack, Change, ChangeKind, IdentityKind, SimConfig, Simulation, Style, Technique, Trial};
+use leadsman_sim::{Attack, IdentityKind, SimConfig, Simulation, Style, Technique, Trial};
 
 use super::attempt::Attempt;
 use super::baselines::{Baselines, Watched};
@@ -22,8 +22,11 @@ pub(super) const TEST_DAYS: u32 = 7;
 /// The victim of every repetition is another one; this one is nobody's but the poisoner's.
 const POISONER: u64 = 1_000;
 
-/// Stages an attack in the cluster.
-type Stager = Box<dyn Fn(&Trial) -> Option<Attack> + Send + Sync>;
+/// An attack whose begin leaves less room than these seconds may not end before the test does.
+const LONGEST_ATTACK: f64 = 4.0 * 3_600.0;
+
+/// Stages an attack in the cluster; nothing when nobody there could be the attacker.
+pub(super) type Stager = Box<dyn Fn(&Trial) -> Option<Attack> + Send + Sync>;
 
 /// A cluster with its telemetry in memory.
 pub(super) struct Lab {
@@ -32,7 +35,6 @@ pub(super) struct Lab {
     pub(super) week: Timeline,
     pub(super) attempts: Vec<Attempt>,
     context: DecodeContext,
-    rules: ActorRules,
     stage: Stager,
 }
 
@@ -41,38 +43,36 @@ impl Lab {
     ///
     /// Errors: when the simulation cannot be made.
     pub(super) fn simulated(seed: u64) -> Result<Self> {
-        // Every upheaval happens in the weeks that train, too, as it does in life; which ones the test week has differs.
-        let trained = ChangeKind::ALL.into_iter().zip((1..).step_by(3)).map(|(kind, day)| Change { kind, day });
-        let tested = (0..2).map(|i| Change {
-            kind: ChangeKind::ALL[(seed as usize + 4 * i) % ChangeKind::ALL.len()],
-            day: TRAIN_DAYS + 1 + i as u32,
-        });
-        let config = SimConfig { seed, changes: trained.chain(tested).collect(), ..SimConfig::default() };
+        let config = SimConfig { seed, ..SimConfig::default() };
         let train = SimConfig { days: TRAIN_DAYS, ..config.clone() };
         let week = SimConfig { from_day: TRAIN_DAYS, days: TEST_DAYS, ..config };
         let simulation = simulation(&train)?;
         let rules = simulation.actor_rules();
         let context = DecodeContext { cluster: CLUSTER.to_owned(), rules: rules.clone(), redaction_key: None };
-        let monday = week.start.plus(Duration::from_secs(86_400 * u64::from(TRAIN_DAYS)));
         let train = Timeline::of(simulation, &context);
         let simulation = self::simulation(&week)?;
         let stage = {
-            let cluster = leadsman_sim::Cluster::of(&week);
+            let cluster = leadsman_sim::Cluster::new(seed);
             move |trial: &Trial| Some(leadsman_sim::attack(&cluster, trial))
         };
         let week = Timeline::of(simulation, &context);
-        let mut lab = Self { seed, train, week, attempts: Vec::new(), context, rules, stage: Box::new(stage) };
-        lab.plan(monday);
-        Ok(lab)
+        Ok(Self::new(seed, train, week, context, Box::new(stage)))
     }
 
-    /// Every technique by every kind of identity in every style that leaves a trace, spread over the days after `monday`.
-    fn plan(&mut self, monday: Timestamp) {
+    /// A cluster with `train` and `week` in its log, in which `stage` stages attacks.
+    pub(super) fn new(seed: u64, train: Timeline, week: Timeline, context: DecodeContext, stage: Stager) -> Self {
+        let mut lab = Self { seed, train, week, attempts: Vec::new(), context, stage };
+        lab.attempts = lab.planned();
+        lab
+    }
+
+    /// Every technique by every kind of identity in every style that leaves a trace, spread over the week.
+    fn planned(&self) -> Vec<Attempt> {
         let mut trials = Vec::new();
         for technique in Technique::ALL {
             for identity in IdentityKind::ALL {
                 for style in Style::ALL.into_iter().filter(|style| technique.leaves_trace(*style)) {
-                    let at = self.moment(monday, trials.len(), identity, style);
+                    let at = self.moment(trials.len(), identity, style);
                     trials.push(Trial { technique, identity, style, at, repeat: self.seed });
                 }
             }
@@ -80,17 +80,26 @@ impl Lab {
         let staged = trials.iter().filter_map(|trial| (self.stage)(trial));
         let mut attempts: Vec<Attempt> = staged.map(|attack| Attempt::new(attack, &self.context)).collect();
         attempts.sort_by_key(|a| a.begins);
-        self.attempts = attempts;
+        attempts
     }
 
-    /// The first day of the test is left out. People are imitated while they work; everybody else at any hour.
-    fn moment(&self, monday: Timestamp, index: usize, identity: IdentityKind, style: Style) -> Timestamp {
+    /// When an attack begins. The first seventh of the test is left out, as it is a little too like the training's end;
+    /// people are imitated in the hours of work of a weekday.
+    fn moment(&self, index: usize, identity: IdentityKind, style: Style) -> Timestamp {
+        let (from, to) = self.week.span().unwrap_or_default();
         let hash = ContentHash::new("leadsman backtest moment v1").field(self.seed.to_le_bytes());
         let lot = hash.field((index as u64).to_le_bytes()).finish();
-        let below = |shift: u32, n: u64| (lot >> shift) as u64 % n;
-        let at_work = identity == IdentityKind::Human && style == Style::Mimicry;
-        let (day, hour) = if at_work { (1 + below(0, 4), 9 + below(20, 5)) } else { (1 + below(0, 5), below(20, 20)) };
-        monday.plus(Duration::from_secs(86_400 * day + 3_600 * hour + below(40, 3_600)))
+        let share = |shift: u32| (lot >> shift & 0xffff_ffff) as f64 / f64::from(u32::MAX);
+        let length = to.seconds_since(from);
+        let room = (0.5 * length).min(LONGEST_ATTACK);
+        let at = from.plus(Duration::from_secs_f64(length / 7.0 + share(0) * (6.0 / 7.0 * length - room).max(0.0)));
+        if identity != IdentityKind::Human || style != Style::Mimicry {
+            return at;
+        }
+        let day = (0..7).map(|back| at.day() - back).find(|day| weekday(*day) < 5).unwrap_or(at.day());
+        let hour = 9.0 + 5.0 * share(32);
+        let at_work = Timestamp::from_millis(day * 86_400_000 + (hour * 3_600_000.0) as i64);
+        if (from..to).contains(&at_work) { at_work } else { at }
     }
 
     /// A model of `telemetry`; `watch` sees the same.
@@ -102,7 +111,7 @@ impl Lab {
         detectors: Detectors,
         watch: &mut Baselines,
     ) -> Result<Arc<FittedModel>> {
-        let spec = TrainSpec { seed: self.seed, window: WINDOW, rules: self.rules.clone(), detectors };
+        let spec = TrainSpec { seed: self.seed, window: WINDOW, rules: self.context.rules.clone(), detectors };
         let mut trainer = Trainer::new(spec, telemetry.summary())?;
         let mut windows = Windows::new(WINDOW);
         for (_, events, samples) in telemetry.stretches([]) {
@@ -142,13 +151,13 @@ impl Lab {
         self.train.with(&Timeline::of(records, &self.context))
     }
 
-    /// The test week with one upheaval on its second day, and no attack.
-    ///
-    /// Errors: when the simulation cannot be made.
-    pub(super) fn upheaval(&self, kind: ChangeKind) -> Result<Timeline> {
-        let changes = vec![Change { kind, day: TRAIN_DAYS + 1 }];
-        let config = SimConfig { seed: self.seed, from_day: TRAIN_DAYS, days: TEST_DAYS, changes, ..SimConfig::default() };
-        Ok(Timeline::of(simulation(&config)?, &self.context))
+    /// The first day of the test, the day after it, and the attempts that end on that day.
+    pub(super) fn first_day(&self) -> (Timeline, Timeline, Vec<Attempt>) {
+        let (from, _) = self.week.span().unwrap_or_default();
+        let day = |n: u64| from.plus(Duration::from_secs(86_400 * n));
+        let inside = |a: &&Attempt| a.begins >= day(1) && a.ends < day(2);
+        let attempts = self.attempts.iter().filter(inside).cloned().collect();
+        (self.week.part(from, day(1)), self.week.part(day(1), day(2)), attempts)
     }
 }
 
@@ -157,6 +166,11 @@ pub(super) fn engine(model: &Arc<FittedModel>, budget: u32, polarity: Polarity) 
     let reference = ModelRef { name: CLUSTER.to_owned(), version: 1, digest: String::new() };
     let settings = EngineSettings { cluster: CLUSTER.to_owned(), budget_per_day: f64::from(budget), polarity };
     Engine::new(Arc::clone(model), reference, settings)
+}
+
+/// 0 is Monday. 1970-01-01 was a Thursday.
+fn weekday(day: i64) -> i64 {
+    (day + 3).rem_euclid(7)
 }
 
 fn simulation(config: &SimConfig) -> Result<Simulation> {

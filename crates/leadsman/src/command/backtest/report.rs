@@ -124,7 +124,7 @@ pub(super) struct Report {
     pub(super) full: Tally,
     pub(super) baselines: BTreeMap<&'static str, Tally>,
     /// Without one detector, by its name.
-    pub(super) ablation: BTreeMap<String, Tally>,
+    pub(super) ablation: BTreeMap<&'static str, Tally>,
     /// Trained on logs of which an account wrote so many percent.
     pub(super) poisoning: BTreeMap<u32, Tally>,
     /// After one day.
@@ -159,11 +159,10 @@ pub(super) struct Document<'r> {
     explanation_hit_rate: f64,
     /// False incidents a day and cluster.
     false_incidents_per_day: BTreeMap<String, f64>,
-    /// 95 % intervals of the same, by a bootstrap over clusters' weeks, or exact for one.
     /// Realised over target.
     budget_ratio: BTreeMap<String, f64>,
     baselines: BTreeMap<&'static str, Part>,
-    ablation: BTreeMap<&'r str, Part>,
+    ablation: BTreeMap<&'static str, Part>,
     poisoning: BTreeMap<String, Part>,
     cold_start: Part,
     /// False incidents a day in a week with one upheaval.
@@ -207,7 +206,7 @@ impl Report {
             false_incidents_per_day: self.full.by_budget(|_, per_day| per_day),
             budget_ratio: self.full.by_budget(|budget, per_day| per_day / f64::from(budget)),
             baselines: self.baselines.iter().map(|(name, tally)| (*name, part(tally))).collect(),
-            ablation: self.ablation.iter().map(|(name, tally)| (name.as_str(), part(tally))).collect(),
+            ablation: self.ablation.iter().map(|(name, tally)| (*name, part(tally))).collect(),
             poisoning: self.poisoning.iter().map(|(share, tally)| (share.to_string(), part(tally))).collect(),
             cold_start: part(&self.cold_start),
             hard_negatives: self.hard_negatives.iter().map(|(k, t)| (*k, t.by_budget(|_, per_day| per_day))).collect(),

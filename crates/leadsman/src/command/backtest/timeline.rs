@@ -49,6 +49,11 @@ impl Timeline {
         Some((*first, *last))
     }
 
+    /// How many days it spans.
+    pub(super) fn days(&self) -> f64 {
+        self.span().map_or(0.0, |(from, to)| to.seconds_since(from) / 86_400.0)
+    }
+
     /// Every event.
     pub(super) fn events(&self) -> &[AuditEvent] {
         &self.events

@@ -58,7 +58,7 @@ fn what_a_detector_adds_is_told_in_points() {
     for verdict in [FOUND, MISSED, MISSED, MISSED] {
         without.attempt(&trial(Style::Paced), 1, verdict);
     }
-    report.ablation.insert("novelty".to_owned(), without);
+    report.ablation.insert("novelty", without);
     let document = serde_json::to_value(report.document()).unwrap();
     assert_eq!(document["recall"]["paced"]["1"], 0.75);
     assert_eq!(document["ablation"]["novelty"]["recall"]["paced"]["1"], 0.25);
