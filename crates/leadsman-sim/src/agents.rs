@@ -7,6 +7,7 @@ use crate::api::{
     CONFIGMAPS, CRONJOBS, Call, DAEMONSETS, DEPLOYMENTS, ENDPOINTS, EVENTS, INGRESSES, JOBS, LEASES, NAMESPACES, NODES,
     PODS, PROMETHEUSES, REPLICASETS, SECRETS, SERVICE_MONITORS, SERVICES, SLICES, STATEFULSETS, VOLUMES,
 };
+use crate::cluster::Cluster;
 use crate::day::Day;
 use crate::dice::{Dice, key, unit};
 use crate::identity::{Client, Identity};
@@ -240,9 +241,15 @@ fn application(seed: u64, index: usize) -> Agent {
 
 impl Agent {
     /// The agent as it appears at `at`: its pod, address and program.
-    pub(crate) fn client<'a>(&'a self, day: &Day<'a>, at: Timestamp) -> Client<'a> {
-        let cluster = day.cluster;
-        let (name, node, ip) = match self.workload {
+    pub(crate) fn client<'a>(&'a self, cluster: &'a Cluster, at: Timestamp) -> Client<'a> {
+        let (name, node, ip) = self.place(cluster, at);
+        let pod = Some(cluster.pod_ref(self.namespace, &name, node));
+        Client { identity: &self.identity, ip, agent: self.program.clone(), pod }
+    }
+
+    /// Name, node and address of its pod at `at`.
+    pub(crate) fn place(&self, cluster: &Cluster, at: Timestamp) -> (String, usize, String) {
+        match self.workload {
             Some(index) => {
                 let pod = cluster.pod_at(index, at);
                 (pod.name, pod.node, pod.ip)
@@ -253,9 +260,22 @@ impl Agent {
                 let node = dice.below(cluster.nodes.len());
                 (name, node, format!("10.244.{}.{}", node + 1, 2 + dice.below(90)))
             }
-        };
-        let pod = Some(cluster.pod_ref(self.namespace, &name, node));
-        Client { identity: &self.identity, ip, agent: self.program.clone(), pod }
+        }
+    }
+
+    /// Whether its token is worth stealing for a test: operators may do everything already, and what runs on
+    /// every node has no habits of its own.
+    pub(crate) fn is_prey(&self) -> bool {
+        !self.operator && self.namespace != "kube-system"
+    }
+
+    /// Requests it makes by habit.
+    pub(crate) fn everyday(&self) -> Vec<Call> {
+        let calls = self.habits.iter().filter_map(|h| match &h.deed {
+            Deed::Call(call) => Some(call.clone()),
+            Deed::Watch(..) => None,
+        });
+        calls.collect()
     }
 }
 
@@ -286,7 +306,7 @@ fn repeat(day: &mut Day<'_>, agent: &Agent, index: usize, habit: &Habit) {
         }
         if hour != at.hour() || client.is_none() {
             hour = at.hour();
-            client = Some(agent.client(day, at));
+            client = Some(agent.client(day.cluster, at));
         }
         let Some(client) = &client else { continue };
         match &habit.deed {
@@ -313,7 +333,7 @@ fn backup(day: &mut Day<'_>) {
     let mut dice = day.dice("backup", "nightly");
     let dice = &mut dice;
     let mut t = later(day.hour(2.0), dice.between(0.0, 25.0));
-    let client = agent.client(day, t);
+    let client = agent.client(cluster, t);
     let apis = [
         NAMESPACES,
         PODS,

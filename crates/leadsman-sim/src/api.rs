@@ -46,6 +46,10 @@ pub(crate) const ACCESS_REVIEWS: Api = api("authorization.k8s.io", "v1", "selfsu
 pub(crate) const RULES_REVIEWS: Api = api("authorization.k8s.io", "v1", "selfsubjectrulesreviews");
 pub(crate) const CRDS: Api = api("apiextensions.k8s.io", "v1", "customresourcedefinitions");
 pub(crate) const WEBHOOKS: Api = api("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations");
+pub(crate) const MUTATING_WEBHOOKS: Api = api("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations");
+pub(crate) const SIGNING_REQUESTS: Api = api("certificates.k8s.io", "v1", "certificatesigningrequests");
+pub(crate) const RAY_CLUSTERS: Api = api("ray.io", "v1", "rayclusters");
+pub(crate) const INFERENCE_SERVICES: Api = api("serving.kserve.io", "v1beta1", "inferenceservices");
 pub(crate) const APPLICATIONS: Api = api("argoproj.io", "v1alpha1", "applications");
 pub(crate) const CERTIFICATES: Api = api("cert-manager.io", "v1", "certificates");
 pub(crate) const CERT_REQUESTS: Api = api("cert-manager.io", "v1", "certificaterequests");
@@ -67,12 +71,14 @@ pub(crate) enum Target {
 pub(crate) struct Call {
     pub(crate) verb: &'static str,
     pub(crate) target: Target,
-    /// Query with its `?`, or empty.
+    /// What follows the object in the path, as in `…/proxy/metrics`, and the query with its `?`; or empty.
     pub(crate) query: String,
     pub(crate) code: u16,
     pub(crate) body: Option<Json>,
     /// Seconds a long-running request stays open; such a request is logged twice.
     pub(crate) open_for: Option<f64>,
+    /// User name and groups that the request asks to act as.
+    pub(crate) acting_as: Option<(String, Vec<String>)>,
 }
 
 impl Call {
@@ -80,7 +86,7 @@ impl Call {
     pub(crate) fn new(verb: &'static str, api: Api, namespace: &str, name: &str) -> Self {
         let code = if verb == "create" { 201 } else { 200 };
         let target = Target::Object { api, namespace: namespace.to_owned(), name: name.to_owned(), sub: "" };
-        Self { verb, target, query: String::new(), code, body: None, open_for: None }
+        Self { verb, target, query: String::new(), code, body: None, open_for: None, acting_as: None }
     }
 
     pub(crate) fn get(api: Api, namespace: &str, name: &str) -> Self {
@@ -120,7 +126,15 @@ impl Call {
 
     /// A `GET` on a plain URL.
     pub(crate) fn path(path: &'static str) -> Self {
-        Self { verb: "get", target: Target::Path(path), query: String::new(), code: 200, body: None, open_for: None }
+        Self {
+            verb: "get",
+            target: Target::Path(path),
+            query: String::new(),
+            code: 200,
+            body: None,
+            open_for: None,
+            acting_as: None,
+        }
     }
 
     /// The same request on a subresource.
@@ -133,6 +147,16 @@ impl Call {
 
     pub(crate) fn query(mut self, query: impl Into<String>) -> Self {
         self.query = query.into();
+        self
+    }
+
+    /// What a proxied request asks behind the proxy.
+    pub(crate) fn tail(self, tail: impl Into<String>) -> Self {
+        self.query(tail)
+    }
+
+    pub(crate) fn acting_as(mut self, user: &str, groups: &[&str]) -> Self {
+        self.acting_as = Some((user.to_owned(), groups.iter().map(|g| (*g).to_owned()).collect()));
         self
     }
 

@@ -4,13 +4,16 @@ use leadsman_domain::Timestamp;
 
 use crate::api::{CONFIGMAPS, Call, DEPLOYMENTS, JOBS, PODS, SECRETS};
 use crate::bodies::{self, PodBody, PodName};
-use crate::cluster::Pod;
+use crate::cluster::{Cluster, Pod};
 use crate::controllers::{Controller, start_pod};
 use crate::day::{Day, is_weekend};
 use crate::dice::Dice;
 use crate::identity::Client;
 use crate::log::later;
 use crate::workload::{WORKLOADS, Workload};
+
+/// Without a release for so long, nobody works here any more.
+const MAX_DAYS_BETWEEN_RELEASES: i64 = 28;
 
 pub(crate) fn run(day: &mut Day<'_>) {
     for (index, workload) in WORKLOADS.iter().enumerate() {
@@ -24,10 +27,16 @@ pub(crate) fn run(day: &mut Day<'_>) {
 /// The runner pod of one pipeline; the machine-learning team's releases run outside the cluster.
 fn runner<'a>(day: &Day<'a>, dice: &mut Dice, namespace: &str) -> Client<'a> {
     let cluster = day.cluster;
-    if namespace == "ml" {
-        let agent = "Helm/3.18.3".to_owned();
-        return Client { identity: &cluster.release_bot, ip: "10.20.40.11".to_owned(), agent, pod: None };
-    }
+    if namespace == "ml" { release_bot(cluster) } else { runner_pod(cluster, dice) }
+}
+
+/// The bot that releases from outside the cluster.
+pub(crate) fn release_bot(cluster: &Cluster) -> Client<'_> {
+    let agent = "Helm/3.18.3".to_owned();
+    Client { identity: &cluster.release_bot, ip: "10.20.40.11".to_owned(), agent, pod: None }
+}
+
+fn runner_pod<'a>(cluster: &'a Cluster, dice: &mut Dice) -> Client<'a> {
     let node = dice.below(cluster.nodes.len());
     let name = format!("runner-{}-project-{}", dice.suffix(8), 11 + dice.below(9));
     Client {
@@ -36,6 +45,21 @@ fn runner<'a>(day: &Day<'a>, dice: &mut Dice, namespace: &str) -> Client<'a> {
         agent: "kubectl/v1.32.4 (linux/amd64) kubernetes/59526cd".to_owned(),
         pod: Some(cluster.pod_ref("cicd", &name, node)),
     }
+}
+
+/// The runner of the latest release before `at`, from which its token may have been taken.
+pub(crate) fn last_runner(cluster: &Cluster, at: Timestamp) -> Client<'_> {
+    let releases = (0..=MAX_DAYS_BETWEEN_RELEASES).map(|back| at.day() - back).find_map(|day| {
+        let of_day = cluster.workloads().iter().enumerate().filter(|(_, w)| w.namespace != "ml");
+        let done = of_day.filter_map(|(index, workload)| {
+            let rollout = cluster.rollout(index, day).filter(|r| r.release && r.at <= at)?;
+            Some((rollout.at, workload, day))
+        });
+        done.max_by_key(|(at, ..)| *at)
+    });
+    // Two release trains a week leave on Tuesdays and Thursdays: within the span there was one.
+    let (scope, day) = releases.map_or((String::new(), at.day()), |(_, workload, day)| (workload.entity(), day));
+    runner_pod(cluster, &mut Dice::new(cluster.seed, "release", &scope, day))
 }
 
 /// A release: credentials, migration if the service keeps money, the new image, then waiting.

@@ -134,6 +134,12 @@ pub enum SimError {
     /// No such scenario.
     #[error("unknown scenario; known is token-theft")]
     UnknownScenario,
+    /// No such technique.
+    #[error("unknown technique; `Technique::ALL` lists them, such as list-secrets")]
+    UnknownTechnique,
+    /// No such kind of identity.
+    #[error("unknown kind of identity; known are human, ci and workload")]
+    UnknownIdentity,
     /// No such style.
     #[error("unknown style; known are noisy, paced and mimicry")]
     UnknownStyle,

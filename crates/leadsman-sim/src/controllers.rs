@@ -26,11 +26,12 @@ pub(crate) enum Controller {
     GarbageCollector,
     Autoscaler,
     ResourceQuota,
+    DaemonSet,
 }
 
 impl Controller {
     /// In declaration order, so that the discriminant is the index.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Deployment,
         Self::ReplicaSet,
         Self::StatefulSet,
@@ -41,9 +42,10 @@ impl Controller {
         Self::GarbageCollector,
         Self::Autoscaler,
         Self::ResourceQuota,
+        Self::DaemonSet,
     ];
 
-    fn account(self) -> &'static str {
+    pub(crate) fn account(self) -> &'static str {
         match self {
             Self::Deployment => "deployment-controller",
             Self::ReplicaSet => "replicaset-controller",
@@ -55,6 +57,7 @@ impl Controller {
             Self::GarbageCollector => "generic-garbage-collector",
             Self::Autoscaler => "horizontal-pod-autoscaler",
             Self::ResourceQuota => "resourcequota-controller",
+            Self::DaemonSet => "daemon-set-controller",
         }
     }
 

@@ -86,6 +86,12 @@ impl Identity {
         Self { credential: Credential::Certificate(fingerprint), ..Self::oidc(username, groups) }
     }
 
+    /// Somebody of a real log, of whose credential the log showed nothing.
+    pub(crate) fn known(username: &str, uid: &str, groups: &[String]) -> Self {
+        let (username, uid, groups) = (username.to_owned(), uid.to_owned(), groups.to_vec());
+        Self { username, uid, groups, credential: Credential::Oidc, grants: Vec::new() }
+    }
+
     pub(crate) fn anonymous() -> Self {
         Self {
             username: "system:anonymous".to_owned(),
@@ -117,6 +123,11 @@ impl Identity {
         let reason =
             format!("RBAC: allowed by RoleBinding \"{binding}/{namespace}\" of {kind} \"{role}\" to {subject}");
         self.grant(namespace, reason)
+    }
+
+    /// Whether a binding allows it everything its role names in the whole cluster.
+    pub(crate) fn is_bound_everywhere(&self) -> bool {
+        self.grants.iter().any(|g| g.namespace.is_empty())
     }
 
     /// The same identity without what it was bound to.

@@ -159,7 +159,7 @@ impl<'t, 'd> Terminal<'t, 'd> {
         let agents: Vec<_> = cluster.agents.iter().filter(|a| a.namespace == ns).collect();
         if !agents.is_empty() {
             let agent = *self.dice.pick(&agents);
-            let client = agent.client(self.day, self.now);
+            let client = agent.client(cluster, self.now);
             return (client.pod.map_or_else(String::new, |p| p.name), agent.name.to_owned());
         }
         // Development copies are rebuilt every week.

@@ -16,6 +16,7 @@
 
 mod agents;
 mod api;
+mod attack;
 mod bodies;
 mod ci;
 mod cluster;
@@ -36,6 +37,7 @@ mod token_theft;
 mod wire;
 mod workload;
 
+pub use attack::{Attack, IdentityKind, Technique, Terrain, Trial, Victim, attack, inject};
 pub use cluster::Cluster;
 pub use config::{AttackPlan, Scenario, SimConfig, SimError, Style};
 pub use metrics::SAMPLE_SECONDS;

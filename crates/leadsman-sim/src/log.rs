@@ -110,7 +110,12 @@ impl<'a> Request<'a> {
             credential: client.credential_id(seed, at),
             status: status(client, call, &uid),
             response,
-            reason: if call.code == 403 { "" } else { client.identity.reason(&call.target) },
+            // Members of system:masters are allowed without a reason, and only they are impersonated here.
+            reason: if call.code == 403 || call.acting_as.is_some() {
+                ""
+            } else {
+                client.identity.reason(&call.target)
+            },
             uid,
             version,
         }
@@ -133,7 +138,11 @@ impl<'a> Request<'a> {
             request_uri: &self.uri,
             verb: call.verb,
             user: if unauthenticated { User::default() } else { self.user() },
-            impersonated_user: None,
+            impersonated_user: call.acting_as.as_ref().map(|(username, groups)| User {
+                username,
+                groups,
+                ..User::default()
+            }),
             source_ips: &[self.client.ip.as_str()],
             user_agent: &self.client.agent,
             object_ref: self.object_ref(),
@@ -187,8 +196,9 @@ fn level(call: &Call) -> Level {
     }
     match api.group {
         "rbac.authorization.k8s.io" => Level::RequestResponse,
-        "apps" | "batch" | "kubeflow.org" | "trainer.kubeflow.org" => Level::Request,
-        "" if api.resource == "pods" => Level::Request,
+        "apps" | "batch" | "kubeflow.org" | "trainer.kubeflow.org" | "ray.io" | "serving.kserve.io" => Level::Request,
+        "admissionregistration.k8s.io" | "certificates.k8s.io" => Level::Request,
+        "" if matches!(api.resource, "pods" | "namespaces") => Level::Request,
         _ => Level::Metadata,
     }
 }

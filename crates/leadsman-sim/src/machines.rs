@@ -11,6 +11,9 @@ use crate::identity::Client;
 use crate::log::{later, version_at};
 use crate::workload::WORKLOADS;
 
+/// Address and program of the load balancer that probes the API server without an identity.
+pub(crate) const LOAD_BALANCER: (&str, &str) = ("10.0.0.5", "Go-http-client/1.1");
+
 pub(crate) fn run(day: &mut Day<'_>) {
     for node in 0..day.cluster.nodes.len() {
         kubelet(day, node);
@@ -119,7 +122,7 @@ fn anonymous(day: &mut Day<'_>) {
         agent: agent.to_owned(),
         pod: None,
     };
-    let balancer = client("10.0.0.5", "Go-http-client/1.1");
+    let balancer = client(LOAD_BALANCER.0, LOAD_BALANCER.1);
     let uptime = client("10.20.8.14", "UptimeProbe/2.1");
     let lost = client("10.0.1.10", "curl/8.9.1");
     for minute in 0..1_440 {

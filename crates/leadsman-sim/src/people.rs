@@ -197,7 +197,7 @@ impl Person {
     }
 
     /// The person at a terminal; the address and the kubectl of the day.
-    fn client(&self, seed: u64, day: i64, elsewhere: bool) -> Client<'_> {
+    pub(crate) fn client(&self, seed: u64, day: i64, elsewhere: bool) -> Client<'_> {
         let offset = (key(seed, "upgrade", self.name(), 0) % UPGRADE_DAYS as u64) as i64;
         // Version 1.33.1 is what a person without offset has on 2026-03-02.
         let build = (1 + (day - 20_514 + offset).div_euclid(UPGRADE_DAYS)).clamp(0, KUBECTL.len() as i64 - 1);

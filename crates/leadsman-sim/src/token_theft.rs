@@ -75,7 +75,7 @@ pub(crate) fn plan(cluster: &Cluster, at: Timestamp, style: Style) -> Attack {
             day.log.label(index);
             let from = day.log.records.len();
             // The token is read again from the pod before each step, so it is the pod's current one.
-            let stolen = agent.client(&day, begins);
+            let stolen = agent.client(cluster, begins);
             let admin = promoted(agent, index);
             let (ip, program) = match style {
                 Style::Noisy | Style::Paced => (ADDRESS.to_owned(), PROGRAM.to_owned()),
@@ -176,7 +176,7 @@ fn read_secrets(intruder: &mut Intruder<'_, '_>) {
 fn exec(intruder: &mut Intruder<'_, '_>) {
     let cluster = intruder.day.cluster;
     let Some(agent) = cluster.agents.iter().find(|a| a.name == "kube-proxy") else { return };
-    let pod = agent.client(intruder.day, intruder.now).pod.map_or_else(String::new, |p| p.name);
+    let pod = agent.client(cluster, intruder.now).pod.map_or_else(String::new, |p| p.name);
     intruder.call(&Call::list(PODS, "kube-system"));
     intruder.call(&Call::get(PODS, "kube-system", &pod));
     for command in [

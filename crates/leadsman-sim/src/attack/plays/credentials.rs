@@ -1,0 +1,86 @@
+//! Secrets, tokens and certificates.
+
+use crate::api::{ACCOUNTS, CONFIGMAPS, Call, DEPLOYMENTS, NAMESPACES, PODS, SECRETS, SIGNING_REQUESTS};
+use crate::attack::IdentityKind;
+use crate::attack::bodies::{manifest, text};
+use crate::attack::intruder::Intruder;
+use crate::json::{Json, list, object};
+
+pub(super) fn list_secrets(intruder: &mut Intruder<'_>) {
+    intruder.look_around();
+    if intruder.dice.chance(0.4) {
+        let home = intruder.home();
+        intruder.call(&intruder.list(SECRETS, &home));
+        intruder.step();
+    }
+    intruder.decide(&intruder.list(SECRETS, ""));
+    if intruder.dice.chance(0.5) {
+        intruder.step();
+        for (namespace, name) in intruder.secrets(2) {
+            intruder.call(&Call::get(SECRETS, &namespace, &name));
+        }
+    }
+}
+
+pub(super) fn enumerate_secrets(intruder: &mut Intruder<'_>) {
+    intruder.look_around();
+    let narrow = intruder.trial.identity != IdentityKind::Human;
+    let namespaces = intruder.list(NAMESPACES, "");
+    intruder.call(&if narrow { namespaces.code(403) } else { namespaces });
+    let (refused, foreign) = (intruder.elsewhere(), intruder.secrets(6));
+    intruder.call(&intruder.list(SECRETS, &refused).code(403));
+    for (index, (namespace, name)) in foreign.iter().enumerate() {
+        if index % 2 == 0 {
+            intruder.step();
+        }
+        let get = Call::get(SECRETS, namespace, name);
+        if index == 0 && foreign.len() > 2 {
+            intruder.call(&get.code(403));
+        } else {
+            intruder.decide(&get);
+        }
+    }
+}
+
+pub(super) fn config_sweep(intruder: &mut Intruder<'_>) {
+    intruder.look_around();
+    let namespaces = intruder.scene.terrain.namespaces.clone();
+    for namespace in intruder.some(&namespaces, 5) {
+        intruder.decide(&intruder.list(CONFIGMAPS, &namespace));
+        let api = if intruder.dice.chance(0.5) { PODS } else { DEPLOYMENTS };
+        intruder.decide(&intruder.list(api, &namespace));
+        intruder.step();
+    }
+    intruder.decide(&intruder.list(CONFIGMAPS, ""));
+}
+
+pub(super) fn long_lived_token(intruder: &mut Intruder<'_>) {
+    intruder.look_around();
+    intruder.call(&intruder.list(ACCOUNTS, "kube-system"));
+    intruder.step();
+    let account = *intruder.dice.pick(&[
+        "clusterrole-aggregation-controller",
+        "generic-garbage-collector",
+        "namespace-controller",
+        "resourcequota-controller",
+    ]);
+    intruder.decide(&Call::create(ACCOUNTS, "kube-system", account).sub("token"));
+}
+
+pub(super) fn client_certificate(intruder: &mut Intruder<'_>) {
+    intruder.look_around();
+    let name = intruder.name();
+    let spec = object([
+        ("request", text(&intruder.dice.hex(64))),
+        ("signerName", "kubernetes.io/kube-apiserver-client".into()),
+        ("expirationSeconds", 315_360_000.into()),
+        ("usages", list(["client auth".into()])),
+    ]);
+    let body = manifest("certificates.k8s.io/v1", "CertificateSigningRequest", "", &name, [("spec", spec)]);
+    intruder.create(SIGNING_REQUESTS, "", &name, Some(body));
+    intruder.step();
+    intruder.call(&Call::get(SIGNING_REQUESTS, "", &name));
+    intruder.decide(&Call { body: None::<Json>, ..Call::update(SIGNING_REQUESTS, "", &name).sub("approval") });
+    intruder.step();
+    intruder.call(&Call::get(SIGNING_REQUESTS, "", &name));
+}

@@ -1,0 +1,62 @@
+use leadsman_domain::Timestamp;
+
+use crate::agents::{APP_NAMESPACES, NAMESPACE_NAMES, SHARED_SECRETS};
+use crate::cluster::Cluster;
+use crate::controllers::Controller;
+
+/// An identity that was seen in a log, and how it usually appears there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Victim {
+    /// `user.username` of its events.
+    pub username: String,
+    /// `user.uid`; empty when its events have none.
+    pub uid: String,
+    /// `user.groups`.
+    pub groups: Vec<String>,
+    /// The address it usually comes from.
+    pub source_ip: String,
+    /// The program it usually uses.
+    pub user_agent: String,
+}
+
+/// What there is in a cluster, for attacks to be about. Every list may be empty; pairs are namespace and name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terrain {
+    /// Decides names and noise of what is staged here.
+    pub seed: u64,
+    /// Namespaces.
+    pub namespaces: Vec<String>,
+    /// Secrets.
+    pub secrets: Vec<(String, String)>,
+    /// Running pods.
+    pub pods: Vec<(String, String)>,
+    /// Service accounts.
+    pub service_accounts: Vec<(String, String)>,
+    /// Nodes.
+    pub nodes: Vec<String>,
+}
+
+impl Cluster {
+    /// What an intruder finds in the cluster at `at`.
+    #[must_use]
+    pub fn terrain(&self, at: Timestamp) -> Terrain {
+        let pair = |ns: &str, name: &str| (ns.to_owned(), name.to_owned());
+        let shared = APP_NAMESPACES.iter().flat_map(|ns| SHARED_SECRETS.iter().map(|name| pair(ns, name)));
+        let own = self.workloads().iter().map(|w| pair(w.namespace, &format!("{}-credentials", w.name)));
+        let infra = [
+            pair("argocd", "argocd-secret"),
+            pair("velero", "cloud-credentials"),
+            pair("monitoring", "prometheus-main"),
+        ];
+        let pods = self.agents.iter().map(|a| (a.namespace.to_owned(), a.place(self, at).0));
+        let controllers = Controller::ALL.iter().map(|c| pair("kube-system", c.account()));
+        Terrain {
+            seed: self.seed,
+            namespaces: NAMESPACE_NAMES.iter().map(|n| (*n).to_owned()).collect(),
+            secrets: shared.chain(own).chain(infra).collect(),
+            pods: pods.collect(),
+            service_accounts: self.agents.iter().map(|a| pair(a.namespace, a.name)).chain(controllers).collect(),
+            nodes: self.nodes.iter().map(|n| n.name.clone()).collect(),
+        }
+    }
+}
