@@ -10,9 +10,10 @@ use crate::api::{
 use crate::cluster::Cluster;
 use crate::day::Day;
 use crate::dice::{Dice, key, unit};
+use crate::estate::Estate;
 use crate::identity::{Client, Identity};
 use crate::log::{later, version_at};
-use crate::workload::WORKLOADS;
+use crate::workload::Workload;
 
 /// A service account with habits.
 pub(crate) struct Agent {
@@ -47,33 +48,13 @@ fn watches(apis: &[Api]) -> Vec<Habit> {
     apis.iter().map(|api| Habit { every_seconds: 1_500.0, deed: Deed::Watch(*api, "") }).collect()
 }
 
-/// Namespaces that hold applications.
-pub(crate) const APP_NAMESPACES: [&str; 4] = ["shop", "pay", "ml", "data"];
 /// Secrets of an application namespace besides those of its workloads.
 pub(crate) const SHARED_SECRETS: [&str; 3] = ["registry-pull", "tls", "database"];
-/// Every namespace, as a backup walks them.
-pub(crate) const NAMESPACE_NAMES: [&str; 14] = [
-    "argocd",
-    "cert-manager",
-    "cicd",
-    "data",
-    "dev-data",
-    "dev-pay",
-    "dev-shop",
-    "ingress",
-    "kube-system",
-    "ml",
-    "monitoring",
-    "pay",
-    "shop",
-    "velero",
-];
-
-pub(crate) fn all(seed: u64) -> Vec<Agent> {
+pub(crate) fn all(seed: u64, estate: &Estate) -> Vec<Agent> {
     let mut agents = kube_system(seed);
     agents.extend(monitoring(seed));
-    agents.extend(operators(seed));
-    agents.extend((0..WORKLOADS.len()).map(|index| application(seed, index)));
+    agents.extend(operators(seed, estate));
+    agents.extend(estate.workloads.iter().enumerate().map(|(index, workload)| application(seed, index, workload)));
     agents
 }
 
@@ -155,17 +136,17 @@ fn monitoring(seed: u64) -> Vec<Agent> {
     ]
 }
 
-fn operators(seed: u64) -> Vec<Agent> {
+fn operators(seed: u64, estate: &Estate) -> Vec<Agent> {
     let mut certificates = watches(&[CERTIFICATES, CERT_REQUESTS, SECRETS]);
     let mut ingress = watches(&[INGRESSES, SERVICES, SLICES, SECRETS]);
     ingress.push(every(600.0, Call::get(CONFIGMAPS, "ingress", "ingress-nginx-controller")));
     let mut argo = watches(&[APPLICATIONS, DEPLOYMENTS, CONFIGMAPS]);
-    for (index, workload) in WORKLOADS.iter().enumerate() {
+    for (index, workload) in estate.workloads.iter().enumerate() {
         let offset = index as f64 * 7.0;
         argo.push(every(900.0 + offset, Call::patch(APPLICATIONS, "argocd", workload.name)));
         argo.push(every(2_700.0 + offset, Call::get(DEPLOYMENTS, workload.namespace, workload.name)));
     }
-    for ns in APP_NAMESPACES {
+    for ns in estate.app_namespaces {
         certificates.push(every(3_600.0, Call::get(SECRETS, ns, "tls")));
         certificates.push(every(28_800.0, Call::update(SECRETS, ns, "tls")));
         certificates.push(every(14_400.0, Call::update(CERTIFICATES, ns, "tls").sub("status")));
@@ -200,13 +181,13 @@ fn operators(seed: u64) -> Vec<Agent> {
     ];
     table
         .into_iter()
+        .filter(|(ns, ..)| (estate.gitops || *ns != "argocd") && (estate.backup || *ns != "velero"))
         .map(|(ns, name, program, habits)| Agent { operator: true, ..agent(seed, ns, name, program, habits) })
         .collect()
 }
 
 /// The account of an application: small, fixed habits in its own namespace.
-fn application(seed: u64, index: usize) -> Agent {
-    let workload = &WORKLOADS[index];
+fn application(seed: u64, index: usize, workload: &Workload) -> Agent {
     let (ns, name) = (workload.namespace, workload.name);
     let mut dice = Dice::new(seed, "habits", &workload.entity(), 0);
     let mut habits = vec![
@@ -234,8 +215,8 @@ fn application(seed: u64, index: usize) -> Agent {
         _ => format!("{name}/v0.0.0 (linux/amd64) kubernetes/$Format"),
     };
     let identity = Identity::service_account(seed, ns, name).role(ns, name, name);
-    // An old mistake nobody noticed: the shop's cart may do almost everything.
-    let identity = if name == "cart" { identity.cluster_role("shop-cart-ops", "legacy-ops") } else { identity };
+    // An old mistake nobody noticed: one application, such as the shop's cart, may do almost everything.
+    let identity = if index == 0 { identity.cluster_role(&format!("{ns}-{name}-ops"), "legacy-ops") } else { identity };
     Agent { namespace: ns, name, identity, operator: false, program, workload: Some(index), habits }
 }
 
@@ -359,14 +340,14 @@ fn backup(day: &mut Day<'_>) {
         t = later(t, dice.between(0.05, 0.9));
         t = day.log.call(dice, &client, t, &Call::list(api, ""));
     }
-    for ns in NAMESPACE_NAMES {
+    for ns in cluster.estate.namespaces {
         for api in [SECRETS, CONFIGMAPS, CLAIMS, DEPLOYMENTS] {
             t = later(t, dice.between(0.05, 0.9));
             t = day.log.call(dice, &client, t, &Call::list(api, ns));
         }
         t = day.log.call(dice, &client, later(t, 0.1), &Call::get(CONFIGMAPS, ns, "kube-root-ca.crt"));
     }
-    for ns in APP_NAMESPACES {
+    for ns in cluster.estate.app_namespaces {
         for secret in SHARED_SECRETS {
             t = later(t, dice.between(0.05, 0.9));
             t = day.log.call(dice, &client, t, &Call::get(SECRETS, ns, secret));

@@ -10,13 +10,13 @@ use crate::day::{Day, is_weekend};
 use crate::dice::Dice;
 use crate::identity::Client;
 use crate::log::later;
-use crate::workload::{WORKLOADS, Workload};
+use crate::workload::Workload;
 
 /// Without a release for so long, nobody works here any more.
 const MAX_DAYS_BETWEEN_RELEASES: i64 = 28;
 
 pub(crate) fn run(day: &mut Day<'_>) {
-    for (index, workload) in WORKLOADS.iter().enumerate() {
+    for (index, workload) in day.cluster.workloads().iter().enumerate() {
         if let Some(rollout) = day.cluster.rollout(index, day.number).filter(|r| r.release) {
             release(day, workload, rollout.at);
         }
@@ -24,16 +24,25 @@ pub(crate) fn run(day: &mut Day<'_>) {
     checks(day);
 }
 
-/// The runner pod of one pipeline; the machine-learning team's releases run outside the cluster.
+/// The runner pod of one pipeline; some releases run outside the cluster.
 fn runner<'a>(day: &Day<'a>, dice: &mut Dice, namespace: &str) -> Client<'a> {
     let cluster = day.cluster;
-    if namespace == "ml" { release_bot(cluster) } else { runner_pod(cluster, dice) }
+    match release_bot(cluster).filter(|_| is_outside(cluster, namespace)) {
+        Some(bot) => bot,
+        None => runner_pod(cluster, dice),
+    }
 }
 
 /// The bot that releases from outside the cluster.
-pub(crate) fn release_bot(cluster: &Cluster) -> Client<'_> {
+pub(crate) fn release_bot(cluster: &Cluster) -> Option<Client<'_>> {
     let agent = "Helm/3.18.3".to_owned();
-    Client { identity: &cluster.release_bot, ip: "10.20.40.11".to_owned(), agent, pod: None }
+    let identity = cluster.release_bot.as_ref()?;
+    Some(Client { identity, ip: "10.20.40.11".to_owned(), agent, pod: None })
+}
+
+/// Whether releases of `namespace` come from outside the cluster.
+fn is_outside(cluster: &Cluster, namespace: &str) -> bool {
+    namespace == cluster.estate.released_from_outside
 }
 
 fn runner_pod<'a>(cluster: &'a Cluster, dice: &mut Dice) -> Client<'a> {
@@ -50,7 +59,7 @@ fn runner_pod<'a>(cluster: &'a Cluster, dice: &mut Dice) -> Client<'a> {
 /// The runner of the latest release before `at`, from which its token may have been taken.
 pub(crate) fn last_runner(cluster: &Cluster, at: Timestamp) -> Client<'_> {
     let releases = (0..=MAX_DAYS_BETWEEN_RELEASES).map(|back| at.day() - back).find_map(|day| {
-        let of_day = cluster.workloads().iter().enumerate().filter(|(_, w)| w.namespace != "ml");
+        let of_day = cluster.workloads().iter().enumerate().filter(|(_, w)| !is_outside(cluster, w.namespace));
         let done = of_day.filter_map(|(index, workload)| {
             let rollout = cluster.rollout(index, day).filter(|r| r.release && r.at <= at)?;
             Some((rollout.at, workload, day))
@@ -73,7 +82,7 @@ fn release(day: &mut Day<'_>, workload: &Workload, at: Timestamp) {
     // The pipeline starts early enough for the new image to be set at `at`.
     let mut t = Timestamp::from_micros(at.as_micros() - 25_000_000);
     t = day.log.call(dice, &client, t, &Call::get(SECRETS, ns, "registry-pull"));
-    if ns == "ml" {
+    if is_outside(day.cluster, ns) {
         let revision = format!("sh.helm.release.v1.{name}.v{}", day.number - 20_000);
         t = day.log.call(dice, &client, t, &Call::list(SECRETS, ns).query("?labelSelector=owner%3Dhelm"));
         t = day.log.call(dice, &client, later(t, 0.4), &Call::create(SECRETS, ns, &revision));
@@ -81,7 +90,7 @@ fn release(day: &mut Day<'_>, workload: &Workload, at: Timestamp) {
     t = day.log.call(dice, &client, later(t, 0.5), &Call::get(CONFIGMAPS, ns, &format!("{name}-config")));
     t = day.log.call(dice, &client, later(t, 0.2), &Call::patch(CONFIGMAPS, ns, &format!("{name}-config")));
     day.log.call(dice, &client, later(t, 0.6), &Call::get(DEPLOYMENTS, ns, name));
-    if ns == "pay" {
+    if matches!(ns, "pay" | "billing" | "app") {
         migrate(day, dice, &client, workload, &tag, later(t, 1.0));
     }
     let patch =
@@ -125,7 +134,7 @@ fn checks(day: &mut Day<'_>) {
     let dice = &mut dice;
     let merges = if is_weekend(day.number) { dice.below(2) } else { 14 + dice.below(14) };
     for _ in 0..merges {
-        let workload = dice.pick(&WORKLOADS);
+        let workload = dice.pick(day.cluster.workloads());
         if !workload.released {
             continue;
         }

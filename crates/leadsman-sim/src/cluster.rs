@@ -4,10 +4,11 @@ use crate::agents::{self, Agent};
 use crate::controllers::Controller;
 use crate::day::{MICROS_PER_DAY, weekday};
 use crate::dice::{Dice, fixed_uuid, key};
+use crate::estate::{ClusterSize, Estate};
 use crate::identity::{Client, Identity, PodRef};
 use crate::log::later;
 use crate::people::{self, Person};
-use crate::workload::{Kind, WORKLOADS, Workload};
+use crate::workload::{Kind, Workload};
 
 /// Address of the control plane's node.
 pub(crate) const CONTROL_PLANE: &str = "10.0.1.10";
@@ -15,18 +16,19 @@ pub(crate) const CONTROL_PLANE: &str = "10.0.1.10";
 pub(crate) const SERVER: &str = "v1.33.2 (linux/amd64) kubernetes/a57b6f7";
 /// A workload restarts at the latest after so many days, when its node is patched.
 const MAINTENANCE_DAYS: i64 = 28;
-const NODES: usize = 6;
 
-/// The simulated cluster: who and what lives in it. Depends on the seed alone.
+/// The simulated cluster: who and what lives in it. Depends on seed and size alone.
 pub struct Cluster {
     pub(crate) seed: u64,
+    pub(crate) estate: &'static Estate,
     pub(crate) nodes: Vec<Node>,
     pub(crate) people: Vec<Person>,
     pub(crate) agents: Vec<Agent>,
     pub(crate) scheduler: Identity,
     pub(crate) manager: Identity,
     pub(crate) deployer: Identity,
-    pub(crate) release_bot: Identity,
+    /// Where some releases come from outside the cluster.
+    pub(crate) release_bot: Option<Identity>,
     pub(crate) anonymous: Identity,
     controllers: Vec<Identity>,
 }
@@ -60,25 +62,34 @@ pub(crate) struct Rollout {
 }
 
 impl Cluster {
-    /// The cluster of this seed.
+    /// The medium-sized cluster of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let nodes = (1..=NODES).map(|n| node(seed, n)).collect();
+        Self::sized(seed, ClusterSize::default())
+    }
+
+    /// The cluster of this seed and size.
+    #[must_use]
+    pub fn sized(seed: u64, size: ClusterSize) -> Self {
+        let estate = size.estate();
+        let nodes = (1..=estate.nodes).map(|n| node(seed, n)).collect();
         let bound = |name: &str| Identity::certificate(seed, name, &[]).cluster_role(name, name);
-        let deployer =
-            ["shop", "pay", "data"].iter().fold(Identity::service_account(seed, "cicd", "deployer"), |identity, ns| {
-                identity.role(ns, "ci-deployer", "edit")
-            });
-        let release_bot = Identity::oidc("ci:release-bot", &["ci"]).role("ml", "ci-release", "edit");
+        let outside = estate.released_from_outside;
+        let inside = estate.app_namespaces.iter().filter(|ns| **ns != outside);
+        let deployer = inside.fold(Identity::service_account(seed, "cicd", "deployer"), |identity, ns| {
+            identity.role(ns, "ci-deployer", "edit")
+        });
+        let release_bot = Identity::oidc("ci:release-bot", &["ci"]).role(outside, "ci-release", "edit");
         Self {
             seed,
+            estate,
             nodes,
-            people: people::staff(seed),
-            agents: agents::all(seed),
+            people: people::staff(seed, estate),
+            agents: agents::all(seed, estate),
             scheduler: bound("system:kube-scheduler"),
             manager: bound("system:kube-controller-manager"),
             deployer,
-            release_bot,
+            release_bot: (!outside.is_empty()).then_some(release_bot),
             anonymous: Identity::anonymous(),
             controllers: Controller::ALL.iter().map(|c| c.identity(seed)).collect(),
         }
@@ -93,17 +104,18 @@ impl Cluster {
     /// Application workloads: the ones that emit metrics.
     #[must_use]
     pub fn workloads(&self) -> &'static [Workload] {
-        &WORKLOADS
+        self.estate.workloads
     }
 
     /// User names of everybody who talks to the API server, people first.
     #[must_use]
     pub fn actors(&self) -> Vec<&str> {
-        let machines = [&self.deployer, &self.release_bot, &self.scheduler, &self.manager, &self.anonymous];
+        let machines = [&self.deployer, &self.scheduler, &self.manager, &self.anonymous];
         self.people
             .iter()
             .map(|p| &p.identity)
             .chain(machines)
+            .chain(&self.release_bot)
             .chain(self.nodes.iter().map(|n| &n.identity))
             .chain(&self.controllers)
             .chain(self.agents.iter().map(|a| &a.identity))
@@ -116,7 +128,7 @@ impl Cluster {
     pub fn actor_rules(&self) -> ActorRules {
         let operators = self.agents.iter().filter(|a| a.operator).map(|a| a.identity.username.clone());
         ActorRules {
-            ci: vec![self.deployer.username.clone(), self.release_bot.username.clone()],
+            ci: [&self.deployer].into_iter().chain(&self.release_bot).map(|i| i.username.clone()).collect(),
             controllers: operators.collect(),
         }
     }
@@ -151,7 +163,7 @@ impl Cluster {
 
     /// The restart of workload `index` on `day`, if any. A function of the day alone.
     pub(crate) fn rollout(&self, index: usize, day: i64) -> Option<Rollout> {
-        let workload = &WORKLOADS[index];
+        let workload = &self.estate.workloads[index];
         let mut dice = Dice::new(self.seed, "rollout", &workload.entity(), day);
         let p = match weekday(day) {
             1 | 3 => 0.5,
@@ -179,7 +191,7 @@ impl Cluster {
             .find_map(|day| self.rollout(index, day).filter(|r| r.at <= at).map(|r| (day, r)));
         // The window is as long as the maintenance cycle, so a rollout is always found.
         let (day, since) = latest.map_or((0, Timestamp::default()), |(day, r)| (day, r.at));
-        let workload = &WORKLOADS[index];
+        let workload = &self.estate.workloads[index];
         let mut dice = Dice::new(self.seed, "pod", &workload.entity(), day);
         let (template, suffix) = (dice.suffix(10), dice.suffix(5));
         let node = dice.below(self.nodes.len());

@@ -3,11 +3,15 @@ use std::str::FromStr;
 
 use leadsman_domain::Timestamp;
 
+use crate::estate::ClusterSize;
+
 /// What to simulate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SimConfig {
     /// Decides the cluster, its habits and all noise.
     pub seed: u64,
+    /// How big the cluster is, and how people work in it.
+    pub size: ClusterSize,
     /// Midnight UTC of day 0.
     pub start: Timestamp,
     /// First day to generate, counted from `start`.
@@ -18,10 +22,17 @@ pub struct SimConfig {
     pub attack: Option<AttackPlan>,
 }
 
-/// Five weeks from Monday 2026-03-02, no attack, seed 1.
+/// Five weeks from Monday 2026-03-02 of a medium-sized cluster, no attack, seed 1.
 impl Default for SimConfig {
     fn default() -> Self {
-        Self { seed: 1, start: Timestamp::from_micros(1_772_409_600_000_000), from_day: 0, days: 35, attack: None }
+        Self {
+            seed: 1,
+            size: ClusterSize::default(),
+            start: Timestamp::from_micros(1_772_409_600_000_000),
+            from_day: 0,
+            days: 35,
+            attack: None,
+        }
     }
 }
 
@@ -137,6 +148,9 @@ pub enum SimError {
     /// No such technique.
     #[error("unknown technique; `Technique::ALL` lists them, such as list-secrets")]
     UnknownTechnique,
+    /// No such size.
+    #[error("unknown cluster size; known are small, medium and large")]
+    UnknownSize,
     /// No such kind of identity.
     #[error("unknown kind of identity; known are human, ci and workload")]
     UnknownIdentity,

@@ -56,6 +56,12 @@ impl<'a> Day<'a> {
         later(self.midnight(), hours * 3_600.0)
     }
 
+    /// Who carries the pager this week.
+    pub(crate) fn on_call(&self) -> &'static str {
+        let rota = self.cluster.estate.rota;
+        rota[week(self.number).rem_euclid(rota.len() as i64) as usize]
+    }
+
     /// Randomness of one actor on this day.
     pub(crate) fn dice(&self, scope: &str, name: &str) -> Dice {
         Dice::new(self.cluster.seed, scope, name, self.number)

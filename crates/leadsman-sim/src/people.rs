@@ -2,6 +2,7 @@
 
 use crate::day::{Day, is_weekend, week, weekday};
 use crate::dice::{Dice, key};
+use crate::estate::{Estate, Post};
 use crate::identity::{Client, Identity};
 use crate::kubectl::{Command, Terminal};
 
@@ -42,25 +43,11 @@ const KUBECTL: [&str; 5] = [
 /// People upgrade about once in so many days, each on their own date.
 const UPGRADE_DAYS: i64 = 90;
 
-const STAFF: [(&str, Role, &[&str], &str, f64); 9] = [
-    ("maria.keller", Role::Developer, &["shop", "dev-shop"], "pay", 7.5),
-    ("jonas.weber", Role::Developer, &["shop", "dev-shop"], "pay", 8.5),
-    ("aisha.rahman", Role::Developer, &["pay", "dev-pay"], "shop", 8.0),
-    ("tom.lindqvist", Role::Developer, &["pay", "dev-pay"], "shop", 9.0),
-    ("wei.chen", Role::Developer, &["data", "dev-data"], "ml", 7.0),
-    ("elena.petrova", Role::Scientist, &["ml"], "data", 9.0),
-    ("sam.okafor", Role::Sre, &["monitoring", "ingress", "shop", "pay", "data"], "ml", 7.5),
-    ("nina.larsen", Role::Sre, &["monitoring", "shop", "ml", "pay", "ingress"], "data", 8.0),
-    ("viktor.hahn", Role::Admin, &["kube-system", "ingress", "cert-manager", "monitoring"], "argocd", 8.0),
-];
-
-/// Who carries the pager, week by week.
-const ROTA: [&str; 4] = ["sam.okafor", "maria.keller", "nina.larsen", "aisha.rahman"];
-
-pub(crate) fn staff(seed: u64) -> Vec<Person> {
-    STAFF
+pub(crate) fn staff(seed: u64, estate: &Estate) -> Vec<Person> {
+    estate
+        .staff
         .iter()
-        .map(|(name, role, home, neighbour, starts)| {
+        .map(|Post { name, role, home, neighbour, starts }| {
             let mut dice = Dice::new(seed, "person", name, 0);
             let username = format!("{name}@example.com");
             let team = match role {
@@ -167,6 +154,13 @@ fn repertoire(role: Role) -> &'static [(Command, f64)] {
     }
 }
 
+/// The repertoire as it is in this cluster: without GitOps, more is done by hand.
+fn habits(day: &Day<'_>, person: &Person) -> Vec<(Command, f64)> {
+    let by_hand = day.cluster.estate.by_hand;
+    let weight = |command: Command, weight: f64| if command.changes() { weight * by_hand } else { weight };
+    repertoire(person.role).iter().map(|&(command, w)| (command, weight(command, w))).collect()
+}
+
 /// The wider repertoire, from which everybody has a few things of their own.
 fn rare(role: Role) -> &'static [Command] {
     match role {
@@ -214,11 +208,11 @@ pub(crate) fn run(day: &mut Day<'_>) {
     let cluster = day.cluster;
     for person in &cluster.people {
         let mut dice = day.dice("person", person.name());
-        let on_call = ROTA[week(day.number).rem_euclid(ROTA.len() as i64) as usize] == person.name();
+        let on_call = day.on_call() == person.name();
         if is_weekend(day.number) {
             if dice.chance(0.05) {
                 let hour = dice.between(9.0, 20.0);
-                session(day, person, &mut dice, hour, repertoire(person.role), 4);
+                session(day, person, &mut dice, hour, &habits(day, person), 4);
             }
         } else if !dice.chance(0.03) {
             workday(day, person, &mut dice);
@@ -233,13 +227,14 @@ pub(crate) fn run(day: &mut Day<'_>) {
 
 /// A few sessions between breakfast and lunch, and between lunch and the way home.
 fn workday(day: &mut Day<'_>, person: &Person, dice: &mut Dice) {
+    let habits = habits(day, person);
     let starts = person.starts + dice.bell() * 0.25;
     let lunch = 11.7 + dice.between(0.0, 0.6);
     let ends = person.ends + dice.bell() * 0.3;
     for _ in 0..4 + dice.below(6) {
         let hour = if dice.chance(0.45) { dice.between(starts, lunch) } else { dice.between(lunch + 0.8, ends) };
         let commands = 5 + dice.below(12);
-        session(day, person, dice, hour, repertoire(person.role), commands);
+        session(day, person, dice, hour, &habits, commands);
     }
 }
 

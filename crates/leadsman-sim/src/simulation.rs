@@ -47,7 +47,7 @@ impl Simulation {
         if !YEARS.contains(&next) || !YEARS.contains(&end) {
             return Err(SimError::PeriodOutOfRange);
         }
-        let cluster = Cluster::new(config.seed);
+        let cluster = Cluster::sized(config.seed, config.size);
         let attack = config.attack.map(|plan| planned(&cluster, plan, next, end)).transpose()?;
         let meters = Meters::at(&cluster, next, attack.as_ref().map(|a| a.miner));
         // What was begun the day before may end on the first day.

@@ -1,6 +1,6 @@
 use leadsman_domain::Timestamp;
 
-use crate::agents::{APP_NAMESPACES, NAMESPACE_NAMES, SHARED_SECRETS};
+use crate::agents::SHARED_SECRETS;
 use crate::cluster::Cluster;
 use crate::controllers::Controller;
 
@@ -41,7 +41,7 @@ impl Cluster {
     #[must_use]
     pub fn terrain(&self, at: Timestamp) -> Terrain {
         let pair = |ns: &str, name: &str| (ns.to_owned(), name.to_owned());
-        let shared = APP_NAMESPACES.iter().flat_map(|ns| SHARED_SECRETS.iter().map(|name| pair(ns, name)));
+        let shared = self.estate.app_namespaces.iter().flat_map(|ns| SHARED_SECRETS.iter().map(|name| pair(ns, name)));
         let own = self.workloads().iter().map(|w| pair(w.namespace, &format!("{}-credentials", w.name)));
         let infra = [
             pair("argocd", "argocd-secret"),
@@ -52,8 +52,12 @@ impl Cluster {
         let controllers = Controller::ALL.iter().map(|c| pair("kube-system", c.account()));
         Terrain {
             seed: self.seed,
-            namespaces: NAMESPACE_NAMES.iter().map(|n| (*n).to_owned()).collect(),
-            secrets: shared.chain(own).chain(infra).collect(),
+            namespaces: self.estate.namespaces.iter().map(|n| (*n).to_owned()).collect(),
+            secrets: shared
+                .chain(own)
+                .chain(infra)
+                .filter(|(ns, _)| self.estate.namespaces.contains(&ns.as_str()))
+                .collect(),
             pods: pods.collect(),
             service_accounts: self.agents.iter().map(|a| pair(a.namespace, a.name)).chain(controllers).collect(),
             nodes: self.nodes.iter().map(|n| n.name.clone()).collect(),

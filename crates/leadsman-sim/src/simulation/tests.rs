@@ -4,7 +4,7 @@ use leadsman_domain::ActorClass;
 use serde_json::Value;
 
 use super::*;
-use crate::{Payload, Style};
+use crate::{ClusterSize, Payload, Style};
 
 const TUESDAY: u32 = 1;
 const SATURDAY: u32 = 5;
@@ -203,4 +203,44 @@ fn a_noisy_attack_is_over_in_minutes_and_mimicry_uses_what_the_victim_uses() {
     let (_, records) = staged(Style::Mimicry);
     assert!(!agents(&records, true).is_empty());
     assert!(agents(&records, true).is_subset(&agents(&records, false)));
+}
+
+#[test]
+fn clusters_of_three_sizes_differ_in_numbers_and_habits() {
+    let mut last = 0;
+    for (size, people, nodes, gitops) in
+        [(ClusterSize::Small, 3, 3, false), (ClusterSize::Medium, 9, 6, true), (ClusterSize::Large, 40, 25, true)]
+    {
+        let simulation = Simulation::new(&SimConfig { size, ..config(3, TUESDAY, 1) }).unwrap();
+        let rules = simulation.actor_rules();
+        let actors: Vec<_> = simulation.cluster().actors().into_iter().map(str::to_owned).collect();
+        let count = |wanted: &dyn Fn(&str) -> bool| actors.iter().filter(|a| wanted(a)).count();
+        assert_eq!(count(&|a| a.ends_with("@example.com")), people);
+        assert_eq!(count(&|a| a.starts_with("system:node:")), nodes);
+        assert_eq!(count(&|a| a.contains("argocd")) > 0, gitops);
+        assert!(actors.iter().collect::<BTreeSet<_>>().len() == actors.len(), "a name twice");
+        let all: Vec<_> = simulation.collect();
+        let seen: BTreeSet<_> =
+            audit(&all).map(|(_, e)| e["user"]["username"].as_str().unwrap_or("").to_owned()).collect();
+        assert!(rules.ci.iter().any(|ci| seen.contains(ci)), "nobody releases in {size}");
+        assert!(audit(&all).count() > last);
+        last = audit(&all).count();
+        println!("{size}: {last} audit records a workday, {} samples", all.len() - last);
+    }
+}
+
+#[test]
+fn the_scenario_fits_every_size() {
+    for size in ClusterSize::ALL {
+        let config = SimConfig { size, ..attacked(TUESDAY, 1) };
+        let simulation = Simulation::new(&config).unwrap();
+        let (stages, namespaces) =
+            (simulation.stages().to_vec(), simulation.cluster().terrain(config.start).namespaces);
+        assert_eq!(stages.len(), 7);
+        let all: Vec<_> = simulation.filter(|r| r.stage.is_some()).collect();
+        for (_, event) in audit(&all) {
+            let namespace = event["objectRef"]["namespace"].as_str().unwrap_or("kube-system");
+            assert!(namespaces.iter().any(|n| n == namespace), "{size}: {namespace}");
+        }
+    }
 }
