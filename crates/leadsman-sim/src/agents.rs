@@ -29,7 +29,7 @@ pub(crate) struct Agent {
 }
 
 /// Something done over and over.
-struct Habit {
+pub(crate) struct Habit {
     every_seconds: f64,
     deed: Deed,
 }
@@ -39,12 +39,12 @@ enum Deed {
     Watch(Api, &'static str),
 }
 
-fn every(seconds: f64, call: Call) -> Habit {
+pub(crate) fn every(seconds: f64, call: Call) -> Habit {
     Habit { every_seconds: seconds, deed: Deed::Call(call) }
 }
 
 /// Watches end after 5 to 10 minutes and are renewed; the audit policy keeps a sample of them.
-fn watches(apis: &[Api]) -> Vec<Habit> {
+pub(crate) fn watches(apis: &[Api]) -> Vec<Habit> {
     apis.iter().map(|api| Habit { every_seconds: 1_500.0, deed: Deed::Watch(*api, "") }).collect()
 }
 
@@ -58,7 +58,13 @@ pub(crate) fn all(seed: u64, estate: &Estate) -> Vec<Agent> {
     agents
 }
 
-fn agent(seed: u64, namespace: &'static str, name: &'static str, program: &str, habits: Vec<Habit>) -> Agent {
+pub(crate) fn agent(
+    seed: u64,
+    namespace: &'static str,
+    name: &'static str,
+    program: &str,
+    habits: Vec<Habit>,
+) -> Agent {
     let identity = Identity::service_account(seed, namespace, name).cluster_role(name, name);
     Agent { namespace, name, identity, operator: false, program: program.to_owned(), workload: None, habits }
 }
@@ -264,14 +270,19 @@ pub(crate) fn run(day: &mut Day<'_>) {
     let cluster = day.cluster;
     for agent in &cluster.agents {
         for (index, habit) in agent.habits.iter().enumerate() {
-            repeat(day, agent, index, habit);
+            repeat(day, agent, index, habit, day.midnight());
+        }
+    }
+    for (since, agent) in &cluster.arrivals.agents {
+        for (index, habit) in agent.habits.iter().enumerate() {
+            repeat(day, agent, index, habit, *since);
         }
     }
     backup(day);
 }
 
-/// A habit on one day: its phase is the agent's own, its beats jitter, some are skipped.
-fn repeat(day: &mut Day<'_>, agent: &Agent, index: usize, habit: &Habit) {
+/// A habit on one day, from `since` on: its phase is the agent's own, its beats jitter, some are skipped.
+fn repeat(day: &mut Day<'_>, agent: &Agent, index: usize, habit: &Habit, since: Timestamp) {
     let agent_key = format!("{}/{}/{index}", agent.namespace, agent.name);
     let mut dice = day.dice("habit", &agent_key);
     let phase = unit(key(day.cluster.seed, "phase", &agent_key, 0));
@@ -282,7 +293,7 @@ fn repeat(day: &mut Day<'_>, agent: &Agent, index: usize, habit: &Habit) {
     while seconds < 86_400.0 {
         let at = later(day.midnight(), seconds + dice.unit() * (habit.every_seconds * 0.05).min(86_399.0 - seconds));
         seconds += habit.every_seconds * dice.between(0.95, 1.05);
-        if dice.chance(0.02) {
+        if dice.chance(0.02) || at < since {
             continue;
         }
         if hour != at.hour() || client.is_none() {

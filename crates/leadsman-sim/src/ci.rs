@@ -4,6 +4,7 @@ use leadsman_domain::Timestamp;
 
 use crate::api::{CONFIGMAPS, Call, DEPLOYMENTS, JOBS, PODS, SECRETS};
 use crate::bodies::{self, PodBody, PodName};
+use crate::change::{ChangeKind, MIGRATION_AT};
 use crate::cluster::{Cluster, Pod};
 use crate::controllers::{Controller, start_pod};
 use crate::day::{Day, is_weekend};
@@ -25,11 +26,11 @@ pub(crate) fn run(day: &mut Day<'_>) {
 }
 
 /// The runner pod of one pipeline; some releases run outside the cluster.
-fn runner<'a>(day: &Day<'a>, dice: &mut Dice, namespace: &str) -> Client<'a> {
+fn runner<'a>(day: &Day<'a>, dice: &mut Dice, namespace: &str, at: Timestamp) -> Client<'a> {
     let cluster = day.cluster;
     match release_bot(cluster).filter(|_| is_outside(cluster, namespace)) {
         Some(bot) => bot,
-        None => runner_pod(cluster, dice),
+        None => runner_pod(cluster, dice, at),
     }
 }
 
@@ -40,19 +41,32 @@ pub(crate) fn release_bot(cluster: &Cluster) -> Option<Client<'_>> {
     Some(Client { identity, ip: "10.20.40.11".to_owned(), agent, pod: None })
 }
 
+/// Namespace and name of the account that releases after a migration.
+pub(crate) const SUCCESSOR: (&str, &str) = ("arc-runners", "gha-runner");
+
 /// Whether releases of `namespace` come from outside the cluster.
-fn is_outside(cluster: &Cluster, namespace: &str) -> bool {
+pub(crate) fn is_outside(cluster: &Cluster, namespace: &str) -> bool {
     namespace == cluster.estate.released_from_outside
 }
 
-fn runner_pod<'a>(cluster: &'a Cluster, dice: &mut Dice) -> Client<'a> {
+/// The pod of a pipeline that runs at `at`; after a migration, of another system.
+pub(crate) fn runner_pod<'a>(cluster: &'a Cluster, dice: &mut Dice, at: Timestamp) -> Client<'a> {
     let node = dice.below(cluster.nodes.len());
-    let name = format!("runner-{}-project-{}", dice.suffix(8), 11 + dice.below(9));
+    let (id, number, host) = (dice.suffix(8), dice.below(9), dice.below(60));
+    if cluster.has_changed(ChangeKind::CiMigration, MIGRATION_AT, at) {
+        let name = format!("arc-runner-set-{id}");
+        return Client {
+            identity: &cluster.successor,
+            ip: format!("10.244.{}.{}", node + 1, 96 + host),
+            agent: "Helm/3.19.0".to_owned(),
+            pod: Some(cluster.pod_ref(SUCCESSOR.0, &name, node)),
+        };
+    }
     Client {
         identity: &cluster.deployer,
-        ip: format!("10.244.{}.{}", node + 1, 30 + dice.below(60)),
+        ip: format!("10.244.{}.{}", node + 1, 30 + host),
         agent: "kubectl/v1.32.4 (linux/amd64) kubernetes/59526cd".to_owned(),
-        pod: Some(cluster.pod_ref("cicd", &name, node)),
+        pod: Some(cluster.pod_ref("cicd", &format!("runner-{id}-project-{}", 11 + number), node)),
     }
 }
 
@@ -67,8 +81,9 @@ pub(crate) fn last_runner(cluster: &Cluster, at: Timestamp) -> Client<'_> {
         done.max_by_key(|(at, ..)| *at)
     });
     // Two release trains a week leave on Tuesdays and Thursdays: within the span there was one.
-    let (scope, day) = releases.map_or((String::new(), at.day()), |(_, workload, day)| (workload.entity(), day));
-    runner_pod(cluster, &mut Dice::new(cluster.seed, "release", &scope, day))
+    let (scope, day, at) =
+        releases.map_or((String::new(), at.day(), at), |(at, workload, day)| (workload.entity(), day, at));
+    runner_pod(cluster, &mut Dice::new(cluster.seed, "release", &scope, day), at)
 }
 
 /// A release: credentials, migration if the service keeps money, the new image, then waiting.
@@ -76,7 +91,7 @@ fn release(day: &mut Day<'_>, workload: &Workload, at: Timestamp) {
     let (ns, name) = (workload.namespace, workload.name);
     let mut dice = day.dice("release", &workload.entity());
     let dice = &mut dice;
-    let client = runner(day, dice, ns);
+    let client = runner(day, dice, ns, at);
     let tag = Dice::new(day.cluster.seed, "image", &workload.entity(), day.number).hex(9);
     let image = format!("{}:{tag}", workload.image());
     // The pipeline starts early enough for the new image to be set at `at`.
@@ -138,8 +153,11 @@ fn checks(day: &mut Day<'_>) {
         if !workload.released {
             continue;
         }
-        let client = runner(day, dice, workload.namespace);
+        // The pipeline's pod is drawn before its time: an order that keeps the default stream's bytes.
+        let mut drawn = dice.clone();
+        let client = runner(day, dice, workload.namespace, day.midnight());
         let mut t = day.hour(dice.between(7.5, 17.0));
+        let client = if t >= day.hour(MIGRATION_AT) { runner(day, &mut drawn, workload.namespace, t) } else { client };
         for api in [DEPLOYMENTS, CONFIGMAPS] {
             let name = if api == CONFIGMAPS { format!("{}-config", workload.name) } else { workload.name.to_owned() };
             let call = Call::get(api, workload.namespace, &name);

@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use leadsman_domain::Timestamp;
 
+use crate::change::Change;
 use crate::estate::ClusterSize;
 
 /// What to simulate.
@@ -20,6 +21,8 @@ pub struct SimConfig {
     pub days: u32,
     /// An attack to mix in, if any.
     pub attack: Option<AttackPlan>,
+    /// Benign changes that look like attacks, each from its day on.
+    pub changes: Vec<Change>,
 }
 
 /// Five weeks from Monday 2026-03-02 of a medium-sized cluster, no attack, seed 1.
@@ -32,6 +35,7 @@ impl Default for SimConfig {
             from_day: 0,
             days: 35,
             attack: None,
+            changes: Vec::new(),
         }
     }
 }
@@ -146,11 +150,14 @@ pub enum SimError {
     #[error("unknown scenario; known is token-theft")]
     UnknownScenario,
     /// No such technique.
-    #[error("unknown technique; `Technique::ALL` lists them, such as list-secrets")]
+    #[error("unknown technique; docs/simulator.md names them, such as list-secrets")]
     UnknownTechnique,
     /// No such size.
     #[error("unknown cluster size; known are small, medium and large")]
     UnknownSize,
+    /// No such change.
+    #[error("unknown change; docs/simulator.md names them, such as release-day")]
+    UnknownChange,
     /// No such kind of identity.
     #[error("unknown kind of identity; known are human, ci and workload")]
     UnknownIdentity,

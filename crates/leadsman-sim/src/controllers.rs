@@ -160,7 +160,7 @@ pub(crate) fn start_pod(
     let t = day.control(dice, creator, at, &Call::create(PODS, ns, "").body(bodies::pod(body, owner_uid)));
     let scheduler = day.cluster.scheduler();
     let t = day.log.call(dice, &scheduler, later(t, 0.02), &Call::create(PODS, ns, &pod.name).sub("binding"));
-    let kubelet = day.cluster.kubelet(pod.node);
+    let kubelet = day.cluster.kubelet(pod.node, t);
     let mut t = later(t, dice.between(0.05, 0.4));
     for call in [
         Call::create(ACCOUNTS, ns, body.account).sub("token"),
@@ -176,7 +176,7 @@ pub(crate) fn start_pod(
 
 /// A pod that was told to stop stops.
 fn stop_pod(day: &mut Day<'_>, dice: &mut Dice, at: Timestamp, ns: &str, pod: &Pod) {
-    let kubelet = day.cluster.kubelet(pod.node);
+    let kubelet = day.cluster.kubelet(pod.node, at);
     let t = day.log.call(dice, &kubelet, at, &Call::patch(PODS, ns, &pod.name).sub("status"));
     day.log.call(dice, &kubelet, later(t, 0.2), &Call::delete(PODS, ns, &pod.name));
 }
@@ -217,7 +217,7 @@ fn run_job(day: &mut Day<'_>, schedule: &Schedule, minute: i64) {
     let t = start_pod(day, dice, Controller::Job, later(t, 0.05), &pod, &body);
     let t = day.control(dice, Controller::Job, t, &Call::update(JOBS, ns, &job).sub("status"));
     let t = later(t, dice.between(8.0, 200.0));
-    let kubelet = day.cluster.kubelet(node);
+    let kubelet = day.cluster.kubelet(node, t);
     let t = day.log.call(dice, &kubelet, t, &Call::patch(PODS, ns, &pod.name).sub("status"));
     let t = day.control(dice, Controller::Job, later(t, 1.0), &Call::update(JOBS, ns, &job).sub("status"));
     let t = day.control(dice, Controller::CronJob, later(t, 0.1), &Call::update(CRONJOBS, ns, name).sub("status"));

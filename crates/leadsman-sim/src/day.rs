@@ -8,7 +8,7 @@ use crate::controllers::Controller;
 use crate::dice::Dice;
 use crate::log::{Log, later};
 use crate::record::SimRecord;
-use crate::{agents, ci, controllers, machines, people};
+use crate::{agents, change, ci, controllers, machines, people};
 
 pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -27,6 +27,7 @@ pub(crate) fn audit(cluster: &Cluster, number: i64) -> Vec<SimRecord> {
     agents::run(&mut day);
     ci::run(&mut day);
     people::run(&mut day);
+    change::run(&mut day);
     let mut records = day.log.records;
     records.sort_by_key(|r| r.time);
     records

@@ -163,7 +163,12 @@ impl<'t, 'd> Terminal<'t, 'd> {
         self.now = later(self.now, pause);
     }
 
-    fn call(&mut self, call: impl Borrow<Call>) {
+    /// When the last request was answered.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(crate) fn call(&mut self, call: impl Borrow<Call>) {
         let sent = self.day.log.call(self.dice, self.client, self.now, call.borrow());
         self.now = sent.plus(Duration::from_millis(15));
     }

@@ -18,6 +18,7 @@ mod agents;
 mod api;
 mod attack;
 mod bodies;
+mod change;
 mod ci;
 mod cluster;
 mod config;
@@ -39,6 +40,7 @@ mod wire;
 mod workload;
 
 pub use attack::{Attack, IdentityKind, Technique, Terrain, Trial, Victim, attack, inject};
+pub use change::{Change, ChangeKind};
 pub use cluster::Cluster;
 pub use config::{AttackPlan, Scenario, SimConfig, SimError, Style};
 pub use estate::ClusterSize;

@@ -24,12 +24,12 @@ pub(crate) fn run(day: &mut Day<'_>) {
 fn kubelet(day: &mut Day<'_>, index: usize) {
     let cluster = day.cluster;
     let name = cluster.nodes[index].name.clone();
-    let client = cluster.kubelet(index);
     let mut dice = day.dice("kubelet", &name);
     let dice = &mut dice;
     let offset = index as f64 * 41.0;
     for beat in 0..288 {
         let mut at = later(day.midnight(), f64::from(beat) * 300.0 + offset + dice.unit() * 2.0);
+        let client = cluster.kubelet(index, at);
         // Mostly the kubelet answers itself from its cache.
         if dice.chance(0.4) {
             let get = Call::get(NODES, "", &name).query("?resourceVersion=0&timeout=10s");
@@ -39,6 +39,7 @@ fn kubelet(day: &mut Day<'_>, index: usize) {
     }
     for beat in 0..36 {
         let at = later(day.midnight(), f64::from(beat) * 2_400.0 + offset + dice.unit() * 600.0);
+        let client = cluster.kubelet(index, at);
         let version = version_at(at);
         let api = *dice.pick(&[PODS, SERVICES, CONFIGMAPS]);
         let ns = if api == CONFIGMAPS { *dice.pick(cluster.estate.app_namespaces) } else { "" };
@@ -47,6 +48,7 @@ fn kubelet(day: &mut Day<'_>, index: usize) {
     }
     for beat in 0..144 {
         let at = later(day.midnight(), f64::from(beat) * 600.0 + dice.unit() * 590.0);
+        let client = cluster.kubelet(index, at);
         for (workload, spec) in cluster.workloads().iter().enumerate() {
             let pod = cluster.pod_at(workload, at);
             if pod.node != index || !dice.chance(0.5) {

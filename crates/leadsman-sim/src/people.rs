@@ -44,42 +44,42 @@ const KUBECTL: [&str; 5] = [
 const UPGRADE_DAYS: i64 = 90;
 
 pub(crate) fn staff(seed: u64, estate: &Estate) -> Vec<Person> {
-    estate
-        .staff
-        .iter()
-        .map(|Post { name, role, home, neighbour, starts }| {
-            let mut dice = Dice::new(seed, "person", name, 0);
-            let username = format!("{name}@example.com");
-            let team = match role {
-                Role::Developer | Role::Scientist => format!("{}-developers", home[0]),
-                Role::Sre => "sre".to_owned(),
-                Role::Admin => "platform-admins".to_owned(),
-            };
-            let identity = Identity::oidc(&username, &[&team, "employees"]);
-            let identity = match role {
-                Role::Developer | Role::Scientist => {
-                    home.iter().fold(identity, |i, ns| i.role(ns, "team", "edit")).role(neighbour, "neighbours", "view")
-                }
-                Role::Sre => identity.cluster_role("sre", "sre-operator"),
-                Role::Admin => identity.cluster_role("platform-admins", "cluster-admin"),
-            };
-            let host = 10 + dice.below(100);
-            let wide = rare(*role);
-            let first = dice.below(wide.len());
-            let second = (first + 1 + dice.below(wide.len() - 1)) % wide.len();
-            Person {
-                identity,
-                role: *role,
-                home,
-                neighbour,
-                ips: [format!("10.20.30.{host}"), format!("10.20.30.{}", host + 110)],
-                platform: if dice.chance(0.5) { "linux/amd64" } else { "darwin/arm64" },
-                starts: starts + dice.between(-0.4, 0.4),
-                ends: starts + 8.4 + dice.between(-0.4, 0.6),
-                rare: [wide[first], wide[second]],
-            }
-        })
-        .collect()
+    estate.staff.iter().map(|post| person(seed, post)).collect()
+}
+
+/// Whoever holds this post.
+pub(crate) fn person(seed: u64, post: &Post) -> Person {
+    let Post { name, role, home, neighbour, starts } = *post;
+    let mut dice = Dice::new(seed, "person", name, 0);
+    let username = format!("{name}@example.com");
+    let team = match role {
+        Role::Developer | Role::Scientist => format!("{}-developers", home[0]),
+        Role::Sre => "sre".to_owned(),
+        Role::Admin => "platform-admins".to_owned(),
+    };
+    let identity = Identity::oidc(&username, &[&team, "employees"]);
+    let identity = match role {
+        Role::Developer | Role::Scientist => {
+            home.iter().fold(identity, |i, ns| i.role(ns, "team", "edit")).role(neighbour, "neighbours", "view")
+        }
+        Role::Sre => identity.cluster_role("sre", "sre-operator"),
+        Role::Admin => identity.cluster_role("platform-admins", "cluster-admin"),
+    };
+    let host = 10 + dice.below(100);
+    let wide = rare(role);
+    let first = dice.below(wide.len());
+    let second = (first + 1 + dice.below(wide.len() - 1)) % wide.len();
+    Person {
+        identity,
+        role,
+        home,
+        neighbour,
+        ips: [format!("10.20.30.{host}"), format!("10.20.30.{}", host + 110)],
+        platform: if dice.chance(0.5) { "linux/amd64" } else { "darwin/arm64" },
+        starts: starts + dice.between(-0.4, 0.4),
+        ends: starts + 8.4 + dice.between(-0.4, 0.6),
+        rare: [wide[first], wide[second]],
+    }
 }
 
 /// The daily repertoire of a role, with weights.
@@ -186,7 +186,7 @@ const INCIDENT: [(Command, f64); 8] = [
 ];
 
 impl Person {
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.identity.username.split('@').next().unwrap_or_default()
     }
 
@@ -226,7 +226,7 @@ pub(crate) fn run(day: &mut Day<'_>) {
 }
 
 /// A few sessions between breakfast and lunch, and between lunch and the way home.
-fn workday(day: &mut Day<'_>, person: &Person, dice: &mut Dice) {
+pub(crate) fn workday(day: &mut Day<'_>, person: &Person, dice: &mut Dice) {
     let habits = habits(day, person);
     let starts = person.starts + dice.bell() * 0.25;
     let lunch = 11.7 + dice.between(0.0, 0.6);

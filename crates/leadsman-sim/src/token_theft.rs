@@ -219,7 +219,7 @@ fn own_node(intruder: &mut Intruder<'_, '_>) {
     let dice = &mut *intruder.dice;
     let binding = Call::create(PODS, "kube-system", name).sub("binding");
     let mut t = intruder.day.log.call(dice, &cluster.scheduler(), t, &binding);
-    let kubelet = cluster.kubelet(dice.below(cluster.nodes.len()));
+    let kubelet = cluster.kubelet(dice.below(cluster.nodes.len()), t);
     for call in [
         Call::create(ACCOUNTS, "kube-system", "default").sub("token"),
         Call::get(CONFIGMAPS, "kube-system", "kube-root-ca.crt"),

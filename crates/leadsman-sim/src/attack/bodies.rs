@@ -1,5 +1,6 @@
 //! What attackers send: manifests, in the shape and key order clients send them.
 
+use crate::bodies::{manifest, text};
 use crate::json::{Json, list, object};
 
 /// What a pod of an attacker asks for; the default asks for nothing special.
@@ -100,28 +101,6 @@ impl Rig {
     }
 }
 
-/// An object of any kind; an empty namespace is cluster-wide.
-pub(super) fn manifest<const N: usize>(
-    version: &'static str,
-    kind: &'static str,
-    namespace: &str,
-    name: &str,
-    rest: [(&'static str, Json); N],
-) -> Json {
-    let mut metadata = vec![("name".into(), text(name))];
-    if !namespace.is_empty() {
-        metadata.push(("namespace".into(), text(namespace)));
-    }
-    metadata.push(("creationTimestamp".into(), Json::Null));
-    let mut fields = vec![
-        ("kind".into(), kind.into()),
-        ("apiVersion".into(), version.into()),
-        ("metadata".into(), Json::Object(metadata)),
-    ];
-    fields.extend(rest.into_iter().map(|(k, v)| (k.into(), v)));
-    Json::Object(fields)
-}
-
 /// The patch that adds a container to a deployment.
 pub(super) fn sidecar_patch(container: Json) -> Json {
     let spec = object([("containers", list([container]))]);
@@ -131,28 +110,4 @@ pub(super) fn sidecar_patch(container: Json) -> Json {
 /// The patch that attaches an ephemeral container.
 pub(super) fn ephemeral_patch(container: Json) -> Json {
     object([("spec", object([("ephemeralContainers", list([container]))]))])
-}
-
-/// A ClusterRole with one rule.
-pub(super) fn cluster_role(
-    name: &str,
-    groups: &[&'static str],
-    resources: &[&'static str],
-    verbs: &[&'static str],
-) -> Json {
-    let rules = list([rule(groups, resources, verbs)]);
-    manifest("rbac.authorization.k8s.io/v1", "ClusterRole", "", name, [("rules", rules)])
-}
-
-/// One rule of a role.
-pub(super) fn rule(groups: &[&'static str], resources: &[&'static str], verbs: &[&'static str]) -> Json {
-    object([("verbs", texts(verbs)), ("apiGroups", texts(groups)), ("resources", texts(resources))])
-}
-
-fn texts(items: &[&'static str]) -> Json {
-    Json::List(items.iter().map(|t| Json::from(*t)).collect())
-}
-
-pub(super) fn text(text: &str) -> Json {
-    Json::from(text.to_owned())
 }

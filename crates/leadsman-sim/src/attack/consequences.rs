@@ -50,7 +50,7 @@ impl Intruder<'_> {
     /// A deleted pod stops.
     pub(super) fn pod_stops(&mut self, namespace: &str, name: &str) {
         let Some(cluster) = self.scene.cluster else { return };
-        let kubelet = cluster.kubelet(self.dice.below(cluster.nodes.len()));
+        let kubelet = cluster.kubelet(self.dice.below(cluster.nodes.len()), self.now);
         let patch = Call::patch(PODS, namespace, name).sub("status");
         let at = later(self.now, self.dice.between(0.5, 4.0));
         let at = self.log.call(&mut self.dice, &kubelet, at, &patch);
@@ -67,7 +67,7 @@ impl Intruder<'_> {
     }
 
     fn kubelet_starts(&mut self, cluster: &Cluster, namespace: &str, name: &str, node: usize) {
-        let kubelet = cluster.kubelet(node);
+        let kubelet = cluster.kubelet(node, self.now);
         let mut at = later(self.now, self.dice.between(0.05, 0.4));
         for call in [
             Call::create(ACCOUNTS, namespace, "default").sub("token"),

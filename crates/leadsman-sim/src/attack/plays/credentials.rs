@@ -2,8 +2,8 @@
 
 use crate::api::{ACCOUNTS, CONFIGMAPS, Call, DEPLOYMENTS, NAMESPACES, PODS, SECRETS, SIGNING_REQUESTS};
 use crate::attack::IdentityKind;
-use crate::attack::bodies::{manifest, text};
 use crate::attack::intruder::Intruder;
+use crate::bodies::{manifest, text};
 use crate::json::{Json, list, object};
 
 pub(super) fn list_secrets(intruder: &mut Intruder<'_>) {

@@ -1,9 +1,10 @@
 //! Pods that should not be: made, changed, or dressed up as something else.
 
 use crate::api::{Api, CRONJOBS, Call, DAEMONSETS, DEPLOYMENTS, NODES, NOTEBOOKS, PODS, RAY_CLUSTERS, TRAIN_JOBS};
-use crate::attack::bodies::{Rig, ephemeral_patch, manifest, sidecar_patch};
+use crate::attack::bodies::{Rig, ephemeral_patch, sidecar_patch};
 use crate::attack::consequences::Owner;
 use crate::attack::intruder::{Intruder, app_of};
+use crate::bodies::manifest;
 use crate::config::Style;
 use crate::json::{list, object};
 use crate::log::later;
