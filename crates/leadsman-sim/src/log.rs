@@ -60,6 +60,11 @@ pub(crate) fn later(at: Timestamp, seconds: f64) -> Timestamp {
     at.plus(Duration::from_micros((seconds.max(0.0) * 1e6) as u64))
 }
 
+/// `at` moved back by fractional seconds.
+pub(crate) fn earlier(at: Timestamp, seconds: f64) -> Timestamp {
+    Timestamp::from_micros(at.as_micros() - (seconds.max(0.0) * 1e6) as i64)
+}
+
 /// The cluster's resource version: two writes a second on average, counted from the start of 2026.
 pub(crate) fn version_at(at: Timestamp) -> i64 {
     61_404_512 + (at.as_micros() - 1_767_225_600_000_000) / 500_000

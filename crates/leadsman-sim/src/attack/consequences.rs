@@ -15,8 +15,7 @@ impl Intruder<'_> {
             Some(node) => cluster.nodes.iter().position(|n| n.name == node).unwrap_or_default(),
             None => {
                 let binding = Call::create(PODS, namespace, name).sub("binding");
-                let at = later(self.now, -0.5);
-                self.log.call(&mut self.dice, &cluster.scheduler(), at, &binding);
+                self.log.call(&mut self.dice, &cluster.scheduler(), self.now, &binding);
                 self.dice.below(cluster.nodes.len())
             }
         };

@@ -5,7 +5,7 @@ use crate::api::{ACCESS_REVIEWS, Api, Call, PODS, RULES_REVIEWS};
 use crate::cluster::Cluster;
 use crate::config::Style;
 use crate::dice::Dice;
-use crate::identity::Client;
+use crate::identity::{Client, Identity};
 use crate::log::{Log, later};
 use crate::record::SimRecord;
 
@@ -23,6 +23,8 @@ pub(super) struct Intruder<'a> {
     pub(super) trial: &'a Trial,
     pub(super) dice: Dice,
     pub(super) culprit: Culprit,
+    /// The identity as it was before anything gave it more; none when it may act everywhere anyway.
+    pub(super) narrow: Option<Identity>,
     pub(super) log: Log,
     pub(super) now: Timestamp,
     /// Indices into the log's records, as they were made.
@@ -38,10 +40,11 @@ impl<'a> Intruder<'a> {
     pub(super) fn new(scene: &'a Scene<'a>, culprit: Culprit, trial: &'a Trial) -> Self {
         let scope = format!("{}/{}/{}/{}", trial.technique, trial.identity, trial.style, trial.at.as_micros());
         let mut dice = Dice::new(scene.seed, "attack", &scope, trial.repeat as i64);
+        let narrow = (!culprit.identity.is_bound_everywhere()).then(|| culprit.identity.clone());
         let culprit = culprit.abroad(trial.style, trial.technique.streams(), &mut dice).overpowered(&mut dice);
         let mut log = Log::new(scene.seed);
         log.label(0);
-        Self { scene, trial, dice, culprit, log, now: trial.at, decisive: Vec::new() }
+        Self { scene, trial, dice, culprit, narrow, log, now: trial.at, decisive: Vec::new() }
     }
 
     /// The actor, the records by time, and which of them are decisive.

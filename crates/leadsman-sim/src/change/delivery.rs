@@ -12,7 +12,7 @@ use crate::ci;
 use crate::cluster::Pod;
 use crate::controllers::{Controller, start_pod};
 use crate::day::Day;
-use crate::log::later;
+use crate::log::{earlier, later};
 
 use super::work::Work;
 
@@ -109,7 +109,7 @@ pub(super) fn back_up(day: &mut Day<'_>, age: i64, installed: Timestamp) {
 pub(super) fn migrate_ci(day: &mut Day<'_>, at: Timestamp) {
     let cluster = day.cluster;
     let mut dice = day.dice("ci migration", "");
-    let (client, now) = (day.admin(), later(at, -2_400.0));
+    let (client, now) = (day.admin(), earlier(at, 2_400.0));
     let mut work = Work::new(day, &mut dice, client, now);
     let (ns, name) = ci::SUCCESSOR;
     work.create(NAMESPACES, "", ns, Some(bodies::manifest("v1", "Namespace", "", ns, [])));

@@ -12,7 +12,7 @@ use crate::bodies::{self, account_subject, group_subject};
 use crate::ci;
 use crate::day::Day;
 use crate::json::{list, object};
-use crate::log::later;
+use crate::log::{earlier, later};
 
 use super::NODES_FROM;
 use super::work::Work;
@@ -79,7 +79,7 @@ pub(super) fn upgrade_nodes(day: &mut Day<'_>) {
     for index in 0..cluster.nodes.len() {
         let name = &cluster.nodes[index].name;
         let back = cluster.upgraded_at(index, day.number);
-        let (client, now) = (day.admin(), later(back, -420.0));
+        let (client, now) = (day.admin(), earlier(back, 420.0));
         let mut work = Work::new(day, &mut dice, client, now);
         work.call(&Call::get(NODES, "", name));
         work.call(&Call::patch(NODES, "", name));
@@ -113,7 +113,7 @@ fn evict(day: &mut Day<'_>) {
             continue;
         };
         let old = cluster.pod_at(index, day.midnight());
-        let (client, now) = (day.admin(), later(rollout.at, -1.0));
+        let (client, now) = (day.admin(), earlier(rollout.at, 1.0));
         let mut work = Work::new(day, &mut dice, client, now);
         work.call(&Call::create(PODS, workload.namespace, &old.name).sub("eviction"));
         work.call(&Call::get(PODS, workload.namespace, &old.name));
