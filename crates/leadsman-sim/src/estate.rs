@@ -14,7 +14,7 @@ use crate::workload::{Schedule, Workload};
 /// How big the simulated cluster is, and with that how people work in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum ClusterSize {
-    /// Three people, three nodes, one product; everything by hand, no GitOps, no backup in the cluster.
+    /// Three people, three nodes, one product; everything by hand, no GitOps, no backup in the cluster; leases are logged.
     Small,
     /// Nine people in four teams, six nodes, GitOps.
     #[default]
@@ -83,6 +83,10 @@ pub(crate) struct Estate {
     pub(crate) backup: bool,
     /// Factor on how often people change things themselves.
     pub(crate) by_hand: f64,
+    /// How often people ask for something that is not there.
+    pub(crate) typos: f64,
+    /// Whether the audit policy keeps the leases that kubelets renew every ten seconds.
+    pub(crate) logs_leases: bool,
 }
 
 /// A person's place in the company.

@@ -9,7 +9,7 @@ use crate::agents::SHARED_SECRETS;
 use crate::api::{
     ACCESS_REVIEWS, Api, CLUSTER_BINDINGS, CLUSTER_ROLES, CONFIGMAPS, CRONJOBS, Call, DEPLOYMENTS, EVENTS, JOBS,
     NAMESPACES, NODE_METRICS, NODES, NOTEBOOKS, POD_METRICS, PODS, REPLICASETS, ROLE_BINDINGS, ROLES, SECRETS,
-    SERVICES, STATEFULSETS, TRAIN_JOBS,
+    SERVICES, STATEFULSETS, TRAIN_JOBS, Target,
 };
 use crate::bodies;
 use crate::cluster::Cluster;
@@ -169,8 +169,28 @@ impl<'t, 'd> Terminal<'t, 'd> {
     }
 
     pub(crate) fn call(&mut self, call: impl Borrow<Call>) {
-        let sent = self.day.log.call(self.dice, self.client, self.now, call.borrow());
+        let call = call.borrow();
+        let typos = self.day.cluster.estate.typos;
+        // Without typos no dice are thrown for them: the medium cluster keeps its bytes.
+        if typos > 0.0 && call.verb == "get" && self.dice.chance(typos) {
+            self.mistype(call);
+        }
+        self.send(call);
+    }
+
+    fn send(&mut self, call: &Call) {
+        let sent = self.day.log.call(self.dice, self.client, self.now, call);
         self.now = sent.plus(Duration::from_millis(15));
+    }
+
+    /// The same request with a letter missing from the name, and a look at what is wrong.
+    fn mistype(&mut self, call: &Call) {
+        let Target::Object { api, namespace, name, sub: "" } = &call.target else { return };
+        let mut wrong = name.clone();
+        if wrong.pop().is_some() && !wrong.is_empty() {
+            self.send(&Call::get(*api, namespace, &wrong).code(404));
+            self.now = later(self.now, self.dice.between(2.0, 9.0));
+        }
     }
 
     /// Some pod of a namespace with its application's name.

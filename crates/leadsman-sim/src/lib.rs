@@ -39,7 +39,7 @@ mod token_theft;
 mod wire;
 mod workload;
 
-pub use attack::{Attack, IdentityKind, Technique, Terrain, Trial, Victim, attack, inject};
+pub use attack::{Attack, IdentityKind, Technique, Terrain, Trial, Victim, attack, inject, inject_within};
 pub use change::{Change, ChangeKind};
 pub use cluster::Cluster;
 pub use config::{AttackPlan, Scenario, SimConfig, SimError, Style};

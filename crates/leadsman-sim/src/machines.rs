@@ -37,6 +37,12 @@ fn kubelet(day: &mut Day<'_>, index: usize) {
         }
         day.log.call(dice, &client, at, &Call::patch(NODES, "", &name).sub("status").query("?timeout=10s"));
     }
+    let renewals = if cluster.estate.logs_leases { 8_640 } else { 0 };
+    for beat in 0..renewals {
+        let at = later(day.midnight(), f64::from(beat) * 10.0 + offset % 10.0 + dice.unit() * 0.2);
+        let client = cluster.kubelet(index, at);
+        day.log.call(dice, &client, at, &Call::update(LEASES, "kube-node-lease", &name).query("?timeout=10s"));
+    }
     for beat in 0..36 {
         let at = later(day.midnight(), f64::from(beat) * 2_400.0 + offset + dice.unit() * 600.0);
         let client = cluster.kubelet(index, at);

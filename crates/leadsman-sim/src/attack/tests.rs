@@ -174,6 +174,8 @@ fn an_injected_attack_speaks_of_the_terrain_and_of_nobody_else() {
     };
     for trial in trials(1) {
         for terrain in [&terrain, &Terrain { seed: 3, ..Terrain::default() }] {
+            let bare = inject_within(terrain, &victim, &trial, Level::Metadata);
+            assert!(bare.records.iter().map(event).all(|e| e["level"] == "Metadata" && e["requestObject"].is_null()));
             let attack = inject(terrain, &victim, &trial);
             assert!(!attack.decisive.is_empty());
             for event in attack.records.iter().map(event) {

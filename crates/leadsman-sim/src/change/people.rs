@@ -116,8 +116,15 @@ pub(super) fn debug_at_night(day: &mut Day<'_>) {
         let ns = person.home[round % person.home.len()];
         let mut terminal = Terminal::new(day, &mut dice, &client, person, ns, now);
         terminal.discover();
-        for _ in 0..9 {
-            let command = terminal.dice.weighted(&commands);
+        for step in 0..9 {
+            let drawn = terminal.dice.weighted(&commands);
+            // What no such night goes without.
+            let command = match (round, step) {
+                (0, 4) => Command::Exec,
+                (0, 6) => Command::Secret,
+                (0, 8) => Command::PortForward,
+                _ => drawn,
+            };
             terminal.run(command);
         }
         now = later(terminal.now(), terminal.dice.between(60.0, 600.0));

@@ -19,6 +19,8 @@ pub(super) const ESTATE: Estate = Estate {
     gitops: true,
     backup: true,
     by_hand: 0.5,
+    typos: 0.02,
+    logs_leases: false,
 };
 
 const NAMESPACES: [&str; 26] = [

@@ -18,6 +18,8 @@ pub(super) const ESTATE: Estate = Estate {
     gitops: true,
     backup: true,
     by_hand: 1.0,
+    typos: 0.0,
+    logs_leases: false,
 };
 
 const WORKLOADS: [Workload; 15] = [

@@ -17,6 +17,8 @@ pub(super) const ESTATE: Estate = Estate {
     gitops: false,
     backup: false,
     by_hand: 3.0,
+    typos: 0.03,
+    logs_leases: true,
 };
 
 const WORKLOADS: [Workload; 6] = [
