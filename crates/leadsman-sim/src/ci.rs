@@ -108,8 +108,9 @@ fn release(day: &mut Day<'_>, workload: &Workload, at: Timestamp) {
     if matches!(ns, "pay" | "billing" | "app") {
         migrate(day, dice, &client, workload, &tag, later(t, 1.0));
     }
-    let patch =
-        Call::patch(DEPLOYMENTS, ns, name).query("?fieldManager=kubectl-set").body(bodies::image_patch(name, image));
+    let migrated = client.identity.username == day.cluster.successor.username;
+    let manager = if migrated { "?fieldManager=helm" } else { "?fieldManager=kubectl-set" };
+    let patch = Call::patch(DEPLOYMENTS, ns, name).query(manager).body(bodies::image_patch(name, image));
     t = day.log.call(dice, &client, at, &patch);
     for _ in 0..3 + dice.below(7) {
         t = later(t, dice.between(2.0, 6.0));

@@ -8,7 +8,7 @@ use crate::controllers::Controller;
 use crate::dice::Dice;
 use crate::log::{Log, later};
 use crate::record::SimRecord;
-use crate::{agents, change, ci, controllers, machines, people};
+use crate::{agents, backup, change, ci, controllers, machines, people};
 
 pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -25,6 +25,7 @@ pub(crate) fn audit(cluster: &Cluster, number: i64) -> Vec<SimRecord> {
     machines::run(&mut day);
     controllers::run(&mut day);
     agents::run(&mut day);
+    backup::run(&mut day);
     ci::run(&mut day);
     people::run(&mut day);
     change::run(&mut day);

@@ -13,6 +13,7 @@ use crate::api::{
 };
 use crate::bodies;
 use crate::cluster::Cluster;
+use crate::command::Command;
 use crate::day::{Day, week};
 use crate::dice::Dice;
 use crate::identity::Client;
@@ -20,59 +21,6 @@ use crate::json::{Json, object};
 use crate::log::{later, version_at};
 use crate::people::Person;
 use crate::workload::Kind;
-
-/// One thing a person does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
-    Pods,
-    Deployments,
-    Describe,
-    Logs,
-    Events,
-    Watch,
-    Exec,
-    PortForward,
-    Config,
-    Secret,
-    Secrets,
-    Apply,
-    ApplyNew,
-    Restart,
-    Scale,
-    DeletePod,
-    RunJob,
-    Top,
-    Neighbour,
-    Denied,
-    CanI,
-    Nodes,
-    Namespaces,
-    Cordon,
-    Debug,
-    Roles,
-    Bind,
-    Notebook,
-    TrainJob,
-}
-
-impl Command {
-    /// Whether it reaches into what runs, rather than looks.
-    pub(crate) fn changes(self) -> bool {
-        matches!(
-            self,
-            Self::Exec
-                | Self::Apply
-                | Self::ApplyNew
-                | Self::Restart
-                | Self::Scale
-                | Self::DeletePod
-                | Self::RunJob
-                | Self::Cordon
-                | Self::Debug
-                | Self::Bind
-        )
-    }
-}
 
 /// A person's terminal: the requests of one session, one after another.
 pub(crate) struct Terminal<'t, 'd> {

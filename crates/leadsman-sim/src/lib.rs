@@ -17,10 +17,12 @@
 mod agents;
 mod api;
 mod attack;
+mod backup;
 mod bodies;
 mod change;
 mod ci;
 mod cluster;
+mod command;
 mod config;
 mod controllers;
 mod day;

@@ -1,10 +1,11 @@
 //! The people: when they work, and what kinds of things they do.
 
+use crate::command::Command;
 use crate::day::{Day, is_weekend, week, weekday};
 use crate::dice::{Dice, key};
 use crate::estate::{Estate, Post};
 use crate::identity::{Client, Identity};
-use crate::kubectl::{Command, Terminal};
+use crate::kubectl::Terminal;
 
 /// Somebody with a kubeconfig.
 pub(crate) struct Person {

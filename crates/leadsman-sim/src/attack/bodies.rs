@@ -72,11 +72,38 @@ impl Rig {
         manifest("v1", "Pod", namespace, name, [("spec", self.spec(container)), ("status", object([]))])
     }
 
-    /// A Deployment or DaemonSet.
+    /// The pod that a controller makes for its owner, given by kind, name and uid.
+    pub(super) fn owned_pod(&self, namespace: &str, owner: (&'static str, &str, &str), container: &str) -> Json {
+        let (kind, name, uid) = owner;
+        let reference = object([
+            ("apiVersion", "apps/v1".into()),
+            ("kind", kind.into()),
+            ("name", text(name)),
+            ("uid", text(uid)),
+            ("controller", true.into()),
+            ("blockOwnerDeletion", true.into()),
+        ]);
+        let metadata = object([
+            ("generateName", format!("{name}-").into()),
+            ("namespace", text(namespace)),
+            ("creationTimestamp", Json::Null),
+            ("labels", object([("app", text(container))])),
+            ("ownerReferences", list([reference])),
+        ]);
+        object([
+            ("kind", "Pod".into()),
+            ("apiVersion", "v1".into()),
+            ("metadata", metadata),
+            ("spec", self.spec(container)),
+            ("status", object([])),
+        ])
+    }
+
+    /// A Deployment, ReplicaSet or DaemonSet.
     pub(super) fn controlled(&self, kind: &'static str, namespace: &str, name: &str) -> Json {
         let selector = object([("matchLabels", object([("app", text(name))]))]);
         let mut spec = vec![("selector".into(), selector), ("template".into(), self.template(name))];
-        if kind == "Deployment" {
+        if kind != "DaemonSet" {
             spec.insert(0, ("replicas".into(), 1.into()));
         }
         manifest("apps/v1", kind, namespace, name, [("spec", Json::Object(spec)), ("status", object([]))])

@@ -1,10 +1,11 @@
 //! What the control plane does because of an attack. Where its machines are unknown, nothing is logged for them.
 
+use super::bodies::Rig;
 use super::intruder::Intruder;
 use crate::api::{ACCOUNTS, CONFIGMAPS, Call, PODS, REPLICASETS};
 use crate::cluster::Cluster;
 use crate::controllers::Controller;
-use crate::json::Json;
+use crate::dice::fixed_uuid;
 use crate::log::later;
 
 impl Intruder<'_> {
@@ -22,23 +23,24 @@ impl Intruder<'_> {
         self.kubelet_starts(cluster, namespace, name, index);
     }
 
-    /// A controller creates the pods of something that somebody made: so many, one a node.
-    pub(super) fn owner_starts(&mut self, owner: Owner, namespace: &str, name: &str, body: &Json) {
+    /// A controller creates the pods of something that somebody made: one, or one a node.
+    pub(super) fn owner_starts(&mut self, owner: Owner, namespace: &str, name: &str, rig: &Rig) {
         let Some(cluster) = self.scene.cluster else { return };
         let mut at = self.now;
-        let mut prefix = name.to_owned();
-        let (controller, pods) = match owner {
+        let (controller, kind, set, pods) = match owner {
             Owner::Deployment => {
-                prefix = format!("{name}-{}", self.dice.suffix(10));
-                let create = Call::create(REPLICASETS, namespace, &prefix);
+                let set = format!("{name}-{}", self.dice.suffix(10));
+                let create =
+                    Call::create(REPLICASETS, namespace, &set).body(rig.controlled("ReplicaSet", namespace, &set));
                 at = self.log.call(&mut self.dice, &cluster.controller(Controller::Deployment), at, &create);
-                (Controller::ReplicaSet, 1)
+                (Controller::ReplicaSet, "ReplicaSet", set, 1)
             }
-            Owner::DaemonSet => (Controller::DaemonSet, cluster.nodes.len()),
+            Owner::DaemonSet => (Controller::DaemonSet, "DaemonSet", name.to_owned(), cluster.nodes.len()),
         };
+        let uid = fixed_uuid(cluster.seed, "owner", &format!("{namespace}/{set}"), 0);
         for node in 0..pods {
-            let pod = format!("{prefix}-{}", self.dice.suffix(5));
-            let create = Call::create(PODS, namespace, "").body(body.clone());
+            let pod = format!("{set}-{}", self.dice.suffix(5));
+            let create = Call::create(PODS, namespace, "").body(rig.owned_pod(namespace, (kind, &set, &uid), name));
             at = self.log.call(&mut self.dice, &cluster.controller(controller), later(at, 0.05), &create);
             let binding = Call::create(PODS, namespace, &pod).sub("binding");
             self.log.call(&mut self.dice, &cluster.scheduler(), later(at, 0.02), &binding);

@@ -4,15 +4,13 @@ use leadsman_domain::Timestamp;
 
 use crate::agents::{self, Agent, SHARED_SECRETS};
 use crate::api::{
-    ACCOUNTS, AUTOSCALERS, CLUSTER_BINDINGS, CLUSTER_ROLES, CONFIGMAPS, CRONJOBS, Call, DEPLOYMENTS, NAMESPACES,
-    ROLE_BINDINGS, SECRETS, SERVICES,
+    ACCOUNTS, AUTOSCALERS, CLUSTER_BINDINGS, CLUSTER_ROLES, CONFIGMAPS, CRONJOBS, Call, NAMESPACES, ROLE_BINDINGS,
+    SECRETS, SERVICES,
 };
 use crate::bodies::{self, account_subject};
 use crate::ci;
-use crate::cluster::Pod;
-use crate::controllers::{Controller, start_pod};
 use crate::day::Day;
-use crate::log::{earlier, later};
+use crate::log::earlier;
 
 use super::work::Work;
 
@@ -35,29 +33,9 @@ pub(super) fn new_services(day: &mut Day<'_>) {
         work.create(ACCOUNTS, ns, &name, None);
         work.create(CONFIGMAPS, ns, &format!("{name}-config"), None);
         work.create(SECRETS, ns, &format!("{name}-credentials"), None);
-        let body = bodies::owner("Deployment", ns, &name, &name, image.clone());
-        work.create(DEPLOYMENTS, ns, &name, Some(body));
+        work.deploy(ns, &name, &image);
         work.create(SERVICES, ns, &name, None);
         work.create(AUTOSCALERS, ns, &name, None);
-        let now = work.now;
-        let owner = format!("{name}-{}", dice.suffix(10));
-        let pod = Pod {
-            name: format!("{owner}-{}", dice.suffix(5)),
-            owner,
-            node: dice.below(cluster.nodes.len()),
-            ip: String::new(),
-            since: now,
-        };
-        let body = bodies::PodBody {
-            name: bodies::PodName::Prefix(format!("{}-", pod.owner)),
-            namespace: ns,
-            app: &name,
-            owner: ("ReplicaSet", &pod.owner),
-            image,
-            account: &name,
-            restart: "Always",
-        };
-        start_pod(day, &mut dice, Controller::ReplicaSet, later(now, 0.4), &pod, &body);
     }
 }
 

@@ -3,10 +3,11 @@
 use crate::api::{ACCESS_REVIEWS, CONFIGMAPS, Call, NAMESPACES, NODES, PODS, ROLE_BINDINGS, SECRETS, SERVICES};
 use crate::bodies;
 use crate::cluster::Cluster;
+use crate::command::Command;
 use crate::day::{Day, is_weekend};
 use crate::estate::Post;
 use crate::json::object;
-use crate::kubectl::{Command, Terminal};
+use crate::kubectl::Terminal;
 use crate::log::later;
 use crate::people::{Person, Role, person};
 

@@ -50,8 +50,7 @@ pub(super) fn install_operator(day: &mut Day<'_>, at: Timestamp) {
         work.create(CLUSTER_ROLES, "", account, Some(role));
         let body = bodies::binding("", account, account, account_subject(ns, account));
         work.create(CLUSTER_BINDINGS, "", account, Some(body));
-        let image = "registry.example.com/mirror/external-secrets:v0.17.0".to_owned();
-        work.create(DEPLOYMENTS, ns, account, Some(bodies::owner("Deployment", ns, account, account, image)));
+        work.deploy(ns, account, "registry.example.com/mirror/external-secrets:v0.17.0");
     }
     let body = bodies::manifest("rbac.authorization.k8s.io/v1", "Role", ns, "leader", [("rules", list([]))]);
     work.create(ROLES, ns, "leader", Some(body));
@@ -190,7 +189,7 @@ pub(super) fn found_team(day: &mut Day<'_>, at: Timestamp) {
         work.create(CONFIGMAPS, TEAM, &format!("{name}-config"), None);
         work.create(SECRETS, TEAM, &format!("{name}-credentials"), None);
         let image = format!("registry.example.com/{TEAM}/{name}:{}", work.dice.hex(9));
-        work.create(DEPLOYMENTS, TEAM, name, Some(bodies::owner("Deployment", TEAM, name, name, image)));
+        work.deploy(TEAM, name, &image);
         work.create(SERVICES, TEAM, name, None);
     }
 }

@@ -1,6 +1,9 @@
 use leadsman_domain::Timestamp;
 
-use crate::api::{Api, Call};
+use crate::api::{Api, Call, DEPLOYMENTS, REPLICASETS};
+use crate::bodies::{self, PodBody, PodName};
+use crate::cluster::Pod;
+use crate::controllers::{Controller, start_pod};
 use crate::day::Day;
 use crate::dice::Dice;
 use crate::identity::Client;
@@ -37,6 +40,34 @@ impl<'t, 'd> Work<'t, 'd> {
             ""
         };
         self.call(&Call { body, ..Call::create(api, namespace, name) }.query(query));
+    }
+
+    /// Creates a deployment and lets the control plane start its pod.
+    pub(super) fn deploy(&mut self, namespace: &str, name: &str, image: &str) {
+        let body = bodies::owner("Deployment", namespace, name, name, image.to_owned());
+        self.create(DEPLOYMENTS, namespace, name, Some(body));
+        let cluster = self.day.cluster;
+        let owner = format!("{name}-{}", self.dice.suffix(10));
+        let pod = Pod {
+            name: format!("{owner}-{}", self.dice.suffix(5)),
+            node: self.dice.below(cluster.nodes.len()),
+            ip: String::new(),
+            since: self.now,
+            owner,
+        };
+        let set = bodies::owner("ReplicaSet", namespace, &pod.owner, name, image.to_owned());
+        let set = Call::create(REPLICASETS, namespace, &pod.owner).body(set);
+        let t = self.day.control(self.dice, Controller::Deployment, later(self.now, 0.1), &set);
+        let body = PodBody {
+            name: PodName::Prefix(format!("{}-", pod.owner)),
+            namespace,
+            app: name,
+            owner: ("ReplicaSet", &pod.owner),
+            image: image.to_owned(),
+            account: name,
+            restart: "Always",
+        };
+        start_pod(self.day, self.dice, Controller::ReplicaSet, later(t, 0.05), &pod, &body);
     }
 
     pub(super) fn pause(&mut self, low: f64, high: f64) {

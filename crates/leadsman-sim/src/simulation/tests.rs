@@ -4,7 +4,7 @@ use leadsman_domain::ActorClass;
 use serde_json::Value;
 
 use super::*;
-use crate::{ClusterSize, Payload, Style};
+use crate::{Change, ChangeKind, ClusterSize, Payload, Style};
 
 const TUESDAY: u32 = 1;
 const SATURDAY: u32 = 5;
@@ -246,4 +246,15 @@ fn the_scenario_fits_every_size() {
             assert!(namespaces.iter().any(|n| n == namespace), "{size}: {namespace}");
         }
     }
+}
+
+#[test]
+fn days_with_changes_stand_alone_too() {
+    let changes: Vec<_> = ChangeKind::ALL.map(|kind| Change { kind, day: TUESDAY }).to_vec();
+    let config = |from_day, days| SimConfig { changes: changes.clone(), ..config(3, from_day, days) };
+    let long = records(&config(TUESDAY, 2));
+    let split = long.partition_point(|r| r.time.day() == long[0].time.day());
+    assert!(long[..split] == records(&config(TUESDAY, 1)));
+    assert!(long[split..] == records(&config(TUESDAY + 1, 1)));
+    assert!(long.is_sorted_by_key(|r| r.time) && long.iter().all(|r| r.stage.is_none()));
 }

@@ -90,8 +90,7 @@ pub(super) fn sidecar_injection(intruder: &mut Intruder<'_>) {
     let container = Rig { image: intruder.image(), command: words(&SLEEP), ..Rig::default() };
     let name = intruder.name();
     intruder.patch(DEPLOYMENTS, &namespace, &app, Some(sidecar_patch(container.container(&name))));
-    let body = container.pod(&namespace, &app, &name);
-    intruder.owner_starts(Owner::Deployment, &namespace, &app, &body);
+    intruder.owner_starts(Owner::Deployment, &namespace, &app, &container);
 }
 
 pub(super) fn ephemeral_container(intruder: &mut Intruder<'_>) {
@@ -115,8 +114,7 @@ pub(super) fn daemon_set(intruder: &mut Intruder<'_>) {
     let name = intruder.name();
     let body = rig.controlled("DaemonSet", &namespace, &name);
     intruder.create(DAEMONSETS, &namespace, &name, Some(body));
-    let pod = rig.pod(&namespace, &name, &name);
-    intruder.owner_starts(Owner::DaemonSet, &namespace, &name, &pod);
+    intruder.owner_starts(Owner::DaemonSet, &namespace, &name, &rig);
     intruder.step();
     intruder.call(&Call::get(DAEMONSETS, &namespace, &name));
 }
