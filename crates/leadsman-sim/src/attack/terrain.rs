@@ -48,19 +48,20 @@ impl Cluster {
             pair("velero", "cloud-credentials"),
             pair("monitoring", "prometheus-main"),
         ];
-        let pods = self.agents.iter().map(|a| (a.namespace.to_owned(), a.place(self, at).0));
+        let came = self.arrivals.agents.iter().filter(|(since, _)| *since <= at).map(|(_, agent)| agent);
+        let agents: Vec<_> = self.agents.iter().chain(came).collect();
         let controllers = Controller::ALL.iter().map(|c| pair("kube-system", c.account()));
+        let mut namespaces: Vec<_> = self.estate.namespaces.to_vec();
+        namespaces.extend(agents.iter().map(|a| a.namespace));
+        namespaces.sort_unstable();
+        namespaces.dedup();
         Terrain {
             seed: self.seed,
-            namespaces: self.estate.namespaces.iter().map(|n| (*n).to_owned()).collect(),
-            secrets: shared
-                .chain(own)
-                .chain(infra)
-                .filter(|(ns, _)| self.estate.namespaces.contains(&ns.as_str()))
-                .collect(),
-            pods: pods.collect(),
-            service_accounts: self.agents.iter().map(|a| pair(a.namespace, a.name)).chain(controllers).collect(),
+            secrets: shared.chain(own).chain(infra).filter(|(ns, _)| namespaces.contains(&ns.as_str())).collect(),
+            pods: agents.iter().map(|a| (a.namespace.to_owned(), a.place(self, at).0)).collect(),
+            service_accounts: agents.iter().map(|a| pair(a.namespace, a.name)).chain(controllers).collect(),
             nodes: self.nodes.iter().map(|n| n.name.clone()).collect(),
+            namespaces: namespaces.into_iter().map(str::to_owned).collect(),
         }
     }
 }
