@@ -3,16 +3,17 @@
 use leadsman_domain::Timestamp;
 
 use crate::api::{
-    APPLICATIONS, AUTOSCALERS, Api, BACKUPS, CERT_REQUESTS, CERTIFICATES, CLAIMS, CLUSTER_BINDINGS, CLUSTER_ROLES,
-    CONFIGMAPS, CRONJOBS, Call, DAEMONSETS, DEPLOYMENTS, ENDPOINTS, EVENTS, INGRESSES, JOBS, LEASES, NAMESPACES, NODES,
-    PODS, PROMETHEUSES, REPLICASETS, SECRETS, SERVICE_MONITORS, SERVICES, SLICES, STATEFULSETS, VOLUMES,
+    APPLICATIONS, AUTOSCALERS, Api, BACKUPS, CERT_REQUESTS, CERTIFICATES, CLAIMS, CONFIGMAPS, CRONJOBS, Call,
+    DAEMONSETS, DEPLOYMENTS, ENDPOINTS, INGRESSES, JOBS, LEASES, NAMESPACES, NODES, PODS, PROMETHEUSES, REPLICASETS,
+    SECRETS, SERVICE_MONITORS, SERVICES, SLICES, STATEFULSETS, VOLUMES,
 };
 use crate::cluster::Cluster;
 use crate::day::Day;
 use crate::dice::{Dice, key, unit};
+use crate::estate::Estate;
 use crate::identity::{Client, Identity};
 use crate::log::{later, version_at};
-use crate::workload::WORKLOADS;
+use crate::workload::Workload;
 
 /// A service account with habits.
 pub(crate) struct Agent {
@@ -28,7 +29,7 @@ pub(crate) struct Agent {
 }
 
 /// Something done over and over.
-struct Habit {
+pub(crate) struct Habit {
     every_seconds: f64,
     deed: Deed,
 }
@@ -38,46 +39,32 @@ enum Deed {
     Watch(Api, &'static str),
 }
 
-fn every(seconds: f64, call: Call) -> Habit {
+pub(crate) fn every(seconds: f64, call: Call) -> Habit {
     Habit { every_seconds: seconds, deed: Deed::Call(call) }
 }
 
 /// Watches end after 5 to 10 minutes and are renewed; the audit policy keeps a sample of them.
-fn watches(apis: &[Api]) -> Vec<Habit> {
+pub(crate) fn watches(apis: &[Api]) -> Vec<Habit> {
     apis.iter().map(|api| Habit { every_seconds: 1_500.0, deed: Deed::Watch(*api, "") }).collect()
 }
 
-/// Namespaces that hold applications.
-pub(crate) const APP_NAMESPACES: [&str; 4] = ["shop", "pay", "ml", "data"];
 /// Secrets of an application namespace besides those of its workloads.
 pub(crate) const SHARED_SECRETS: [&str; 3] = ["registry-pull", "tls", "database"];
-/// Every namespace, as a backup walks them.
-pub(crate) const NAMESPACE_NAMES: [&str; 14] = [
-    "argocd",
-    "cert-manager",
-    "cicd",
-    "data",
-    "dev-data",
-    "dev-pay",
-    "dev-shop",
-    "ingress",
-    "kube-system",
-    "ml",
-    "monitoring",
-    "pay",
-    "shop",
-    "velero",
-];
-
-pub(crate) fn all(seed: u64) -> Vec<Agent> {
+pub(crate) fn all(seed: u64, estate: &Estate) -> Vec<Agent> {
     let mut agents = kube_system(seed);
     agents.extend(monitoring(seed));
-    agents.extend(operators(seed));
-    agents.extend((0..WORKLOADS.len()).map(|index| application(seed, index)));
+    agents.extend(operators(seed, estate));
+    agents.extend(estate.workloads.iter().enumerate().map(|(index, workload)| application(seed, index, workload)));
     agents
 }
 
-fn agent(seed: u64, namespace: &'static str, name: &'static str, program: &str, habits: Vec<Habit>) -> Agent {
+pub(crate) fn agent(
+    seed: u64,
+    namespace: &'static str,
+    name: &'static str,
+    program: &str,
+    habits: Vec<Habit>,
+) -> Agent {
     let identity = Identity::service_account(seed, namespace, name).cluster_role(name, name);
     Agent { namespace, name, identity, operator: false, program: program.to_owned(), workload: None, habits }
 }
@@ -155,17 +142,17 @@ fn monitoring(seed: u64) -> Vec<Agent> {
     ]
 }
 
-fn operators(seed: u64) -> Vec<Agent> {
+fn operators(seed: u64, estate: &Estate) -> Vec<Agent> {
     let mut certificates = watches(&[CERTIFICATES, CERT_REQUESTS, SECRETS]);
     let mut ingress = watches(&[INGRESSES, SERVICES, SLICES, SECRETS]);
     ingress.push(every(600.0, Call::get(CONFIGMAPS, "ingress", "ingress-nginx-controller")));
     let mut argo = watches(&[APPLICATIONS, DEPLOYMENTS, CONFIGMAPS]);
-    for (index, workload) in WORKLOADS.iter().enumerate() {
+    for (index, workload) in estate.workloads.iter().enumerate() {
         let offset = index as f64 * 7.0;
         argo.push(every(900.0 + offset, Call::patch(APPLICATIONS, "argocd", workload.name)));
         argo.push(every(2_700.0 + offset, Call::get(DEPLOYMENTS, workload.namespace, workload.name)));
     }
-    for ns in APP_NAMESPACES {
+    for ns in estate.app_namespaces {
         certificates.push(every(3_600.0, Call::get(SECRETS, ns, "tls")));
         certificates.push(every(28_800.0, Call::update(SECRETS, ns, "tls")));
         certificates.push(every(14_400.0, Call::update(CERTIFICATES, ns, "tls").sub("status")));
@@ -200,13 +187,13 @@ fn operators(seed: u64) -> Vec<Agent> {
     ];
     table
         .into_iter()
+        .filter(|(ns, ..)| (estate.gitops || *ns != "argocd") && (estate.backup || *ns != "velero"))
         .map(|(ns, name, program, habits)| Agent { operator: true, ..agent(seed, ns, name, program, habits) })
         .collect()
 }
 
 /// The account of an application: small, fixed habits in its own namespace.
-fn application(seed: u64, index: usize) -> Agent {
-    let workload = &WORKLOADS[index];
+fn application(seed: u64, index: usize, workload: &Workload) -> Agent {
     let (ns, name) = (workload.namespace, workload.name);
     let mut dice = Dice::new(seed, "habits", &workload.entity(), 0);
     let mut habits = vec![
@@ -234,8 +221,8 @@ fn application(seed: u64, index: usize) -> Agent {
         _ => format!("{name}/v0.0.0 (linux/amd64) kubernetes/$Format"),
     };
     let identity = Identity::service_account(seed, ns, name).role(ns, name, name);
-    // An old mistake nobody noticed: the shop's cart may do almost everything.
-    let identity = if name == "cart" { identity.cluster_role("shop-cart-ops", "legacy-ops") } else { identity };
+    // An old mistake nobody noticed: one application, such as the shop's cart, may do almost everything.
+    let identity = if index == 0 { identity.cluster_role(&format!("{ns}-{name}-ops"), "legacy-ops") } else { identity };
     Agent { namespace: ns, name, identity, operator: false, program, workload: Some(index), habits }
 }
 
@@ -283,14 +270,18 @@ pub(crate) fn run(day: &mut Day<'_>) {
     let cluster = day.cluster;
     for agent in &cluster.agents {
         for (index, habit) in agent.habits.iter().enumerate() {
-            repeat(day, agent, index, habit);
+            repeat(day, agent, index, habit, day.midnight());
         }
     }
-    backup(day);
+    for (since, agent) in &cluster.arrivals.agents {
+        for (index, habit) in agent.habits.iter().enumerate() {
+            repeat(day, agent, index, habit, *since);
+        }
+    }
 }
 
-/// A habit on one day: its phase is the agent's own, its beats jitter, some are skipped.
-fn repeat(day: &mut Day<'_>, agent: &Agent, index: usize, habit: &Habit) {
+/// A habit on one day, from `since` on: its phase is the agent's own, its beats jitter, some are skipped.
+fn repeat(day: &mut Day<'_>, agent: &Agent, index: usize, habit: &Habit, since: Timestamp) {
     let agent_key = format!("{}/{}/{index}", agent.namespace, agent.name);
     let mut dice = day.dice("habit", &agent_key);
     let phase = unit(key(day.cluster.seed, "phase", &agent_key, 0));
@@ -301,7 +292,7 @@ fn repeat(day: &mut Day<'_>, agent: &Agent, index: usize, habit: &Habit) {
     while seconds < 86_400.0 {
         let at = later(day.midnight(), seconds + dice.unit() * (habit.every_seconds * 0.05).min(86_399.0 - seconds));
         seconds += habit.every_seconds * dice.between(0.95, 1.05);
-        if dice.chance(0.02) {
+        if dice.chance(0.02) || at < since {
             continue;
         }
         if hour != at.hour() || client.is_none() {
@@ -324,53 +315,4 @@ fn repeat(day: &mut Day<'_>, agent: &Agent, index: usize, habit: &Habit) {
             }
         }
     }
-}
-
-/// The nightly backup lists everything there is, and then reads what it cannot afford to lose.
-fn backup(day: &mut Day<'_>) {
-    let cluster = day.cluster;
-    let Some(agent) = cluster.agents.iter().find(|a| a.name == "velero") else { return };
-    let mut dice = day.dice("backup", "nightly");
-    let dice = &mut dice;
-    let mut t = later(day.hour(2.0), dice.between(0.0, 25.0));
-    let client = agent.client(cluster, t);
-    let apis = [
-        NAMESPACES,
-        PODS,
-        SECRETS,
-        CONFIGMAPS,
-        SERVICES,
-        ENDPOINTS,
-        CLAIMS,
-        VOLUMES,
-        DEPLOYMENTS,
-        REPLICASETS,
-        STATEFULSETS,
-        DAEMONSETS,
-        JOBS,
-        CRONJOBS,
-        INGRESSES,
-        CLUSTER_ROLES,
-        CLUSTER_BINDINGS,
-        EVENTS,
-        CERTIFICATES,
-    ];
-    for api in apis {
-        t = later(t, dice.between(0.05, 0.9));
-        t = day.log.call(dice, &client, t, &Call::list(api, ""));
-    }
-    for ns in NAMESPACE_NAMES {
-        for api in [SECRETS, CONFIGMAPS, CLAIMS, DEPLOYMENTS] {
-            t = later(t, dice.between(0.05, 0.9));
-            t = day.log.call(dice, &client, t, &Call::list(api, ns));
-        }
-        t = day.log.call(dice, &client, later(t, 0.1), &Call::get(CONFIGMAPS, ns, "kube-root-ca.crt"));
-    }
-    for ns in APP_NAMESPACES {
-        for secret in SHARED_SECRETS {
-            t = later(t, dice.between(0.05, 0.9));
-            t = day.log.call(dice, &client, t, &Call::get(SECRETS, ns, secret));
-        }
-    }
-    day.log.call(dice, &client, later(t, 2.0), &Call::patch(BACKUPS, "velero", "nightly"));
 }

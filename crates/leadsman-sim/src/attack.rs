@@ -14,7 +14,7 @@ mod terrain;
 use std::fmt;
 use std::str::FromStr;
 
-use leadsman_domain::Timestamp;
+use leadsman_domain::{Level, Timestamp};
 
 use crate::cluster::Cluster;
 use crate::config::{SimError, Style};
@@ -102,7 +102,8 @@ pub struct Attack {
 pub fn attack(cluster: &Cluster, trial: &Trial) -> Attack {
     let terrain = cluster.terrain(trial.at);
     let culprit = Culprit::of_cluster(cluster, trial);
-    stage(&Scene { seed: terrain.seed, terrain: &terrain, cluster: Some(cluster) }, culprit, trial)
+    let scene = Scene { seed: terrain.seed, terrain: &terrain, cluster: Some(cluster), cap: Level::RequestResponse };
+    stage(&scene, culprit, trial)
 }
 
 /// Stages `trial` against `victim` in a cluster that only `terrain` describes.
@@ -111,8 +112,14 @@ pub fn attack(cluster: &Cluster, trial: &Trial) -> Attack {
 /// called there, and invented ones would be found instead of the attack.
 #[must_use]
 pub fn inject(terrain: &Terrain, victim: &Victim, trial: &Trial) -> Attack {
+    inject_within(terrain, victim, trial, Level::RequestResponse)
+}
+
+/// As [`inject`], under an audit policy that logs nothing above `cap`: a log without bodies gets attacks without bodies.
+#[must_use]
+pub fn inject_within(terrain: &Terrain, victim: &Victim, trial: &Trial, cap: Level) -> Attack {
     let culprit = Culprit::of_victim(terrain, victim, trial);
-    stage(&Scene { seed: terrain.seed, terrain, cluster: None }, culprit, trial)
+    stage(&Scene { seed: terrain.seed, terrain, cluster: None, cap }, culprit, trial)
 }
 
 fn stage(scene: &Scene<'_>, culprit: Culprit, trial: &Trial) -> Attack {

@@ -200,6 +200,48 @@ pub(crate) fn node_owner_pod(namespace: &str, name: &str) -> Json {
     ])
 }
 
-fn text(text: &str) -> Json {
+/// An object of any kind; an empty namespace is cluster-wide.
+pub(crate) fn manifest<const N: usize>(
+    version: &'static str,
+    kind: &'static str,
+    namespace: &str,
+    name: &str,
+    rest: [(&'static str, Json); N],
+) -> Json {
+    let mut metadata = vec![("name".into(), text(name))];
+    if !namespace.is_empty() {
+        metadata.push(("namespace".into(), text(namespace)));
+    }
+    metadata.push(("creationTimestamp".into(), Json::Null));
+    let mut fields = vec![
+        ("kind".into(), kind.into()),
+        ("apiVersion".into(), version.into()),
+        ("metadata".into(), Json::Object(metadata)),
+    ];
+    fields.extend(rest.into_iter().map(|(k, v)| (k.into(), v)));
+    Json::Object(fields)
+}
+
+/// A ClusterRole with one rule.
+pub(crate) fn cluster_role(
+    name: &str,
+    groups: &[&'static str],
+    resources: &[&'static str],
+    verbs: &[&'static str],
+) -> Json {
+    let rules = list([rule(groups, resources, verbs)]);
+    manifest("rbac.authorization.k8s.io/v1", "ClusterRole", "", name, [("rules", rules)])
+}
+
+/// One rule of a role.
+pub(crate) fn rule(groups: &[&'static str], resources: &[&'static str], verbs: &[&'static str]) -> Json {
+    object([("verbs", texts(verbs)), ("apiGroups", texts(groups)), ("resources", texts(resources))])
+}
+
+fn texts(items: &[&'static str]) -> Json {
+    Json::List(items.iter().map(|t| Json::from(*t)).collect())
+}
+
+pub(crate) fn text(text: &str) -> Json {
     Json::from(text.to_owned())
 }

@@ -3,11 +3,16 @@ use std::str::FromStr;
 
 use leadsman_domain::Timestamp;
 
+use crate::change::Change;
+use crate::estate::ClusterSize;
+
 /// What to simulate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SimConfig {
     /// Decides the cluster, its habits and all noise.
     pub seed: u64,
+    /// How big the cluster is, and how people work in it.
+    pub size: ClusterSize,
     /// Midnight UTC of day 0.
     pub start: Timestamp,
     /// First day to generate, counted from `start`.
@@ -16,12 +21,22 @@ pub struct SimConfig {
     pub days: u32,
     /// An attack to mix in, if any.
     pub attack: Option<AttackPlan>,
+    /// Benign changes that look like attacks, each from its day on.
+    pub changes: Vec<Change>,
 }
 
-/// Five weeks from Monday 2026-03-02, no attack, seed 1.
+/// Five weeks from Monday 2026-03-02 of a medium-sized cluster, no attack, seed 1.
 impl Default for SimConfig {
     fn default() -> Self {
-        Self { seed: 1, start: Timestamp::from_micros(1_772_409_600_000_000), from_day: 0, days: 35, attack: None }
+        Self {
+            seed: 1,
+            size: ClusterSize::default(),
+            start: Timestamp::from_micros(1_772_409_600_000_000),
+            from_day: 0,
+            days: 35,
+            attack: None,
+            changes: Vec::new(),
+        }
     }
 }
 
@@ -135,8 +150,14 @@ pub enum SimError {
     #[error("unknown scenario; known is token-theft")]
     UnknownScenario,
     /// No such technique.
-    #[error("unknown technique; `Technique::ALL` lists them, such as list-secrets")]
+    #[error("unknown technique; docs/simulator.md names them, such as list-secrets")]
     UnknownTechnique,
+    /// No such size.
+    #[error("unknown cluster size; known are small, medium and large")]
+    UnknownSize,
+    /// No such change.
+    #[error("unknown change; docs/simulator.md names them, such as release-day")]
+    UnknownChange,
     /// No such kind of identity.
     #[error("unknown kind of identity; known are human, ci and workload")]
     UnknownIdentity,

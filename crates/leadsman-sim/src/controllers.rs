@@ -11,7 +11,7 @@ use crate::day::Day;
 use crate::dice::{Dice, fixed_uuid};
 use crate::identity::Identity;
 use crate::log::later;
-use crate::workload::{Kind, SCHEDULES, Schedule, WORKLOADS};
+use crate::workload::{Kind, Schedule};
 
 /// The controllers of kube-controller-manager, each with its own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +69,14 @@ impl Controller {
 
 /// Everything of one day that the control plane does by itself.
 pub(crate) fn run(day: &mut Day<'_>) {
-    for index in 0..WORKLOADS.len() {
+    for index in 0..day.cluster.workloads().len() {
         if let Some(rollout) = day.cluster.rollout(index, day.number) {
             let old = day.cluster.pod_at(index, day.midnight());
             let new = day.cluster.pod_at(index, rollout.at);
             replace(day, index, &old, &new, rollout.at);
         }
     }
-    for schedule in &SCHEDULES {
+    for schedule in day.cluster.estate.schedules {
         let mut minute = schedule.first_minute;
         while minute < 1_440 {
             run_job(day, schedule, minute);
@@ -87,7 +87,7 @@ pub(crate) fn run(day: &mut Day<'_>) {
 
 /// Pod `new` of a workload comes up, pod `old` goes.
 pub(crate) fn replace(day: &mut Day<'_>, index: usize, old: &Pod, new: &Pod, at: Timestamp) {
-    let workload = &WORKLOADS[index];
+    let workload = &day.cluster.workloads()[index];
     let (ns, name) = (workload.namespace, workload.name);
     let mut dice = day.dice("replace", &new.name);
     let dice = &mut dice;
@@ -136,7 +136,7 @@ pub(crate) fn replace(day: &mut Day<'_>, index: usize, old: &Pod, new: &Pod, at:
 }
 
 fn image(day: &Day<'_>, index: usize, at: Timestamp) -> String {
-    let workload = &WORKLOADS[index];
+    let workload = &day.cluster.workloads()[index];
     let tag = Dice::new(day.cluster.seed, "image", &workload.entity(), at.day()).hex(9);
     if workload.released { format!("{}:{tag}", workload.image()) } else { format!("{}:stable", workload.image()) }
 }
@@ -160,7 +160,7 @@ pub(crate) fn start_pod(
     let t = day.control(dice, creator, at, &Call::create(PODS, ns, "").body(bodies::pod(body, owner_uid)));
     let scheduler = day.cluster.scheduler();
     let t = day.log.call(dice, &scheduler, later(t, 0.02), &Call::create(PODS, ns, &pod.name).sub("binding"));
-    let kubelet = day.cluster.kubelet(pod.node);
+    let kubelet = day.cluster.kubelet(pod.node, t);
     let mut t = later(t, dice.between(0.05, 0.4));
     for call in [
         Call::create(ACCOUNTS, ns, body.account).sub("token"),
@@ -176,7 +176,7 @@ pub(crate) fn start_pod(
 
 /// A pod that was told to stop stops.
 fn stop_pod(day: &mut Day<'_>, dice: &mut Dice, at: Timestamp, ns: &str, pod: &Pod) {
-    let kubelet = day.cluster.kubelet(pod.node);
+    let kubelet = day.cluster.kubelet(pod.node, at);
     let t = day.log.call(dice, &kubelet, at, &Call::patch(PODS, ns, &pod.name).sub("status"));
     day.log.call(dice, &kubelet, later(t, 0.2), &Call::delete(PODS, ns, &pod.name));
 }
@@ -217,7 +217,7 @@ fn run_job(day: &mut Day<'_>, schedule: &Schedule, minute: i64) {
     let t = start_pod(day, dice, Controller::Job, later(t, 0.05), &pod, &body);
     let t = day.control(dice, Controller::Job, t, &Call::update(JOBS, ns, &job).sub("status"));
     let t = later(t, dice.between(8.0, 200.0));
-    let kubelet = day.cluster.kubelet(node);
+    let kubelet = day.cluster.kubelet(node, t);
     let t = day.log.call(dice, &kubelet, t, &Call::patch(PODS, ns, &pod.name).sub("status"));
     let t = day.control(dice, Controller::Job, later(t, 1.0), &Call::update(JOBS, ns, &job).sub("status"));
     let t = day.control(dice, Controller::CronJob, later(t, 0.1), &Call::update(CRONJOBS, ns, name).sub("status"));

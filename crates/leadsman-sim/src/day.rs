@@ -8,7 +8,7 @@ use crate::controllers::Controller;
 use crate::dice::Dice;
 use crate::log::{Log, later};
 use crate::record::SimRecord;
-use crate::{agents, ci, controllers, machines, people};
+use crate::{agents, backup, change, ci, controllers, machines, people};
 
 pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -25,8 +25,10 @@ pub(crate) fn audit(cluster: &Cluster, number: i64) -> Vec<SimRecord> {
     machines::run(&mut day);
     controllers::run(&mut day);
     agents::run(&mut day);
+    backup::run(&mut day);
     ci::run(&mut day);
     people::run(&mut day);
+    change::run(&mut day);
     let mut records = day.log.records;
     records.sort_by_key(|r| r.time);
     records
@@ -54,6 +56,12 @@ impl<'a> Day<'a> {
     /// The time `hours` after midnight.
     pub(crate) fn hour(&self, hours: f64) -> Timestamp {
         later(self.midnight(), hours * 3_600.0)
+    }
+
+    /// Who carries the pager this week.
+    pub(crate) fn on_call(&self) -> &'static str {
+        let rota = self.cluster.estate.rota;
+        rota[week(self.number).rem_euclid(rota.len() as i64) as usize]
     }
 
     /// Randomness of one actor on this day.

@@ -8,6 +8,7 @@ const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 ///
 /// The distributions are spelled out here and use no transcendental function, so that a stream is the same bytes
 /// on every platform and with every version of the generator's front end.
+#[derive(Clone)]
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {

@@ -5,54 +5,22 @@ use std::time::Duration;
 
 use leadsman_domain::Timestamp;
 
-use crate::agents::{APP_NAMESPACES, SHARED_SECRETS};
+use crate::agents::SHARED_SECRETS;
 use crate::api::{
     ACCESS_REVIEWS, Api, CLUSTER_BINDINGS, CLUSTER_ROLES, CONFIGMAPS, CRONJOBS, Call, DEPLOYMENTS, EVENTS, JOBS,
     NAMESPACES, NODE_METRICS, NODES, NOTEBOOKS, POD_METRICS, PODS, REPLICASETS, ROLE_BINDINGS, ROLES, SECRETS,
-    SERVICES, STATEFULSETS, TRAIN_JOBS,
+    SERVICES, STATEFULSETS, TRAIN_JOBS, Target,
 };
 use crate::bodies;
+use crate::cluster::Cluster;
+use crate::command::Command;
 use crate::day::{Day, week};
 use crate::dice::Dice;
 use crate::identity::Client;
 use crate::json::{Json, object};
 use crate::log::{later, version_at};
 use crate::people::Person;
-use crate::workload::{Kind, SCHEDULES, WORKLOADS};
-
-/// One thing a person does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
-    Pods,
-    Deployments,
-    Describe,
-    Logs,
-    Events,
-    Watch,
-    Exec,
-    PortForward,
-    Config,
-    Secret,
-    Secrets,
-    Apply,
-    ApplyNew,
-    Restart,
-    Scale,
-    DeletePod,
-    RunJob,
-    Top,
-    Neighbour,
-    Denied,
-    CanI,
-    Nodes,
-    Namespaces,
-    Cordon,
-    Debug,
-    Roles,
-    Bind,
-    Notebook,
-    TrainJob,
-}
+use crate::workload::Kind;
 
 /// A person's terminal: the requests of one session, one after another.
 pub(crate) struct Terminal<'t, 'd> {
@@ -143,18 +111,44 @@ impl<'t, 'd> Terminal<'t, 'd> {
         self.now = later(self.now, pause);
     }
 
-    fn call(&mut self, call: impl Borrow<Call>) {
-        let sent = self.day.log.call(self.dice, self.client, self.now, call.borrow());
+    /// When the last request was answered.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(crate) fn call(&mut self, call: impl Borrow<Call>) {
+        let call = call.borrow();
+        let typos = self.day.cluster.estate.typos;
+        // Without typos no dice are thrown for them: the medium cluster keeps its bytes.
+        if typos > 0.0 && call.verb == "get" && self.dice.chance(typos) {
+            self.mistype(call);
+        }
+        self.send(call);
+    }
+
+    fn send(&mut self, call: &Call) {
+        let sent = self.day.log.call(self.dice, self.client, self.now, call);
         self.now = sent.plus(Duration::from_millis(15));
+    }
+
+    /// The same request with a letter missing from the name, and a look at what is wrong.
+    fn mistype(&mut self, call: &Call) {
+        let Target::Object { api, namespace, name, sub: "" } = &call.target else { return };
+        let mut wrong = name.clone();
+        if wrong.pop().is_some() && !wrong.is_empty() {
+            self.send(&Call::get(*api, namespace, &wrong).code(404));
+            self.now = later(self.now, self.dice.between(2.0, 9.0));
+        }
     }
 
     /// Some pod of a namespace with its application's name.
     fn pod(&mut self, ns: &str) -> (String, String) {
         let cluster = self.day.cluster;
-        let inside: Vec<_> = (0..WORKLOADS.len()).filter(|&i| WORKLOADS[i].namespace == ns).collect();
+        let workloads = cluster.workloads();
+        let inside: Vec<_> = (0..workloads.len()).filter(|&i| workloads[i].namespace == ns).collect();
         if !inside.is_empty() {
             let index = *self.dice.pick(&inside);
-            return (cluster.pod_at(index, self.now).name, WORKLOADS[index].name.to_owned());
+            return (cluster.pod_at(index, self.now).name, workloads[index].name.to_owned());
         }
         let agents: Vec<_> = cluster.agents.iter().filter(|a| a.namespace == ns).collect();
         if !agents.is_empty() {
@@ -259,7 +253,7 @@ impl<'t, 'd> Terminal<'t, 'd> {
     fn restart(&mut self) {
         let (_, app) = self.pod(self.ns);
         let body = bodies::restart_patch(self.now.to_string());
-        let api = managed_by(self.ns, &app);
+        let api = managed_by(self.day.cluster, self.ns, &app);
         self.call(Call::get(api, self.ns, &app));
         self.call(Call::patch(api, self.ns, &app).query("?fieldManager=kubectl-rollout").body(body));
         self.call(Call::list(REPLICASETS, self.ns));
@@ -267,7 +261,7 @@ impl<'t, 'd> Terminal<'t, 'd> {
 
     fn scale(&mut self) {
         let (_, app) = self.pod(self.ns);
-        let api = managed_by(self.ns, &app);
+        let api = managed_by(self.day.cluster, self.ns, &app);
         self.call(Call::get(api, self.ns, &app));
         self.call(Call::patch(api, self.ns, &app).sub("scale"));
     }
@@ -279,7 +273,8 @@ impl<'t, 'd> Terminal<'t, 'd> {
     }
 
     fn run_job(&mut self) {
-        let Some(schedule) = SCHEDULES.iter().find(|s| s.namespace == self.person.home[0]) else { return };
+        let schedules = self.day.cluster.estate.schedules;
+        let Some(schedule) = schedules.iter().find(|s| s.namespace == self.person.home[0]) else { return };
         self.call(Call::get(CRONJOBS, schedule.namespace, schedule.name));
         let job = format!("{}-manual-{}", schedule.name, self.dice.suffix(3));
         let image = format!("registry.example.com/{}/{}:2026.1", schedule.namespace, schedule.name);
@@ -319,7 +314,7 @@ impl<'t, 'd> Terminal<'t, 'd> {
 
     /// A new team member's rights: a role binding in an application namespace, never a cluster role.
     fn bind(&mut self) {
-        let ns = *self.dice.pick(&APP_NAMESPACES);
+        let ns = *self.dice.pick(self.day.cluster.estate.app_namespaces);
         let name = format!("team-{}", self.dice.suffix(4));
         self.call(Call::get(ROLE_BINDINGS, ns, &name).code(404));
         let body = bodies::binding(ns, &name, "view", bodies::group_subject(&format!("{ns}-guests")));
@@ -327,18 +322,18 @@ impl<'t, 'd> Terminal<'t, 'd> {
     }
 
     fn notebook(&mut self) {
-        self.call(Call::get(NOTEBOOKS, "ml", "lab"));
+        self.call(Call::get(NOTEBOOKS, self.ns, "lab"));
         if self.dice.chance(0.3) {
             let stopped = if self.dice.chance(0.5) { Json::Null } else { Json::from(self.now.to_string()) };
             let annotations = object([("kubeflow-resource-stopped", stopped)]);
             let body = object([("metadata", object([("annotations", annotations)]))]);
-            self.call(Call::patch(NOTEBOOKS, "ml", "lab").body(body));
+            self.call(Call::patch(NOTEBOOKS, self.ns, "lab").body(body));
         }
     }
 
     fn train(&mut self) {
         let name = format!("ranker-{}", self.dice.suffix(5));
-        let metadata = object([("name", Json::from(&name)), ("namespace", "ml".into())]);
+        let metadata = object([("name", Json::from(&name)), ("namespace", self.ns.into())]);
         let spec = object([
             ("runtimeRef", object([("name", "torch-distributed".into())])),
             ("trainer", object([("numNodes", 1.into())])),
@@ -349,15 +344,15 @@ impl<'t, 'd> Terminal<'t, 'd> {
             ("metadata", metadata),
             ("spec", spec),
         ]);
-        self.call(Call::get(TRAIN_JOBS, "ml", &name).code(404));
-        self.call(Call::create(TRAIN_JOBS, "ml", &name).query("?fieldManager=kubectl-create").body(body));
-        self.call(Call::list(TRAIN_JOBS, "ml"));
+        self.call(Call::get(TRAIN_JOBS, self.ns, &name).code(404));
+        self.call(Call::create(TRAIN_JOBS, self.ns, &name).query("?fieldManager=kubectl-create").body(body));
+        self.call(Call::list(TRAIN_JOBS, self.ns));
     }
 }
 
 /// The kind of object that runs an application.
-fn managed_by(ns: &str, app: &str) -> Api {
-    match WORKLOADS.iter().find(|w| w.namespace == ns && w.name == app).map(|w| w.kind) {
+fn managed_by(cluster: &Cluster, ns: &str, app: &str) -> Api {
+    match cluster.workloads().iter().find(|w| w.namespace == ns && w.name == app).map(|w| w.kind) {
         Some(Kind::StatefulSet) => STATEFULSETS,
         Some(Kind::Deployment) | None => DEPLOYMENTS,
     }

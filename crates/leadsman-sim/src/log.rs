@@ -16,12 +16,19 @@ use crate::wire::{Details, Event, ObjectRef, Status, User};
 pub(crate) struct Log {
     seed: u64,
     stage: Option<usize>,
+    /// The most that the audit policy logs of anything.
+    cap: Level,
     pub(crate) records: Vec<SimRecord>,
 }
 
 impl Log {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, stage: None, records: Vec::new() }
+        Self { seed, stage: None, cap: Level::RequestResponse, records: Vec::new() }
+    }
+
+    /// The same under an audit policy that logs nothing above `cap`.
+    pub(crate) fn capped(self, cap: Level) -> Self {
+        Self { cap, ..self }
     }
 
     /// What follows belongs to stage `stage` of an attack.
@@ -36,7 +43,8 @@ impl Log {
             latency *= 20.0;
         }
         let responded = later(at, latency);
-        let request = Request::new(self.seed, client, at, call, dice.uuid());
+        let level = level(call).min(self.cap);
+        let request = Request::new(self.seed, client, at, call, level, dice.uuid());
         match call.open_for.filter(|_| call.code < 300) {
             Some(seconds) => {
                 self.push(responded, request.line(Stage::ResponseStarted, responded));
@@ -58,6 +66,11 @@ impl Log {
 /// `at` moved by fractional seconds.
 pub(crate) fn later(at: Timestamp, seconds: f64) -> Timestamp {
     at.plus(Duration::from_micros((seconds.max(0.0) * 1e6) as u64))
+}
+
+/// `at` moved back by fractional seconds.
+pub(crate) fn earlier(at: Timestamp, seconds: f64) -> Timestamp {
+    Timestamp::from_micros(at.as_micros() - (seconds.max(0.0) * 1e6) as i64)
 }
 
 /// The cluster's resource version: two writes a second on average, counted from the start of 2026.
@@ -86,8 +99,7 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn new(seed: u64, client: &'a Client<'a>, at: Timestamp, call: &'a Call, audit_id: String) -> Self {
-        let level = level(call);
+    fn new(seed: u64, client: &'a Client<'a>, at: Timestamp, call: &'a Call, level: Level, audit_id: String) -> Self {
         let uid = match &call.target {
             Target::Object { api, namespace, name, .. } => {
                 fixed_uuid(seed, "object", &format!("{}/{namespace}/{name}", api.resource), 0)

@@ -1,6 +1,5 @@
 //! Nodes, the control plane's own reads, and the probes of load balancers.
 
-use crate::agents::APP_NAMESPACES;
 use crate::api::{
     ACCOUNTS, AUTOSCALERS, CONFIGMAPS, Call, DEPLOYMENTS, EVENTS, LEASES, NODES, POD_METRICS, PODS, QUOTAS,
     REPLICASETS, SERVICES,
@@ -9,7 +8,6 @@ use crate::controllers::Controller;
 use crate::day::Day;
 use crate::identity::Client;
 use crate::log::{later, version_at};
-use crate::workload::WORKLOADS;
 
 /// Address and program of the load balancer that probes the API server without an identity.
 pub(crate) const LOAD_BALANCER: (&str, &str) = ("10.0.0.5", "Go-http-client/1.1");
@@ -26,12 +24,12 @@ pub(crate) fn run(day: &mut Day<'_>) {
 fn kubelet(day: &mut Day<'_>, index: usize) {
     let cluster = day.cluster;
     let name = cluster.nodes[index].name.clone();
-    let client = cluster.kubelet(index);
     let mut dice = day.dice("kubelet", &name);
     let dice = &mut dice;
     let offset = index as f64 * 41.0;
     for beat in 0..288 {
         let mut at = later(day.midnight(), f64::from(beat) * 300.0 + offset + dice.unit() * 2.0);
+        let client = cluster.kubelet(index, at);
         // Mostly the kubelet answers itself from its cache.
         if dice.chance(0.4) {
             let get = Call::get(NODES, "", &name).query("?resourceVersion=0&timeout=10s");
@@ -39,22 +37,29 @@ fn kubelet(day: &mut Day<'_>, index: usize) {
         }
         day.log.call(dice, &client, at, &Call::patch(NODES, "", &name).sub("status").query("?timeout=10s"));
     }
+    let renewals = if cluster.estate.logs_leases { 8_640 } else { 0 };
+    for beat in 0..renewals {
+        let at = later(day.midnight(), f64::from(beat) * 10.0 + offset % 10.0 + dice.unit() * 0.2);
+        let client = cluster.kubelet(index, at);
+        day.log.call(dice, &client, at, &Call::update(LEASES, "kube-node-lease", &name).query("?timeout=10s"));
+    }
     for beat in 0..36 {
         let at = later(day.midnight(), f64::from(beat) * 2_400.0 + offset + dice.unit() * 600.0);
+        let client = cluster.kubelet(index, at);
         let version = version_at(at);
         let api = *dice.pick(&[PODS, SERVICES, CONFIGMAPS]);
-        let ns = if api == CONFIGMAPS { *dice.pick(&APP_NAMESPACES) } else { "" };
+        let ns = if api == CONFIGMAPS { *dice.pick(cluster.estate.app_namespaces) } else { "" };
         let length = 320 + dice.below(260) as u32;
         day.log.call(dice, &client, at, &Call::watch(api, ns, version, length));
     }
     for beat in 0..144 {
         let at = later(day.midnight(), f64::from(beat) * 600.0 + dice.unit() * 590.0);
-        for workload in 0..WORKLOADS.len() {
+        let client = cluster.kubelet(index, at);
+        for (workload, spec) in cluster.workloads().iter().enumerate() {
             let pod = cluster.pod_at(workload, at);
             if pod.node != index || !dice.chance(0.5) {
                 continue;
             }
-            let Some(spec) = WORKLOADS.get(workload) else { continue };
             let at = day.log.call(dice, &client, at, &Call::get(PODS, spec.namespace, &pod.name));
             if dice.chance(0.25) {
                 let token = Call::create(ACCOUNTS, spec.namespace, spec.name).sub("token");
@@ -71,10 +76,9 @@ fn control_plane(day: &mut Day<'_>) {
     let cluster = day.cluster;
     let mut dice = day.dice("control plane", "");
     let dice = &mut dice;
-    let scaled = ["catalog", "storefront", "ranker"];
     for beat in 0..288 {
         let at = later(day.midnight(), f64::from(beat) * 300.0 + dice.unit() * 20.0);
-        for workload in WORKLOADS.iter().filter(|w| scaled.contains(&w.name)) {
+        for workload in cluster.workloads().iter().filter(|w| cluster.estate.autoscaled.contains(&w.name)) {
             let query = format!("?labelSelector=app%3D{}", workload.name);
             let list = Call::new("list", POD_METRICS, workload.namespace, "").query(query);
             let t = day.control(dice, Controller::Autoscaler, at, &list);
@@ -86,7 +90,7 @@ fn control_plane(day: &mut Day<'_>) {
             }
         }
         if beat % 6 == 0 {
-            let ns = *dice.pick(&APP_NAMESPACES);
+            let ns = *dice.pick(cluster.estate.app_namespaces);
             day.control(dice, Controller::ResourceQuota, at, &Call::update(QUOTAS, ns, "team").sub("status"));
         }
         // Old events age out all the time; the policy keeps a trickle.

@@ -9,7 +9,7 @@ use crate::dice::{key, mix, unit};
 use crate::json::to_line;
 use crate::record::{Payload, SimRecord};
 use crate::token_theft::Miner;
-use crate::workload::{Shape, WORKLOADS, Workload};
+use crate::workload::{Shape, Workload};
 
 /// Seconds between two samples of a series.
 pub const SAMPLE_SECONDS: i64 = 60;
@@ -47,7 +47,7 @@ impl Counters {
 /// The running counters of all pods. Days must follow one another.
 pub(crate) struct Meters {
     miner: Option<Miner>,
-    counters: [Counters; WORKLOADS.len()],
+    counters: Vec<Counters>,
 }
 
 #[derive(Serialize)]
@@ -70,12 +70,13 @@ struct Labels<'a> {
 impl Meters {
     /// The counters as they stand at midnight of day `number`.
     pub(crate) fn at(cluster: &Cluster, number: i64, miner: Option<Miner>) -> Self {
-        let mut meters = Self { miner, counters: [Counters::default(); WORKLOADS.len()] };
+        let workloads = cluster.workloads();
+        let mut meters = Self { miner, counters: vec![Counters::default(); workloads.len()] };
         let midnight = number * MINUTES_PER_DAY;
-        for index in 0..WORKLOADS.len() {
+        for (index, workload) in workloads.iter().enumerate() {
             let pod = cluster.pod_at(index, minute_time(midnight));
             for minute in first_minute(&pod)..midnight {
-                meters.counters[index].add(usage(cluster.seed, index, minute, &pod, miner));
+                meters.counters[index].add(usage(cluster.seed, workload, minute, &pod, mining(miner, index)));
             }
         }
         meters
@@ -84,8 +85,8 @@ impl Meters {
     /// The samples of day `number`, by time.
     pub(crate) fn day(&mut self, cluster: &Cluster, number: i64) -> Vec<SimRecord> {
         let first = number * MINUTES_PER_DAY;
-        let mut records = Vec::with_capacity(WORKLOADS.len() * 4 * MINUTES_PER_DAY as usize);
-        for (index, workload) in WORKLOADS.iter().enumerate() {
+        let mut records = Vec::with_capacity(cluster.workloads().len() * 4 * MINUTES_PER_DAY as usize);
+        for (index, workload) in cluster.workloads().iter().enumerate() {
             let mut pod = cluster.pod_at(index, minute_time(first));
             let next = cluster.rollout(index, number);
             for minute in first..first + MINUTES_PER_DAY {
@@ -99,7 +100,7 @@ impl Meters {
                 }
                 let sample = Scrape { cluster, workload, index, minute, pod: &pod, miner: self.miner };
                 sample.write(self.counters[index], &mut records);
-                self.counters[index].add(usage(cluster.seed, index, minute, &pod, self.miner));
+                self.counters[index].add(usage(cluster.seed, workload, minute, &pod, mining(self.miner, index)));
             }
         }
         records.sort_by_key(|r| r.time);
@@ -124,8 +125,8 @@ impl Scrape<'_> {
         let time = Timestamp::from_micros((self.minute * 60 + offset) * 1_000_000);
         let text = time.to_micro_time();
         let timestamp = format!("{}Z", text.split('.').next().unwrap_or_default());
-        let stage = self.miner.filter(|m| m.workload == self.index && m.mines(self.minute - 1)).map(|m| m.stage);
-        let memory = memory(self.cluster.seed, self.index, self.minute, self.pod);
+        let stage = mining(self.miner, self.index).filter(|m| m.mines(self.minute - 1)).map(|m| m.stage);
+        let memory = memory(self.cluster.seed, self.workload, self.minute, self.pod);
         // The miner shows in CPU and in what it sends; the rest of its pod's samples stay what they were.
         for (name, value, stage) in [
             ("container_cpu_usage_seconds_total", seconds(counters.cpu_millis), stage),
@@ -147,6 +148,11 @@ impl Miner {
     }
 }
 
+/// The miner, if it is in workload `index`.
+fn mining(miner: Option<Miner>, index: usize) -> Option<Miner> {
+    miner.filter(|m| m.workload == index)
+}
+
 /// The first whole minute of a pod's life.
 fn first_minute(pod: &Pod) -> i64 {
     pod.since.as_micros().div_euclid(60_000_000) + 1
@@ -157,8 +163,7 @@ fn minute_time(minute: i64) -> Timestamp {
 }
 
 /// What a pod uses in one minute.
-fn usage(seed: u64, index: usize, minute: i64, pod: &Pod, miner: Option<Miner>) -> Counters {
-    let workload = &WORKLOADS[index];
+fn usage(seed: u64, workload: &Workload, minute: i64, pod: &Pod, miner: Option<Miner>) -> Counters {
     let mut noise = Noise(key(seed, workload.namespace, workload.name, minute));
     let day = minute.div_euclid(MINUTES_PER_DAY);
     let mut load = load(workload, minute) * noise.around(0.08);
@@ -174,7 +179,7 @@ fn usage(seed: u64, index: usize, minute: i64, pod: &Pod, miner: Option<Miner>) 
     let mut milli = workload.cpu_milli * (0.12 + 0.88 * load) * warm_up * noise.around(0.04);
     let mut sent = workload.sent * (0.05 + 0.95 * load) * noise.around(0.06);
     let received = workload.received * (0.05 + 0.95 * load) * noise.around(0.06);
-    if miner.is_some_and(|m| m.workload == index && m.mines(minute)) {
+    if miner.is_some_and(|m| m.mines(minute)) {
         milli = milli.max(MINER_MILLI * noise.around(0.004));
         sent += MINER_SENT * noise.around(0.02);
     }
@@ -204,8 +209,7 @@ fn load(workload: &Workload, minute: i64) -> f64 {
 }
 
 /// Working set in bytes: follows load a little, grows slowly until the next restart.
-fn memory(seed: u64, index: usize, minute: i64, pod: &Pod) -> u64 {
-    let workload = &WORKLOADS[index];
+fn memory(seed: u64, workload: &Workload, minute: i64, pod: &Pod) -> u64 {
     let mut noise = Noise(key(seed, "memory", workload.name, minute));
     let days = (minute - first_minute(pod)) as f64 / MINUTES_PER_DAY as f64;
     let share = 0.82 + 0.06 * load(workload, minute).min(4.0) + 0.006 * days.clamp(0.0, 28.0);

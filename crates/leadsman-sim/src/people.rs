@@ -1,9 +1,11 @@
 //! The people: when they work, and what kinds of things they do.
 
+use crate::command::Command;
 use crate::day::{Day, is_weekend, week, weekday};
 use crate::dice::{Dice, key};
+use crate::estate::{Estate, Post};
 use crate::identity::{Client, Identity};
-use crate::kubectl::{Command, Terminal};
+use crate::kubectl::Terminal;
 
 /// Somebody with a kubeconfig.
 pub(crate) struct Person {
@@ -42,57 +44,43 @@ const KUBECTL: [&str; 5] = [
 /// People upgrade about once in so many days, each on their own date.
 const UPGRADE_DAYS: i64 = 90;
 
-const STAFF: [(&str, Role, &[&str], &str, f64); 9] = [
-    ("maria.keller", Role::Developer, &["shop", "dev-shop"], "pay", 7.5),
-    ("jonas.weber", Role::Developer, &["shop", "dev-shop"], "pay", 8.5),
-    ("aisha.rahman", Role::Developer, &["pay", "dev-pay"], "shop", 8.0),
-    ("tom.lindqvist", Role::Developer, &["pay", "dev-pay"], "shop", 9.0),
-    ("wei.chen", Role::Developer, &["data", "dev-data"], "ml", 7.0),
-    ("elena.petrova", Role::Scientist, &["ml"], "data", 9.0),
-    ("sam.okafor", Role::Sre, &["monitoring", "ingress", "shop", "pay", "data"], "ml", 7.5),
-    ("nina.larsen", Role::Sre, &["monitoring", "shop", "ml", "pay", "ingress"], "data", 8.0),
-    ("viktor.hahn", Role::Admin, &["kube-system", "ingress", "cert-manager", "monitoring"], "argocd", 8.0),
-];
+pub(crate) fn staff(seed: u64, estate: &Estate) -> Vec<Person> {
+    estate.staff.iter().map(|post| person(seed, post)).collect()
+}
 
-/// Who carries the pager, week by week.
-const ROTA: [&str; 4] = ["sam.okafor", "maria.keller", "nina.larsen", "aisha.rahman"];
-
-pub(crate) fn staff(seed: u64) -> Vec<Person> {
-    STAFF
-        .iter()
-        .map(|(name, role, home, neighbour, starts)| {
-            let mut dice = Dice::new(seed, "person", name, 0);
-            let username = format!("{name}@example.com");
-            let team = match role {
-                Role::Developer | Role::Scientist => format!("{}-developers", home[0]),
-                Role::Sre => "sre".to_owned(),
-                Role::Admin => "platform-admins".to_owned(),
-            };
-            let identity = Identity::oidc(&username, &[&team, "employees"]);
-            let identity = match role {
-                Role::Developer | Role::Scientist => {
-                    home.iter().fold(identity, |i, ns| i.role(ns, "team", "edit")).role(neighbour, "neighbours", "view")
-                }
-                Role::Sre => identity.cluster_role("sre", "sre-operator"),
-                Role::Admin => identity.cluster_role("platform-admins", "cluster-admin"),
-            };
-            let host = 10 + dice.below(100);
-            let wide = rare(*role);
-            let first = dice.below(wide.len());
-            let second = (first + 1 + dice.below(wide.len() - 1)) % wide.len();
-            Person {
-                identity,
-                role: *role,
-                home,
-                neighbour,
-                ips: [format!("10.20.30.{host}"), format!("10.20.30.{}", host + 110)],
-                platform: if dice.chance(0.5) { "linux/amd64" } else { "darwin/arm64" },
-                starts: starts + dice.between(-0.4, 0.4),
-                ends: starts + 8.4 + dice.between(-0.4, 0.6),
-                rare: [wide[first], wide[second]],
-            }
-        })
-        .collect()
+/// Whoever holds this post.
+pub(crate) fn person(seed: u64, post: &Post) -> Person {
+    let Post { name, role, home, neighbour, starts } = *post;
+    let mut dice = Dice::new(seed, "person", name, 0);
+    let username = format!("{name}@example.com");
+    let team = match role {
+        Role::Developer | Role::Scientist => format!("{}-developers", home[0]),
+        Role::Sre => "sre".to_owned(),
+        Role::Admin => "platform-admins".to_owned(),
+    };
+    let identity = Identity::oidc(&username, &[&team, "employees"]);
+    let identity = match role {
+        Role::Developer | Role::Scientist => {
+            home.iter().fold(identity, |i, ns| i.role(ns, "team", "edit")).role(neighbour, "neighbours", "view")
+        }
+        Role::Sre => identity.cluster_role("sre", "sre-operator"),
+        Role::Admin => identity.cluster_role("platform-admins", "cluster-admin"),
+    };
+    let host = 10 + dice.below(100);
+    let wide = rare(role);
+    let first = dice.below(wide.len());
+    let second = (first + 1 + dice.below(wide.len() - 1)) % wide.len();
+    Person {
+        identity,
+        role,
+        home,
+        neighbour,
+        ips: [format!("10.20.30.{host}"), format!("10.20.30.{}", host + 110)],
+        platform: if dice.chance(0.5) { "linux/amd64" } else { "darwin/arm64" },
+        starts: starts + dice.between(-0.4, 0.4),
+        ends: starts + 8.4 + dice.between(-0.4, 0.6),
+        rare: [wide[first], wide[second]],
+    }
 }
 
 /// The daily repertoire of a role, with weights.
@@ -167,6 +155,13 @@ fn repertoire(role: Role) -> &'static [(Command, f64)] {
     }
 }
 
+/// The repertoire as it is in this cluster: without GitOps, more is done by hand.
+fn habits(day: &Day<'_>, person: &Person) -> Vec<(Command, f64)> {
+    let by_hand = day.cluster.estate.by_hand;
+    let weight = |command: Command, weight: f64| if command.changes() { weight * by_hand } else { weight };
+    repertoire(person.role).iter().map(|&(command, w)| (command, weight(command, w))).collect()
+}
+
 /// The wider repertoire, from which everybody has a few things of their own.
 fn rare(role: Role) -> &'static [Command] {
     match role {
@@ -192,7 +187,7 @@ const INCIDENT: [(Command, f64); 8] = [
 ];
 
 impl Person {
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.identity.username.split('@').next().unwrap_or_default()
     }
 
@@ -214,11 +209,11 @@ pub(crate) fn run(day: &mut Day<'_>) {
     let cluster = day.cluster;
     for person in &cluster.people {
         let mut dice = day.dice("person", person.name());
-        let on_call = ROTA[week(day.number).rem_euclid(ROTA.len() as i64) as usize] == person.name();
+        let on_call = day.on_call() == person.name();
         if is_weekend(day.number) {
             if dice.chance(0.05) {
                 let hour = dice.between(9.0, 20.0);
-                session(day, person, &mut dice, hour, repertoire(person.role), 4);
+                session(day, person, &mut dice, hour, &habits(day, person), 4);
             }
         } else if !dice.chance(0.03) {
             workday(day, person, &mut dice);
@@ -232,14 +227,15 @@ pub(crate) fn run(day: &mut Day<'_>) {
 }
 
 /// A few sessions between breakfast and lunch, and between lunch and the way home.
-fn workday(day: &mut Day<'_>, person: &Person, dice: &mut Dice) {
+pub(crate) fn workday(day: &mut Day<'_>, person: &Person, dice: &mut Dice) {
+    let habits = habits(day, person);
     let starts = person.starts + dice.bell() * 0.25;
     let lunch = 11.7 + dice.between(0.0, 0.6);
     let ends = person.ends + dice.bell() * 0.3;
     for _ in 0..4 + dice.below(6) {
         let hour = if dice.chance(0.45) { dice.between(starts, lunch) } else { dice.between(lunch + 0.8, ends) };
         let commands = 5 + dice.below(12);
-        session(day, person, dice, hour, repertoire(person.role), commands);
+        session(day, person, dice, hour, &habits, commands);
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use leadsman_domain::{ActorRules, Timestamp};
 
+use crate::change::{Change, Planned};
 use crate::cluster::Cluster;
 use crate::config::{AttackPlan, Scenario, SimConfig, SimError};
 use crate::day::{self, MICROS_PER_DAY};
@@ -47,7 +48,9 @@ impl Simulation {
         if !YEARS.contains(&next) || !YEARS.contains(&end) {
             return Err(SimError::PeriodOutOfRange);
         }
-        let cluster = Cluster::new(config.seed);
+        let dated = |c: &Change| Planned { kind: c.kind, day: start.div_euclid(MICROS_PER_DAY) + i64::from(c.day) };
+        let changes = config.changes.iter().map(dated).collect();
+        let cluster = Cluster::sized(config.seed, config.size).with_changes(changes);
         let attack = config.attack.map(|plan| planned(&cluster, plan, next, end)).transpose()?;
         let meters = Meters::at(&cluster, next, attack.as_ref().map(|a| a.miner));
         // What was begun the day before may end on the first day.

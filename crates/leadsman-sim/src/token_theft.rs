@@ -15,7 +15,6 @@ use crate::dice::Dice;
 use crate::identity::{Client, Identity};
 use crate::log::{Log, later};
 use crate::record::{Signal, SimRecord, Stage};
-use crate::workload::WORKLOADS;
 
 const ADDRESS: &str = "203.0.113.7";
 const PROGRAM: &str = "kubectl/v1.30.2 (linux/amd64) kubernetes/3968350";
@@ -65,7 +64,7 @@ const PLAN: [Plan; 6] = [
 pub(crate) fn plan(cluster: &Cluster, at: Timestamp, style: Style) -> Attack {
     let number = at.as_micros().div_euclid(MICROS_PER_DAY);
     let mut dice = Dice::new(cluster.seed, "token-theft", "", at.as_micros());
-    let victim = &WORKLOADS[VICTIM];
+    let victim = &cluster.workloads()[VICTIM];
     let account = format!("system:serviceaccount:{}:{}", victim.namespace, victim.name);
     let mut day = Day { cluster, number, log: Log::new(cluster.seed) };
     let mut stages = Vec::new();
@@ -160,7 +159,8 @@ fn discover(intruder: &mut Intruder<'_, '_>) {
 
 fn read_secrets(intruder: &mut Intruder<'_, '_>) {
     intruder.call(&Call::list(SECRETS, ""));
-    for (namespace, name) in [
+    let namespaces = intruder.day.cluster.estate.namespaces;
+    let wanted = [
         ("pay", "database"),
         ("pay", "tls"),
         ("data", "database"),
@@ -168,7 +168,8 @@ fn read_secrets(intruder: &mut Intruder<'_, '_>) {
         ("argocd", "argocd-secret"),
         ("velero", "cloud-credentials"),
         ("monitoring", "prometheus-main"),
-    ] {
+    ];
+    for (namespace, name) in wanted.into_iter().filter(|(ns, _)| namespaces.contains(ns)) {
         intruder.call(&Call::get(SECRETS, namespace, name));
     }
 }
@@ -201,7 +202,7 @@ fn mint_token(intruder: &mut Intruder<'_, '_>) {
 fn bind_admin(intruder: &mut Intruder<'_, '_>) {
     intruder.call(&Call::get(CLUSTER_BINDINGS, "", BINDING).code(404));
     intruder.now = later(intruder.now, intruder.dice.between(20.0, 60.0));
-    let victim = &WORKLOADS[VICTIM];
+    let victim = &intruder.day.cluster.workloads()[VICTIM];
     let body = bodies::binding("", BINDING, "cluster-admin", bodies::account_subject(victim.namespace, victim.name));
     intruder.call(&Call::create(CLUSTER_BINDINGS, "", BINDING).query("?fieldManager=kubectl-create").body(body));
 }
@@ -218,7 +219,7 @@ fn own_node(intruder: &mut Intruder<'_, '_>) {
     let dice = &mut *intruder.dice;
     let binding = Call::create(PODS, "kube-system", name).sub("binding");
     let mut t = intruder.day.log.call(dice, &cluster.scheduler(), t, &binding);
-    let kubelet = cluster.kubelet(dice.below(cluster.nodes.len()));
+    let kubelet = cluster.kubelet(dice.below(cluster.nodes.len()), t);
     for call in [
         Call::create(ACCOUNTS, "kube-system", "default").sub("token"),
         Call::get(CONFIGMAPS, "kube-system", "kube-root-ca.crt"),

@@ -1,5 +1,6 @@
 //! What attackers send: manifests, in the shape and key order clients send them.
 
+use crate::bodies::{manifest, text};
 use crate::json::{Json, list, object};
 
 /// What a pod of an attacker asks for; the default asks for nothing special.
@@ -71,11 +72,38 @@ impl Rig {
         manifest("v1", "Pod", namespace, name, [("spec", self.spec(container)), ("status", object([]))])
     }
 
-    /// A Deployment or DaemonSet.
+    /// The pod that a controller makes for its owner, given by kind, name and uid.
+    pub(super) fn owned_pod(&self, namespace: &str, owner: (&'static str, &str, &str), container: &str) -> Json {
+        let (kind, name, uid) = owner;
+        let reference = object([
+            ("apiVersion", "apps/v1".into()),
+            ("kind", kind.into()),
+            ("name", text(name)),
+            ("uid", text(uid)),
+            ("controller", true.into()),
+            ("blockOwnerDeletion", true.into()),
+        ]);
+        let metadata = object([
+            ("generateName", format!("{name}-").into()),
+            ("namespace", text(namespace)),
+            ("creationTimestamp", Json::Null),
+            ("labels", object([("app", text(container))])),
+            ("ownerReferences", list([reference])),
+        ]);
+        object([
+            ("kind", "Pod".into()),
+            ("apiVersion", "v1".into()),
+            ("metadata", metadata),
+            ("spec", self.spec(container)),
+            ("status", object([])),
+        ])
+    }
+
+    /// A Deployment, ReplicaSet or DaemonSet.
     pub(super) fn controlled(&self, kind: &'static str, namespace: &str, name: &str) -> Json {
         let selector = object([("matchLabels", object([("app", text(name))]))]);
         let mut spec = vec![("selector".into(), selector), ("template".into(), self.template(name))];
-        if kind == "Deployment" {
+        if kind != "DaemonSet" {
             spec.insert(0, ("replicas".into(), 1.into()));
         }
         manifest("apps/v1", kind, namespace, name, [("spec", Json::Object(spec)), ("status", object([]))])
@@ -100,28 +128,6 @@ impl Rig {
     }
 }
 
-/// An object of any kind; an empty namespace is cluster-wide.
-pub(super) fn manifest<const N: usize>(
-    version: &'static str,
-    kind: &'static str,
-    namespace: &str,
-    name: &str,
-    rest: [(&'static str, Json); N],
-) -> Json {
-    let mut metadata = vec![("name".into(), text(name))];
-    if !namespace.is_empty() {
-        metadata.push(("namespace".into(), text(namespace)));
-    }
-    metadata.push(("creationTimestamp".into(), Json::Null));
-    let mut fields = vec![
-        ("kind".into(), kind.into()),
-        ("apiVersion".into(), version.into()),
-        ("metadata".into(), Json::Object(metadata)),
-    ];
-    fields.extend(rest.into_iter().map(|(k, v)| (k.into(), v)));
-    Json::Object(fields)
-}
-
 /// The patch that adds a container to a deployment.
 pub(super) fn sidecar_patch(container: Json) -> Json {
     let spec = object([("containers", list([container]))]);
@@ -131,28 +137,4 @@ pub(super) fn sidecar_patch(container: Json) -> Json {
 /// The patch that attaches an ephemeral container.
 pub(super) fn ephemeral_patch(container: Json) -> Json {
     object([("spec", object([("ephemeralContainers", list([container]))]))])
-}
-
-/// A ClusterRole with one rule.
-pub(super) fn cluster_role(
-    name: &str,
-    groups: &[&'static str],
-    resources: &[&'static str],
-    verbs: &[&'static str],
-) -> Json {
-    let rules = list([rule(groups, resources, verbs)]);
-    manifest("rbac.authorization.k8s.io/v1", "ClusterRole", "", name, [("rules", rules)])
-}
-
-/// One rule of a role.
-pub(super) fn rule(groups: &[&'static str], resources: &[&'static str], verbs: &[&'static str]) -> Json {
-    object([("verbs", texts(verbs)), ("apiGroups", texts(groups)), ("resources", texts(resources))])
-}
-
-fn texts(items: &[&'static str]) -> Json {
-    Json::List(items.iter().map(|t| Json::from(*t)).collect())
-}
-
-pub(super) fn text(text: &str) -> Json {
-    Json::from(text.to_owned())
 }

@@ -1,10 +1,11 @@
 //! What the control plane does because of an attack. Where its machines are unknown, nothing is logged for them.
 
+use super::bodies::Rig;
 use super::intruder::Intruder;
 use crate::api::{ACCOUNTS, CONFIGMAPS, Call, PODS, REPLICASETS};
 use crate::cluster::Cluster;
 use crate::controllers::Controller;
-use crate::json::Json;
+use crate::dice::fixed_uuid;
 use crate::log::later;
 
 impl Intruder<'_> {
@@ -15,31 +16,31 @@ impl Intruder<'_> {
             Some(node) => cluster.nodes.iter().position(|n| n.name == node).unwrap_or_default(),
             None => {
                 let binding = Call::create(PODS, namespace, name).sub("binding");
-                let at = later(self.now, -0.5);
-                self.log.call(&mut self.dice, &cluster.scheduler(), at, &binding);
+                self.log.call(&mut self.dice, &cluster.scheduler(), self.now, &binding);
                 self.dice.below(cluster.nodes.len())
             }
         };
         self.kubelet_starts(cluster, namespace, name, index);
     }
 
-    /// A controller creates the pods of something that somebody made: so many, one a node.
-    pub(super) fn owner_starts(&mut self, owner: Owner, namespace: &str, name: &str, body: &Json) {
+    /// A controller creates the pods of something that somebody made: one, or one a node.
+    pub(super) fn owner_starts(&mut self, owner: Owner, namespace: &str, name: &str, rig: &Rig) {
         let Some(cluster) = self.scene.cluster else { return };
         let mut at = self.now;
-        let mut prefix = name.to_owned();
-        let (controller, pods) = match owner {
+        let (controller, kind, set, pods) = match owner {
             Owner::Deployment => {
-                prefix = format!("{name}-{}", self.dice.suffix(10));
-                let create = Call::create(REPLICASETS, namespace, &prefix);
+                let set = format!("{name}-{}", self.dice.suffix(10));
+                let create =
+                    Call::create(REPLICASETS, namespace, &set).body(rig.controlled("ReplicaSet", namespace, &set));
                 at = self.log.call(&mut self.dice, &cluster.controller(Controller::Deployment), at, &create);
-                (Controller::ReplicaSet, 1)
+                (Controller::ReplicaSet, "ReplicaSet", set, 1)
             }
-            Owner::DaemonSet => (Controller::DaemonSet, cluster.nodes.len()),
+            Owner::DaemonSet => (Controller::DaemonSet, "DaemonSet", name.to_owned(), cluster.nodes.len()),
         };
+        let uid = fixed_uuid(cluster.seed, "owner", &format!("{namespace}/{set}"), 0);
         for node in 0..pods {
-            let pod = format!("{prefix}-{}", self.dice.suffix(5));
-            let create = Call::create(PODS, namespace, "").body(body.clone());
+            let pod = format!("{set}-{}", self.dice.suffix(5));
+            let create = Call::create(PODS, namespace, "").body(rig.owned_pod(namespace, (kind, &set, &uid), name));
             at = self.log.call(&mut self.dice, &cluster.controller(controller), later(at, 0.05), &create);
             let binding = Call::create(PODS, namespace, &pod).sub("binding");
             self.log.call(&mut self.dice, &cluster.scheduler(), later(at, 0.02), &binding);
@@ -50,7 +51,7 @@ impl Intruder<'_> {
     /// A deleted pod stops.
     pub(super) fn pod_stops(&mut self, namespace: &str, name: &str) {
         let Some(cluster) = self.scene.cluster else { return };
-        let kubelet = cluster.kubelet(self.dice.below(cluster.nodes.len()));
+        let kubelet = cluster.kubelet(self.dice.below(cluster.nodes.len()), self.now);
         let patch = Call::patch(PODS, namespace, name).sub("status");
         let at = later(self.now, self.dice.between(0.5, 4.0));
         let at = self.log.call(&mut self.dice, &kubelet, at, &patch);
@@ -67,7 +68,7 @@ impl Intruder<'_> {
     }
 
     fn kubelet_starts(&mut self, cluster: &Cluster, namespace: &str, name: &str, node: usize) {
-        let kubelet = cluster.kubelet(node);
+        let kubelet = cluster.kubelet(node, self.now);
         let mut at = later(self.now, self.dice.between(0.05, 0.4));
         for call in [
             Call::create(ACCOUNTS, namespace, "default").sub("token"),

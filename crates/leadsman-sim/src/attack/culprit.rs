@@ -36,9 +36,11 @@ impl Culprit {
                 Self::from(person.identity.clone(), client.ip, client.agent, None, person.home[0])
             }
             IdentityKind::Ci => {
-                let client =
-                    if turn.is_multiple_of(3) { ci::release_bot(cluster) } else { ci::last_runner(cluster, trial.at) };
-                let home = if client.pod.is_some() { "shop" } else { "ml" };
+                let bot = ci::release_bot(cluster).filter(|_| turn.is_multiple_of(3));
+                let outside = bot.is_some();
+                let client = bot.unwrap_or_else(|| ci::last_runner(cluster, trial.at));
+                let estate = cluster.estate;
+                let home = if outside { estate.released_from_outside } else { estate.app_namespaces[0] };
                 let released = cluster.workloads().iter().filter(|w| w.released && w.namespace == home);
                 let everyday = released.map(|w| Call::get(DEPLOYMENTS, home, w.name)).collect();
                 let culprit = Self::from(client.identity.clone(), client.ip, client.agent, client.pod, home);

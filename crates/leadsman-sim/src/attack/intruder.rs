@@ -1,11 +1,11 @@
-use leadsman_domain::Timestamp;
+use leadsman_domain::{Level, Timestamp};
 
 use super::{Culprit, IdentityKind, Terrain, Trial};
 use crate::api::{ACCESS_REVIEWS, Api, Call, PODS, RULES_REVIEWS};
 use crate::cluster::Cluster;
 use crate::config::Style;
 use crate::dice::Dice;
-use crate::identity::Client;
+use crate::identity::{Client, Identity};
 use crate::log::{Log, later};
 use crate::record::SimRecord;
 
@@ -15,6 +15,8 @@ pub(super) struct Scene<'a> {
     pub(super) terrain: &'a Terrain,
     /// The machines that do as they are told, where they are known.
     pub(super) cluster: Option<&'a Cluster>,
+    /// The most that the audit policy logs.
+    pub(super) cap: Level,
 }
 
 /// Somebody at work with a stolen identity.
@@ -23,6 +25,8 @@ pub(super) struct Intruder<'a> {
     pub(super) trial: &'a Trial,
     pub(super) dice: Dice,
     pub(super) culprit: Culprit,
+    /// The identity as it was before anything gave it more; none when it may act everywhere anyway.
+    pub(super) narrow: Option<Identity>,
     pub(super) log: Log,
     pub(super) now: Timestamp,
     /// Indices into the log's records, as they were made.
@@ -38,10 +42,11 @@ impl<'a> Intruder<'a> {
     pub(super) fn new(scene: &'a Scene<'a>, culprit: Culprit, trial: &'a Trial) -> Self {
         let scope = format!("{}/{}/{}/{}", trial.technique, trial.identity, trial.style, trial.at.as_micros());
         let mut dice = Dice::new(scene.seed, "attack", &scope, trial.repeat as i64);
+        let narrow = (!culprit.identity.is_bound_everywhere()).then(|| culprit.identity.clone());
         let culprit = culprit.abroad(trial.style, trial.technique.streams(), &mut dice).overpowered(&mut dice);
-        let mut log = Log::new(scene.seed);
+        let mut log = Log::new(scene.seed).capped(scene.cap);
         log.label(0);
-        Self { scene, trial, dice, culprit, log, now: trial.at, decisive: Vec::new() }
+        Self { scene, trial, dice, culprit, narrow, log, now: trial.at, decisive: Vec::new() }
     }
 
     /// The actor, the records by time, and which of them are decisive.
@@ -87,6 +92,19 @@ impl<'a> Intruder<'a> {
             (Style::Mimicry, IdentityKind::Workload) => self.dice.between(240.0, 1_200.0),
         };
         self.now = later(self.now, seconds);
+        self.steal_again();
+    }
+
+    /// A workload's token dies with its pod: before each step it is taken from the pod that runs now.
+    fn steal_again(&mut self) {
+        let Some(cluster) = self.scene.cluster else { return };
+        let username = &self.culprit.identity.username;
+        let Some(agent) = cluster.agents.iter().find(|a| a.identity.username == *username) else { return };
+        let current = agent.client(cluster, self.now);
+        self.culprit.pod = current.pod;
+        if self.trial.style == Style::Mimicry {
+            self.culprit.ip = current.ip;
+        }
     }
 
     /// What comes before: a foreign program asks what the API is and what it may do; the identity's own knows.

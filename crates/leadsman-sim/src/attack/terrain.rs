@@ -1,6 +1,6 @@
 use leadsman_domain::Timestamp;
 
-use crate::agents::{APP_NAMESPACES, NAMESPACE_NAMES, SHARED_SECRETS};
+use crate::agents::SHARED_SECRETS;
 use crate::cluster::Cluster;
 use crate::controllers::Controller;
 
@@ -41,22 +41,27 @@ impl Cluster {
     #[must_use]
     pub fn terrain(&self, at: Timestamp) -> Terrain {
         let pair = |ns: &str, name: &str| (ns.to_owned(), name.to_owned());
-        let shared = APP_NAMESPACES.iter().flat_map(|ns| SHARED_SECRETS.iter().map(|name| pair(ns, name)));
+        let shared = self.estate.app_namespaces.iter().flat_map(|ns| SHARED_SECRETS.iter().map(|name| pair(ns, name)));
         let own = self.workloads().iter().map(|w| pair(w.namespace, &format!("{}-credentials", w.name)));
         let infra = [
             pair("argocd", "argocd-secret"),
             pair("velero", "cloud-credentials"),
             pair("monitoring", "prometheus-main"),
         ];
-        let pods = self.agents.iter().map(|a| (a.namespace.to_owned(), a.place(self, at).0));
+        let came = self.arrivals.agents.iter().filter(|(since, _)| *since <= at).map(|(_, agent)| agent);
+        let agents: Vec<_> = self.agents.iter().chain(came).collect();
         let controllers = Controller::ALL.iter().map(|c| pair("kube-system", c.account()));
+        let mut namespaces: Vec<_> = self.estate.namespaces.to_vec();
+        namespaces.extend(agents.iter().map(|a| a.namespace));
+        namespaces.sort_unstable();
+        namespaces.dedup();
         Terrain {
             seed: self.seed,
-            namespaces: NAMESPACE_NAMES.iter().map(|n| (*n).to_owned()).collect(),
-            secrets: shared.chain(own).chain(infra).collect(),
-            pods: pods.collect(),
-            service_accounts: self.agents.iter().map(|a| pair(a.namespace, a.name)).chain(controllers).collect(),
+            secrets: shared.chain(own).chain(infra).filter(|(ns, _)| namespaces.contains(&ns.as_str())).collect(),
+            pods: agents.iter().map(|a| (a.namespace.to_owned(), a.place(self, at).0)).collect(),
+            service_accounts: agents.iter().map(|a| pair(a.namespace, a.name)).chain(controllers).collect(),
             nodes: self.nodes.iter().map(|n| n.name.clone()).collect(),
+            namespaces: namespaces.into_iter().map(str::to_owned).collect(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
-use crate::{Payload, SimConfig, Simulation};
+use crate::{ClusterSize, Payload};
 
 const SEED: u64 = 5;
 
@@ -31,10 +31,27 @@ fn event(record: &SimRecord) -> Value {
     serde_json::from_slice(line).unwrap()
 }
 
+/// Who asked, from where and with what.
+#[derive(serde::Deserialize)]
+struct Origin {
+    user: OriginUser,
+    #[serde(rename = "userAgent", default)]
+    agent: String,
+    #[serde(rename = "sourceIPs", default)]
+    ips: Vec<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct OriginUser {
+    #[serde(default)]
+    username: String,
+}
+
 /// Program and address of the actor's own requests.
-fn origins(attack: &Attack) -> BTreeSet<(String, String)> {
+fn origins(attack: &Attack) -> BTreeSet<(String, Vec<String>)> {
     let own = attack.records.iter().map(event).filter(|e| e["user"]["username"] == attack.actor.as_str());
-    own.map(|e| (e["userAgent"].to_string(), e["sourceIPs"].to_string())).collect()
+    let text = |v: &Value| v.as_str().unwrap().to_owned();
+    own.map(|e| (text(&e["userAgent"]), vec![text(&e["sourceIPs"][0])])).collect()
 }
 
 #[test]
@@ -53,9 +70,9 @@ fn names_are_unique_and_read_back() {
 
 #[test]
 fn every_attack_is_in_order_labelled_and_decided_by_its_actor() {
-    let cluster = Cluster::new(SEED);
-    for trial in trials(2) {
-        let attack = attack(&cluster, &trial);
+    let clusters = ClusterSize::ALL.map(|size| Cluster::sized(SEED, size));
+    for (trial, cluster) in trials(2).flat_map(|t| clusters.iter().map(move |c| (t, c))) {
+        let attack = attack(cluster, &trial);
         assert!(attack.records.is_sorted_by_key(|r| r.time), "{trial:?}");
         assert!(attack.records.iter().all(|r| r.stage == Some(0) && r.time >= trial.at), "{trial:?}");
         assert_eq!((attack.begins, attack.ends), (trial.at, attack.records.last().unwrap().time));
@@ -113,19 +130,25 @@ fn only_mimicry_comes_from_where_the_identity_comes_from() {
 
 #[test]
 fn mimicry_uses_programs_and_addresses_of_the_benign_weeks() {
-    let cluster = Cluster::new(SEED);
+    for (seed, size) in [(SEED, ClusterSize::Small), (SEED + 1, ClusterSize::Medium)] {
+        check_mimicry(seed, size);
+    }
+}
+
+fn check_mimicry(seed: u64, size: ClusterSize) {
+    let cluster = Cluster::sized(seed, size);
     let mut seen = BTreeSet::new();
-    let config = SimConfig { seed: SEED, from_day: 2, days: 29, ..SimConfig::default() };
-    for record in Simulation::new(&config).unwrap() {
-        if let Payload::Audit(line) = &record.payload {
-            let e: Value = serde_json::from_slice(line).unwrap();
-            seen.insert((e["user"]["username"].to_string(), e["userAgent"].to_string(), e["sourceIPs"].to_string()));
+    // The identity as it was in the days before: builds of kubectl and pods change.
+    for day in at().day() - 10..=at().day() {
+        for record in crate::day::audit(&cluster, day) {
+            let Origin { user, agent, ips } = serde_json::from_slice(record.payload.bytes()).unwrap();
+            seen.insert((user.username, agent, ips));
         }
     }
     for trial in trials(6).filter(|t| t.style == Style::Mimicry) {
         let attack = attack(&cluster, &trial);
         for (program, address) in origins(&attack) {
-            let key = (Value::from(attack.actor.clone()).to_string(), program, address);
+            let key = (attack.actor.clone(), program, address);
             assert!(seen.contains(&key), "{key:?} in {trial:?}");
         }
     }
@@ -151,6 +174,8 @@ fn an_injected_attack_speaks_of_the_terrain_and_of_nobody_else() {
     };
     for trial in trials(1) {
         for terrain in [&terrain, &Terrain { seed: 3, ..Terrain::default() }] {
+            let bare = inject_within(terrain, &victim, &trial, Level::Metadata);
+            assert!(bare.records.iter().map(event).all(|e| e["level"] == "Metadata" && e["requestObject"].is_null()));
             let attack = inject(terrain, &victim, &trial);
             assert!(!attack.decisive.is_empty());
             for event in attack.records.iter().map(event) {

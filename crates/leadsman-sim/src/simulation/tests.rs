@@ -4,7 +4,7 @@ use leadsman_domain::ActorClass;
 use serde_json::Value;
 
 use super::*;
-use crate::{Payload, Style};
+use crate::{Change, ChangeKind, ClusterSize, Payload, Style};
 
 const TUESDAY: u32 = 1;
 const SATURDAY: u32 = 5;
@@ -203,4 +203,58 @@ fn a_noisy_attack_is_over_in_minutes_and_mimicry_uses_what_the_victim_uses() {
     let (_, records) = staged(Style::Mimicry);
     assert!(!agents(&records, true).is_empty());
     assert!(agents(&records, true).is_subset(&agents(&records, false)));
+}
+
+#[test]
+fn clusters_of_three_sizes_differ_in_numbers_and_habits() {
+    let mut last = 0;
+    for (size, people, nodes, gitops) in
+        [(ClusterSize::Small, 3, 3, false), (ClusterSize::Medium, 9, 6, true), (ClusterSize::Large, 40, 25, true)]
+    {
+        let simulation = Simulation::new(&SimConfig { size, ..config(3, TUESDAY, 1) }).unwrap();
+        let rules = simulation.actor_rules();
+        let actors: Vec<_> = simulation.cluster().actors().into_iter().map(str::to_owned).collect();
+        let count = |wanted: &dyn Fn(&str) -> bool| actors.iter().filter(|a| wanted(a)).count();
+        assert_eq!(count(&|a| a.ends_with("@example.com")), people);
+        assert_eq!(count(&|a| a.starts_with("system:node:")), nodes);
+        assert_eq!(count(&|a| a.contains("argocd")) > 0, gitops);
+        assert!(actors.iter().collect::<BTreeSet<_>>().len() == actors.len(), "a name twice");
+        let all: Vec<_> = simulation.collect();
+        let seen: BTreeSet<_> =
+            audit(&all).map(|(_, e)| e["user"]["username"].as_str().unwrap_or("").to_owned()).collect();
+        assert!(rules.ci.iter().any(|ci| seen.contains(ci)), "nobody releases in {size}");
+        let leases = audit(&all).filter(|(_, e)| e["objectRef"]["namespace"] == "kube-node-lease").count();
+        assert_eq!(leases > 20_000, size == ClusterSize::Small, "{size}: {leases}");
+        let others = audit(&all).count() - leases;
+        assert!(others > last);
+        last = others;
+        println!("{size}: {leases} leases, {others} other audit records a workday");
+    }
+}
+
+#[test]
+fn the_scenario_fits_every_size() {
+    for size in ClusterSize::ALL {
+        let config = SimConfig { size, ..attacked(TUESDAY, 1) };
+        let simulation = Simulation::new(&config).unwrap();
+        let (stages, namespaces) =
+            (simulation.stages().to_vec(), simulation.cluster().terrain(config.start).namespaces);
+        assert_eq!(stages.len(), 7);
+        let all: Vec<_> = simulation.filter(|r| r.stage.is_some()).collect();
+        for (_, event) in audit(&all) {
+            let namespace = event["objectRef"]["namespace"].as_str().unwrap_or("kube-system");
+            assert!(namespaces.iter().any(|n| n == namespace), "{size}: {namespace}");
+        }
+    }
+}
+
+#[test]
+fn days_with_changes_stand_alone_too() {
+    let changes: Vec<_> = ChangeKind::ALL.map(|kind| Change { kind, day: TUESDAY }).to_vec();
+    let config = |from_day, days| SimConfig { changes: changes.clone(), ..config(3, from_day, days) };
+    let long = records(&config(TUESDAY, 2));
+    let split = long.partition_point(|r| r.time.day() == long[0].time.day());
+    assert!(long[..split] == records(&config(TUESDAY, 1)));
+    assert!(long[split..] == records(&config(TUESDAY + 1, 1)));
+    assert!(long.is_sorted_by_key(|r| r.time) && long.iter().all(|r| r.stage.is_none()));
 }

@@ -1,20 +1,20 @@
 //! Secrets, tokens and certificates.
 
 use crate::api::{ACCOUNTS, CONFIGMAPS, Call, DEPLOYMENTS, NAMESPACES, PODS, SECRETS, SIGNING_REQUESTS};
-use crate::attack::IdentityKind;
-use crate::attack::bodies::{manifest, text};
 use crate::attack::intruder::Intruder;
+use crate::bodies::{manifest, text};
 use crate::json::{Json, list, object};
 
 pub(super) fn list_secrets(intruder: &mut Intruder<'_>) {
     intruder.look_around();
-    if intruder.dice.chance(0.4) {
+    let home_first = intruder.dice.chance(0.5);
+    if home_first {
         let home = intruder.home();
         intruder.call(&intruder.list(SECRETS, &home));
         intruder.step();
     }
     intruder.decide(&intruder.list(SECRETS, ""));
-    if intruder.dice.chance(0.5) {
+    if !home_first {
         intruder.step();
         for (namespace, name) in intruder.secrets(2) {
             intruder.call(&Call::get(SECRETS, &namespace, &name));
@@ -22,23 +22,30 @@ pub(super) fn list_secrets(intruder: &mut Intruder<'_>) {
     }
 }
 
+/// Whoever has bindings in some namespaces is refused in the others; whoever may act everywhere is never refused.
 pub(super) fn enumerate_secrets(intruder: &mut Intruder<'_>) {
+    let (refused, wanted) = (intruder.elsewhere(), intruder.secrets(7));
+    let wanted: Vec<_> = wanted.into_iter().filter(|(namespace, _)| *namespace != refused).collect();
+    if let Some(mut identity) = intruder.narrow.clone() {
+        for (namespace, _) in &wanted {
+            identity = identity.role(namespace, "shared-config", "secret-reader");
+        }
+        intruder.culprit.identity = identity;
+    }
     intruder.look_around();
-    let narrow = intruder.trial.identity != IdentityKind::Human;
-    let namespaces = intruder.list(NAMESPACES, "");
-    intruder.call(&if narrow { namespaces.code(403) } else { namespaces });
-    let (refused, foreign) = (intruder.elsewhere(), intruder.secrets(6));
-    intruder.call(&intruder.list(SECRETS, &refused).code(403));
-    for (index, (namespace, name)) in foreign.iter().enumerate() {
+    let denied = |call: Call, narrow: bool| if narrow { call.code(403) } else { call };
+    let narrow = intruder.narrow.is_some();
+    intruder.call(&denied(intruder.list(NAMESPACES, ""), narrow));
+    intruder.call(&denied(intruder.list(SECRETS, &refused), narrow));
+    for (index, (namespace, name)) in wanted.iter().enumerate() {
         if index % 2 == 0 {
             intruder.step();
         }
-        let get = Call::get(SECRETS, namespace, name);
-        if index == 0 && foreign.len() > 2 {
-            intruder.call(&get.code(403));
-        } else {
-            intruder.decide(&get);
-        }
+        intruder.decide(&Call::get(SECRETS, namespace, name));
+    }
+    if wanted.is_empty() {
+        intruder.step();
+        intruder.decide(&Call::get(SECRETS, &intruder.home(), "database"));
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::api::{
     APPLICATIONS, CONFIGMAPS, CRDS, Call, INFERENCE_SERVICES, MUTATING_WEBHOOKS, NAMESPACES, NODES, SERVICES, WEBHOOKS,
 };
-use crate::attack::bodies::manifest;
 use crate::attack::intruder::Intruder;
+use crate::bodies::manifest;
 use crate::json::{Json, list, object};
 
 pub(super) fn webhook(intruder: &mut Intruder<'_>) {

@@ -1,9 +1,8 @@
 //! Rights: roles, bindings, impersonation.
 
 use crate::api::{ACCOUNTS, CLUSTER_BINDINGS, CLUSTER_ROLES, CONFIGMAPS, Call, SECRETS};
-use crate::attack::bodies::{cluster_role, rule};
 use crate::attack::intruder::Intruder;
-use crate::bodies::{account_subject, binding, group_subject};
+use crate::bodies::{account_subject, binding, cluster_role, group_subject, manifest, rule};
 use crate::json::{Json, list, object};
 
 pub(super) fn admin_cluster_role(intruder: &mut Intruder<'_>) {
@@ -54,7 +53,7 @@ pub(super) fn role_escalation(intruder: &mut Intruder<'_>) {
     } else {
         let name = intruder.name();
         let version = "rbac.authorization.k8s.io/v1";
-        let body = crate::attack::bodies::manifest(version, "ClusterRole", "", &name, [("rules", list([rules]))]);
+        let body = manifest(version, "ClusterRole", "", &name, [("rules", list([rules]))]);
         intruder.create(CLUSTER_ROLES, "", &name, Some(body));
     }
 }

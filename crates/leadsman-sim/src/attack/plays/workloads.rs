@@ -1,9 +1,10 @@
 //! Pods that should not be: made, changed, or dressed up as something else.
 
 use crate::api::{Api, CRONJOBS, Call, DAEMONSETS, DEPLOYMENTS, NODES, NOTEBOOKS, PODS, RAY_CLUSTERS, TRAIN_JOBS};
-use crate::attack::bodies::{Rig, ephemeral_patch, manifest, sidecar_patch};
+use crate::attack::bodies::{Rig, ephemeral_patch, sidecar_patch};
 use crate::attack::consequences::Owner;
 use crate::attack::intruder::{Intruder, app_of};
+use crate::bodies::manifest;
 use crate::config::Style;
 use crate::json::{list, object};
 use crate::log::later;
@@ -89,8 +90,7 @@ pub(super) fn sidecar_injection(intruder: &mut Intruder<'_>) {
     let container = Rig { image: intruder.image(), command: words(&SLEEP), ..Rig::default() };
     let name = intruder.name();
     intruder.patch(DEPLOYMENTS, &namespace, &app, Some(sidecar_patch(container.container(&name))));
-    let body = container.pod(&namespace, &app, &name);
-    intruder.owner_starts(Owner::Deployment, &namespace, &app, &body);
+    intruder.owner_starts(Owner::Deployment, &namespace, &app, &container);
 }
 
 pub(super) fn ephemeral_container(intruder: &mut Intruder<'_>) {
@@ -114,8 +114,7 @@ pub(super) fn daemon_set(intruder: &mut Intruder<'_>) {
     let name = intruder.name();
     let body = rig.controlled("DaemonSet", &namespace, &name);
     intruder.create(DAEMONSETS, &namespace, &name, Some(body));
-    let pod = rig.pod(&namespace, &name, &name);
-    intruder.owner_starts(Owner::DaemonSet, &namespace, &name, &pod);
+    intruder.owner_starts(Owner::DaemonSet, &namespace, &name, &rig);
     intruder.step();
     intruder.call(&Call::get(DAEMONSETS, &namespace, &name));
 }
