@@ -120,11 +120,6 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
             (&lab.week, &lab.attempts)
         };
         let (verdicts, quiet) = attempt::live_through(&engine, week, attempts)?;
-        if std::env::var("DBG").is_ok() && budget == 1 && *variant == Variant::Full {
-            eprintln!("LINE {:?}", engine.alert_line());
-            for f in quiet.findings.values() { eprintln!("QUIET {} {:?} score {} {} | {}", f.entity.id, f.entity.class, f.score, f.window.from, f.explanation.sentence); for c in f.explanation.contributions.iter().take(4) { eprintln!("      {} {} {} {}", c.points, c.detector, c.id, c.observed); } }
-            for (a, v) in attempts.iter().zip(&verdicts) { if v.delay.is_none() { eprintln!("MISS {} {} {}", a.trial.technique, a.trial.identity, a.trial.style); } }
-        }
         let mut tally = Tally::default();
         for (attempt, verdict) in attempts.iter().zip(verdicts) {
             tally.attempt(&attempt.trial, budget, verdict);
@@ -154,6 +149,20 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
     }
     if args.quick {
         return Ok(());
+    }
+    tell("weeks of upheaval");
+    let kinds = lab.upheavals();
+    let weeks = parallel(kinds, |kind| {
+        let week = lab.upheaval(*kind)?;
+        let mut tally = Tally::default();
+        for budget in BUDGETS {
+            let (_, quiet) = attempt::live_through(&lab::engine(full, budget, polarity), &week, &[])?;
+            tally.quiet(budget, incidents(&quiet), week.days());
+        }
+        Ok(tally)
+    })?;
+    for (kind, tally) in kinds.iter().zip(weeks) {
+        report.hard_negatives.entry(kind.as_str()).or_default().join(tally);
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use leadsman_decode::{DecodeContext, Limits};
-use leadsman_domain::{ActorClass, AuditEvent, Untrusted};
-use leadsman_sim::{IdentityKind, Terrain, Trial, Victim, inject};
+use leadsman_domain::{ActorClass, AuditEvent, Level, Untrusted};
+use leadsman_sim::{IdentityKind, Terrain, Trial, Victim, inject_within};
 
 use super::CLUSTER;
 use super::lab::{Lab, Stager};
@@ -71,10 +71,12 @@ impl Lab {
             .into());
         }
         let terrain = terrain(train.events(), seed);
+        // An attack must not show bodies that the audit policy never logs.
+        let level = train.events().iter().map(|e| e.level).max().unwrap_or(Level::Metadata);
         let stage: Stager = Box::new(move |trial: &Trial| {
             let of_kind = victims.get(&trial.identity)?;
             let victim = of_kind.get((trial.repeat as usize + trial.technique as usize) % of_kind.len())?;
-            Some(inject(&terrain, victim, trial))
+            Some(inject_within(&terrain, victim, trial, level))
         });
         Ok(Self::new(seed, train, rest, context, stage))
     }

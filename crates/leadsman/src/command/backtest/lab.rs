@@ -8,7 +8,7 @@ use leadsman_decode::DecodeContext;
 use leadsman_detect::{Detectors, FittedModel};
 use leadsman_domain::{ContentHash, ModelRef, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity, TrainSpec, Trainer};
-use leadsman_sim::{Attack, IdentityKind, SimConfig, Simulation, Style, Technique, Trial};
+use leadsman_sim::{Attack, Change, ChangeKind, Cluster, ClusterSize, IdentityKind, SimConfig, Simulation, Style, Technique, Trial};
 
 use super::attempt::Attempt;
 use super::baselines::{Baselines, Watched};
@@ -36,6 +36,8 @@ pub(super) struct Lab {
     pub(super) attempts: Vec<Attempt>,
     context: DecodeContext,
     stage: Stager,
+    /// How the cluster came to be, unless it is a real one.
+    simulated: Option<SimConfig>,
 }
 
 impl Lab {
@@ -43,25 +45,32 @@ impl Lab {
     ///
     /// Errors: when the simulation cannot be made.
     pub(super) fn simulated(seed: u64) -> Result<Self> {
-        let config = SimConfig { seed, ..SimConfig::default() };
+        // Every upheaval happens in the weeks that train, too, as it does in life; which ones the test week has differs.
+        let trained = ChangeKind::ALL.into_iter().zip((1..).step_by(3)).map(|(kind, day)| Change { kind, day });
+        let tested = (0..2).map(|i| Change {
+            kind: ChangeKind::ALL[(seed as usize + 4 * i) % ChangeKind::ALL.len()],
+            day: TRAIN_DAYS + 1 + i as u32,
+        });
+        let size = ClusterSize::ALL[(seed % ClusterSize::ALL.len() as u64) as usize];
+        let config = SimConfig { seed, size, changes: trained.chain(tested).collect(), ..SimConfig::default() };
         let train = SimConfig { days: TRAIN_DAYS, ..config.clone() };
-        let week = SimConfig { from_day: TRAIN_DAYS, days: TEST_DAYS, ..config };
+        let week = SimConfig { from_day: TRAIN_DAYS, days: TEST_DAYS, ..config.clone() };
         let simulation = simulation(&train)?;
         let rules = simulation.actor_rules();
         let context = DecodeContext { cluster: CLUSTER.to_owned(), rules: rules.clone(), redaction_key: None };
         let train = Timeline::of(simulation, &context);
         let simulation = self::simulation(&week)?;
         let stage = {
-            let cluster = leadsman_sim::Cluster::new(seed);
+            let cluster = Cluster::sized(seed, size);
             move |trial: &Trial| Some(leadsman_sim::attack(&cluster, trial))
         };
         let week = Timeline::of(simulation, &context);
-        Ok(Self::new(seed, train, week, context, Box::new(stage)))
+        Ok(Self { simulated: Some(config), ..Self::new(seed, train, week, context, Box::new(stage)) })
     }
 
     /// A cluster with `train` and `week` in its log, in which `stage` stages attacks.
     pub(super) fn new(seed: u64, train: Timeline, week: Timeline, context: DecodeContext, stage: Stager) -> Self {
-        let mut lab = Self { seed, train, week, attempts: Vec::new(), context, stage };
+        let mut lab = Self { seed, train, week, attempts: Vec::new(), context, stage, simulated: None };
         lab.attempts = lab.planned();
         lab
     }
@@ -158,6 +167,23 @@ impl Lab {
         let inside = |a: &&Attempt| a.begins >= day(1) && a.ends < day(2);
         let attempts = self.attempts.iter().filter(inside).cloned().collect();
         (self.week.part(from, day(1)), self.week.part(day(1), day(2)), attempts)
+    }
+
+    /// The kinds of upheaval that a test week can be made of; none in a real cluster.
+    pub(super) fn upheavals(&self) -> &'static [ChangeKind] {
+        if self.simulated.is_some() { &ChangeKind::ALL } else { &[] }
+    }
+
+    /// The test week with one upheaval on its second day, and no attack.
+    ///
+    /// Errors: when the simulation cannot be made.
+    pub(super) fn upheaval(&self, kind: ChangeKind) -> Result<Timeline> {
+        let Some(trained) = &self.simulated else { return Ok(self.week.clone()) };
+        // What began while training goes on.
+        let before = trained.changes.iter().copied().filter(|c| c.day < TRAIN_DAYS);
+        let changes = before.chain([Change { kind, day: TRAIN_DAYS + 1 }]).collect();
+        let config = SimConfig { from_day: TRAIN_DAYS, days: TEST_DAYS, changes, ..trained.clone() };
+        Ok(Timeline::of(simulation(&config)?, &self.context))
     }
 }
 
