@@ -172,6 +172,15 @@ pub fn consequence(event: &AuditEvent) -> f64 {
     }
 }
 
+/// User name of the service account whose token was asked for, if that is what the event is.
+#[must_use]
+pub fn minted_account(event: &AuditEvent) -> Option<String> {
+    let minted = event.object.resource.raw() == "serviceaccounts"
+        && event.object.subresource.as_ref().is_some_and(|s| s.raw() == "token");
+    let (namespace, name) = (event.object.namespace.as_ref()?, event.object.name.as_ref()?);
+    minted.then(|| format!("system:serviceaccount:{}:{}", namespace.raw(), name.raw()))
+}
+
 /// Whether an event is bookkeeping that leaves scoring: reads and updates of leases and events, health and
 /// version probes, node status. Deletes never are.
 #[must_use]

@@ -45,6 +45,36 @@ pub struct Finding {
     pub detected_at: Timestamp,
     /// What could not be seen.
     pub limits: Vec<String>,
+    /// Why it belongs to an incident that another entity began.
+    #[serde(default)]
+    pub links: Vec<Link>,
+}
+
+/// What ties a finding to the rest of its incident.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Link {
+    /// What they have in common.
+    pub kind: LinkKind,
+    /// The account, the source address, or the incident that was merged.
+    pub id: String,
+}
+
+/// What findings of several entities can have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkKind {
+    /// A token of the account was minted.
+    MintedToken,
+    /// Somebody acted as the account.
+    Impersonation,
+    /// A role was bound to the account.
+    BoundSubject,
+    /// A workload was started that runs as the account.
+    WorkloadAccount,
+    /// Requests came from the same address, which few accounts use.
+    Source,
+    /// Two incidents turned out to be one.
+    Incident,
 }
 
 /// The action a finding is named after. Source: the working ids of the detection anchor.

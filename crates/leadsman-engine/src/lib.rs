@@ -6,6 +6,8 @@
 
 mod engine;
 mod error;
+mod incidents;
+mod links;
 mod observer;
 mod report;
 mod requests;

@@ -5,6 +5,7 @@ use leadsman_detect::{Detectors, action};
 use leadsman_domain::{AuditEvent, Level, Surprise, Timestamp};
 
 use crate::ALLOWED_LATENESS;
+use crate::links;
 use crate::requests::Admission;
 use crate::shard::{OpenWindow, ShardState, StrangeAction};
 
@@ -61,6 +62,11 @@ impl Observer<'_> {
         open.last_seen = open.last_seen.max(time);
         open.add_evidence(judged.total, event.id);
         open.bodies_hidden |= hides_body(event);
+        if judged.total >= open.least_strange() {
+            for link in links::of_event(event, self.novelty.source_sharing(&judged)) {
+                open.tie(judged.total, link);
+            }
+        }
         let name = action_name(event);
         if open.would_remember(&name, judged.total) {
             let (kind, techniques) = action::classify(event);

@@ -111,6 +111,7 @@ impl Reporter {
             last_seen: open.last_seen,
             detected_at: open.detected_at.unwrap_or(window.end),
             limits: limits(open),
+            links: open.links.clone(),
         }
     }
 
@@ -144,6 +145,7 @@ impl Reporter {
             last_seen: w.key.window.end,
             detected_at: w.key.window.end,
             limits: Vec::new(),
+            links: Vec::new(),
         }
     }
 }

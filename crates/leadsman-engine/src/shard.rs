@@ -3,9 +3,10 @@ use std::io::Read;
 use std::time::Duration;
 
 use leadsman_detect::novelty::{KeyPart, NoveltyState};
-use leadsman_domain::{ActorClass, EventId, FindingKind, IncidentId, MetricSample, Technique, Timestamp};
+use leadsman_domain::{ActorClass, EventId, FindingKind, IncidentId, Link, MetricSample, Technique, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::incidents::{Claim, Incidents};
 use crate::requests::Requests;
 use crate::{ALLOWED_LATENESS, EngineError};
 
@@ -15,12 +16,14 @@ pub(crate) const MAX_EVIDENCE: usize = 50;
 const MAX_ACTIONS: usize = 32;
 /// Actions that make up a window's novelty.
 pub(crate) const TOP_ACTIONS: usize = 5;
-/// Findings of one entity closer together than this belong to one incident.
-const INCIDENT_GAP: Duration = Duration::from_secs(3600);
+/// Most accounts and sources remembered of an open window.
+const MAX_TIES: usize = 16;
+/// Most reasons why a finding was joined to an incident.
+const MAX_LINKS: usize = 8;
 /// Most bytes a snapshot may unpack to.
 const MAX_SNAPSHOT: u64 = 2 << 30;
 /// Format of the snapshot.
-const SNAPSHOT_FORMAT: u8 = 1;
+const SNAPSHOT_FORMAT: u8 = 2;
 
 /// Everything remembered of one partition of one source. Partitions share nothing that changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,13 +37,16 @@ pub struct ShardState {
     newest_sample: Option<Timestamp>,
     samples_closed_through: Option<Timestamp>,
     pub(crate) open: BTreeMap<(Timestamp, Box<str>), OpenWindow>,
-    incidents: BTreeMap<(EntityKey, Box<str>), OpenIncident>,
+    /// Of actors.
+    pub(crate) incidents: Incidents,
+    /// Of workloads: events and samples are read apart, so their order among each other means nothing.
+    pub(crate) usage_incidents: Incidents,
     /// What was counted since the state began.
     pub counts: ObserveCounts,
 }
 
-/// Entity kinds as map keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Entity kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EntityKey {
     Actor,
     Workload,
@@ -80,6 +86,12 @@ pub(crate) struct OpenWindow {
     pub(crate) evidence: Vec<(f64, EventId)>,
     pub(crate) detected_at: Option<Timestamp>,
     pub(crate) incident: Option<IncidentId>,
+    /// Accounts and sources of its events with their surprise, most surprising first.
+    ties: Vec<(f64, Link)>,
+    /// Whether `ties` grew since the incident was settled.
+    retied: bool,
+    /// Why it belongs to its incident.
+    pub(crate) links: Vec<Link>,
     /// Some event's body was not logged although its risks would matter.
     pub(crate) bodies_hidden: bool,
 }
@@ -97,12 +109,6 @@ pub(crate) struct StrangeAction {
     pub(crate) parts: Vec<KeyPart>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct OpenIncident {
-    id: IncidentId,
-    until: Timestamp,
-}
-
 impl OpenWindow {
     pub(crate) fn new(class: ActorClass, time: Timestamp) -> Self {
         Self {
@@ -114,6 +120,9 @@ impl OpenWindow {
             evidence: Vec::new(),
             detected_at: None,
             incident: None,
+            ties: Vec::new(),
+            retied: false,
+            links: Vec::new(),
             bodies_hidden: false,
         }
     }
@@ -141,6 +150,24 @@ impl OpenWindow {
         }
     }
 
+    /// Remembers what an event touches; the least surprising give way.
+    pub(crate) fn tie(&mut self, surprise: f64, link: Link) {
+        if let Some((most, _)) = self.ties.iter_mut().find(|(_, known)| *known == link) {
+            self.retied |= surprise > *most;
+            *most = most.max(surprise);
+        } else {
+            self.ties.push((surprise, link));
+            self.retied = true;
+        }
+        self.ties.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        self.ties.truncate(MAX_TIES);
+    }
+
+    /// Whether its incident has to be looked for, again.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.incident.is_none() || self.retied
+    }
+
     /// S_N = Σ 2^-r · S_(r) over the five strangest distinct actions. It only grows while the window is open.
     pub(crate) fn novelty(&self) -> f64 {
         self.actions.iter().take(TOP_ACTIONS).zip(rank_weights()).map(|(a, w)| w * a.surprise).sum()
@@ -148,10 +175,15 @@ impl OpenWindow {
 }
 
 impl OpenWindow {
+    /// Surprise from which on an event counts among the strangest of the window.
+    pub(crate) fn least_strange(&self) -> f64 {
+        0.5 * self.actions.first().map_or(0.0, |a| a.surprise)
+    }
+
     /// The strangest actions: those at least half as surprising as the most surprising one.
     pub(crate) fn strange(&self) -> impl Iterator<Item = &StrangeAction> {
-        let most = self.actions.first().map_or(0.0, |a| a.surprise);
-        self.actions.iter().take(TOP_ACTIONS).filter(move |a| a.surprise >= 0.5 * most)
+        let least = self.least_strange();
+        self.actions.iter().take(TOP_ACTIONS).filter(move |a| a.surprise >= least)
     }
 
     /// The gravest consequence among the strangest actions.
@@ -210,23 +242,28 @@ impl ShardState {
         self.samples_closed_through = latest(self.samples_closed_through, Some(through));
     }
 
-    /// The incident that a finding of this entity and window belongs to; opens one if none is near.
-    pub(crate) fn incident(
-        &mut self,
-        kind: EntityKey,
-        entity: &str,
-        from: Timestamp,
-        until: Timestamp,
-        new: impl FnOnce() -> IncidentId,
-    ) -> IncidentId {
-        let open = self.incidents.entry((kind, entity.into()));
-        let incident =
-            open.or_insert_with(|| OpenIncident { id: IncidentId::new(0), until: Timestamp::from_micros(i64::MIN) });
-        if incident.id == IncidentId::new(0) || from > incident.until.plus(INCIDENT_GAP) {
-            incident.id = new();
+    /// Settles the incident of an open window that is a finding; `new` is the id if it begins one. Other open windows
+    /// follow when incidents turn out to be one.
+    pub(crate) fn settle(&mut self, key: &(Timestamp, Box<str>), window: Duration, new: IncidentId) {
+        let Some(open) = self.open.get_mut(key) else { return };
+        // What only the ordinary part of a window touches links nothing.
+        let least = open.least_strange();
+        let ties: Vec<Link> = open.ties.iter().filter(|(s, _)| *s >= least).map(|(_, link)| link.clone()).collect();
+        let claim = Claim { entity: &key.1, window: key.0.window(window), ties: &ties, current: open.incident, new };
+        let joined = self.incidents.join(&claim);
+        open.incident = Some(joined.incident);
+        open.retied = false;
+        open.links.extend(joined.links);
+        open.links.sort();
+        open.links.dedup();
+        open.links.truncate(MAX_LINKS);
+        if !joined.merged.is_empty() {
+            for incident in self.open.values_mut().filter_map(|o| o.incident.as_mut()) {
+                if joined.merged.contains(incident) {
+                    *incident = joined.incident;
+                }
+            }
         }
-        incident.until = incident.until.max(until);
-        incident.id
     }
 
     /// The state as bytes, for a checkpoint.

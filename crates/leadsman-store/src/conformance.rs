@@ -62,6 +62,7 @@ pub(crate) fn finding(id: u128, rev: u64, score: u8) -> Finding {
         last_seen: seen,
         detected_at: seen,
         limits: Vec::new(),
+        links: Vec::new(),
     }
 }
 

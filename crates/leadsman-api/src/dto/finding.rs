@@ -1,6 +1,6 @@
 use leadsman_domain::{
-    ActorClass, Baseline, Contribution, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingKind, ModelRef,
-    Rarity, Severity, Technique, WindowRef,
+    ActorClass, Baseline, Contribution, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingKind, Link,
+    LinkKind, ModelRef, Rarity, Severity, Technique, WindowRef,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -62,6 +62,8 @@ pub(crate) struct FindingDto {
     detected_at: String,
     /// What could not be seen.
     limits: Vec<String>,
+    /// Why it belongs to an incident that another entity began.
+    links: Vec<LinkDto>,
 }
 
 impl From<(i64, Finding)> for FindingDto {
@@ -86,6 +88,7 @@ impl From<(i64, Finding)> for FindingDto {
             last_seen,
             detected_at,
             limits,
+            links,
         } = finding;
         Self {
             schema: SCHEMA,
@@ -109,6 +112,7 @@ impl From<(i64, Finding)> for FindingDto {
             last_seen: time(last_seen),
             detected_at: time(detected_at),
             limits,
+            links: links.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -119,6 +123,29 @@ mirror! {
         SecretsAccess, ExecAttachPortforward, RbacBindingChange, RbacRoleChange, WorkloadPrivileged,
         WorkloadSensitiveMount, WorkloadChange, PermissionProbe, TokenRequest, Impersonation, MassDelete,
         DeniedBurst, NewSourceOrClient, ResourceUsage, UnusualActivity,
+    }
+}
+
+/// What ties a finding to the rest of its incident.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Link)]
+struct LinkDto {
+    /// What they have in common.
+    kind: LinkKindDto,
+    /// Account, source address, or merged incident. Untrusted text: escape it wherever it is shown.
+    id: String,
+}
+
+impl From<Link> for LinkDto {
+    fn from(Link { kind, id }: Link) -> Self {
+        Self { kind: kind.into(), id }
+    }
+}
+
+mirror! {
+    /// What findings of several entities can have in common.
+    LinkKindDto as LinkKind from LinkKind {
+        MintedToken, Impersonation, BoundSubject, WorkloadAccount, Source, Incident,
     }
 }
 

@@ -171,6 +171,7 @@ pub(crate) fn finding(seq: i64) -> Finding {
         last_seen: t,
         detected_at: t,
         limits: vec![],
+        links: Vec::new(),
     }
 }
 

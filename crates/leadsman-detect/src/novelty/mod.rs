@@ -172,6 +172,13 @@ impl NoveltyModel {
         &self.groups
     }
 
+    /// How many actors were seen in training from the network that an event came from; 0 when it names none.
+    #[must_use]
+    pub fn source_sharing(&self, novelty: &EventNovelty) -> u32 {
+        let source = KeyFamily::Source;
+        novelty.keys.get(source).map_or(0, |key| self.cluster[source as usize].get(key).actors)
+    }
+
     /// How surprising `event` is, given the model and what `state` learned since. Learns nothing.
     #[must_use]
     pub fn judge(&self, event: &AuditEvent, state: &NoveltyState) -> EventNovelty {

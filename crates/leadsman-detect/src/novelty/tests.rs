@@ -26,6 +26,7 @@ fn event(actor: &str, second: i64, verb: Verb, resource: &str, namespace: &str) 
         code: Some(200),
         forbidden: false,
         risk: RiskFlags::UNKNOWN,
+        accounts: Box::default(),
     }
 }
 

@@ -145,11 +145,8 @@ impl Engine {
                 open.detected_at.get_or_insert(event.event_time);
                 let key = (event.event_time.window(self.model.window()).start, event.actor.name.clone());
                 // The incident is settled event by event, in log order, not batch by batch.
-                if open.incident.is_none() {
-                    let incident = self.actor_incident(state, &key.1, key.0);
-                    if let Some(open) = state.open.get_mut(&key) {
-                        open.incident = Some(incident);
-                    }
+                if open.is_unsettled() {
+                    self.settle(state, &key);
                 }
                 crossed.insert(key, ());
             }
@@ -186,10 +183,10 @@ impl Engine {
         for (i, row) in matrix.rows.iter().enumerate() {
             state.closed(row.window.end);
             let key = (row.window.start, row.entity.clone());
-            let Some(mut open) = state.open.remove(&key) else { continue };
+            let Some(open) = state.open.get_mut(&key) else { continue };
             let (calibration, stratum) = self.model.stratum(open.class);
             let forest = forest_scores.remove(&i).unwrap_or(0.5);
-            let habit = self.novelty_rareness(&open);
+            let habit = self.novelty_rareness(open);
             let strangeness = calibration.strangeness.rareness(self.polarity.apply(forest));
             let detectors = self.model.detectors;
             let evidence = detectors.closed(habit, strangeness);
@@ -206,9 +203,7 @@ impl Engine {
             });
             if evidence.total() >= self.line {
                 open.detected_at.get_or_insert(row.window.end);
-                if open.incident.is_none() {
-                    open.incident = Some(self.actor_incident(state, &row.entity, row.window.start));
-                }
+                self.settle(state, &key);
                 let x = matrix.x.select(Axis(0), &[i]);
                 let attributions = self.model.forest.attributions(x.view(), stratum)?;
                 let detail = ActorWindow {
@@ -217,8 +212,11 @@ impl Engine {
                     by_feature: attributions.by_feature.row(0).to_vec(),
                     strangeness,
                 };
-                findings.push(self.actor_finding(&row.entity, row.window.start, &open, evidence, Some(&detail)));
+                if let Some(open) = state.open.get(&key) {
+                    findings.push(self.actor_finding(&row.entity, row.window.start, open, evidence, Some(&detail)));
+                }
             }
+            state.open.remove(&key);
         }
         Ok((scored, findings))
     }
@@ -236,9 +234,8 @@ impl Engine {
         self.rareness(&calibration.novelty, open.novelty())
     }
 
-    fn actor_incident(&self, state: &mut ShardState, entity: &str, start: Timestamp) -> leadsman_domain::IncidentId {
-        let id = self.reporter.incident_id(EntityKey::Actor, entity, start);
-        state.incident(EntityKey::Actor, entity, start, start.plus(self.model.window()), || id)
+    fn settle(&self, state: &mut ShardState, key: &(Timestamp, Box<str>)) {
+        state.settle(key, self.model.window(), self.reporter.incident_id(EntityKey::Actor, &key.1, key.0));
     }
 
     /// Forest scores by row index, asked stratum by stratum.

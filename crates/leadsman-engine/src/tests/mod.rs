@@ -1,4 +1,5 @@
 //! The engine over a small cluster of its own.
 
 mod detectors;
+mod incidents;
 mod world;
