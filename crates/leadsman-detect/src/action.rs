@@ -100,6 +100,16 @@ fn workload_kind(event: &AuditEvent) -> FindingKind {
     }
 }
 
+/// Whether an event is a write whose body says how dangerous it is: of pods, of what makes pods, of roles and bindings.
+#[must_use]
+pub fn has_telling_body(event: &AuditEvent) -> bool {
+    let writes = matches!(event.verb, Verb::Create | Verb::Update | Verb::Patch);
+    let rbac = event.object.group.raw() == "rbac.authorization.k8s.io"
+        && event.object.subresource.is_none()
+        && matches!(event.object.resource.raw(), "roles" | "clusterroles" | "rolebindings" | "clusterrolebindings");
+    writes && (rbac || is_workload(event))
+}
+
 /// Whether the object starts containers.
 fn is_workload(event: &AuditEvent) -> bool {
     event.object.subresource.is_none()
@@ -131,6 +141,8 @@ pub fn sensitivity(event: &AuditEvent) -> f64 {
         FindingKind::DeniedBurst
         | FindingKind::NewSourceOrClient
         | FindingKind::ResourceUsage
+        | FindingKind::AuditSilence
+        | FindingKind::DetectorBlinded
         | FindingKind::UnusualActivity => 0.0,
     };
     action + f64::from(event.risk.count().min(3))
@@ -168,6 +180,8 @@ pub fn consequence(event: &AuditEvent) -> f64 {
         | FindingKind::DeniedBurst
         | FindingKind::NewSourceOrClient
         | FindingKind::ResourceUsage
+        | FindingKind::AuditSilence
+        | FindingKind::DetectorBlinded
         | FindingKind::UnusualActivity => 0.0,
     }
 }

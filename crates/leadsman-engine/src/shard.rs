@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
-use leadsman_detect::novelty::{KeyPart, NoveltyState};
+use leadsman_detect::novelty::{EventNovelty, KeyFamily, KeyPart, NoveltyState};
 use leadsman_domain::{ActorClass, EventId, FindingKind, IncidentId, Link, MetricSample, Technique, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::incidents::{Claim, Incidents};
 use crate::requests::Requests;
+use crate::sight::Watch;
 use crate::{ALLOWED_LATENESS, EngineError};
 
 /// Most events listed as evidence of a window.
@@ -16,6 +17,8 @@ pub(crate) const MAX_EVIDENCE: usize = 50;
 const MAX_ACTIONS: usize = 32;
 /// Actions that make up a window's novelty.
 pub(crate) const TOP_ACTIONS: usize = 5;
+/// Most events of one action that are remembered as they were judged.
+const MAX_JUDGED: usize = 4;
 /// Most accounts and sources remembered of an open window.
 const MAX_TIES: usize = 16;
 /// Most reasons why a finding was joined to an incident.
@@ -41,6 +44,7 @@ pub struct ShardState {
     pub(crate) incidents: Incidents,
     /// Of workloads: events and samples are read apart, so their order among each other means nothing.
     pub(crate) usage_incidents: Incidents,
+    pub(crate) watch: Watch,
     /// What was counted since the state began.
     pub counts: ObserveCounts,
 }
@@ -107,6 +111,16 @@ pub(crate) struct StrangeAction {
     /// What it would mean if it is hostile, in decades of evidence.
     pub(crate) consequence: f64,
     pub(crate) parts: Vec<KeyPart>,
+    /// It and the next strangest events of the action with other keys, for what would have made it normal.
+    pub(crate) judged: Vec<Judged>,
+}
+
+/// One event as the novelty detector judged it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Judged {
+    pub(crate) novelty: EventNovelty,
+    /// What was observed, by the families that matter.
+    pub(crate) seen: Vec<(KeyFamily, String)>,
 }
 
 impl OpenWindow {
@@ -135,11 +149,25 @@ impl OpenWindow {
         }
     }
 
-    pub(crate) fn remember(&mut self, action: StrangeAction) {
-        self.actions.retain(|a| a.action != action.action);
+    /// Remembers an action by its strangest event; what else is known of the action stays.
+    pub(crate) fn remember(&mut self, mut action: StrangeAction) {
+        if let Some(at) = self.actions.iter().position(|a| a.action == action.action) {
+            let before = self.actions.remove(at);
+            for judged in before.judged {
+                add_judged(&mut action.judged, judged);
+            }
+        }
         let at = self.actions.partition_point(|a| a.surprise >= action.surprise);
         self.actions.insert(at, action);
         self.actions.truncate(MAX_ACTIONS);
+    }
+
+    /// Remembers a further event of a remembered action, if its keys are new there.
+    pub(crate) fn add_judged(&mut self, action: &str, novelty: &EventNovelty, judged: impl FnOnce() -> Judged) {
+        let known = self.actions.iter_mut().find(|a| a.action == action);
+        if let Some(known) = known.filter(|a| a.judged.iter().all(|j| j.novelty.keys() != novelty.keys())) {
+            add_judged(&mut known.judged, judged());
+        }
     }
 
     pub(crate) fn add_evidence(&mut self, surprise: f64, event: EventId) {
@@ -192,6 +220,16 @@ impl OpenWindow {
     }
 }
 
+/// Keeps the strangest events, one for each set of keys.
+fn add_judged(all: &mut Vec<Judged>, judged: Judged) {
+    if all.iter().any(|j| j.novelty.keys() == judged.novelty.keys()) {
+        return;
+    }
+    let at = all.partition_point(|j| j.novelty.total >= judged.novelty.total);
+    all.insert(at, judged);
+    all.truncate(MAX_JUDGED);
+}
+
 /// 1, ½, ¼, …
 pub(crate) fn rank_weights() -> impl Iterator<Item = f64> {
     std::iter::successors(Some(1.0), |w| Some(w / 2.0))
@@ -204,7 +242,13 @@ impl ShardState {
         latest(self.newest.map(|t| t.minus(ALLOWED_LATENESS)), self.closed_through)
     }
 
-    /// The same for metric samples.
+    /// Time of the newest audit event.
+    #[must_use]
+    pub fn newest_event(&self) -> Option<Timestamp> {
+        self.watch.newest()
+    }
+
+    /// As [`Self::watermark`], for metric samples.
     #[must_use]
     pub fn sample_watermark(&self) -> Option<Timestamp> {
         latest(self.newest_sample.map(|t| t.minus(ALLOWED_LATENESS)), self.samples_closed_through)

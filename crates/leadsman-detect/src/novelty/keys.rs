@@ -97,7 +97,7 @@ impl KeyHasher {
 }
 
 /// The keys of one event; a family is absent when the event says nothing about it. Missing is not unusual.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys([Option<u64>; FAMILIES]);
 
 impl Keys {

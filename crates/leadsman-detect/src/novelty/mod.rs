@@ -16,10 +16,12 @@
 //!
 //! Cost: O(families) map look-ups an event. Memory: at most [`MAX_KEYS`] keys per actor and family.
 
+mod assume;
 mod build;
 mod keys;
 mod state;
 
+pub use assume::{KNOWN_HOURS, habit_keys, tell};
 pub use build::NoveltyBuilder;
 pub(crate) use keys::ACROSS;
 pub use keys::{FAMILIES, KeyFamily, KeyHasher, Keys, observed};
@@ -115,11 +117,13 @@ pub struct KeyPart {
 }
 
 /// How surprising an event is, before explanation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventNovelty {
     keys: Keys,
     nats: [f64; FAMILIES],
     first: [bool; FAMILIES],
+    /// Weight of the action before it fades.
+    weight: f64,
     /// Weight of a sensitive action, already faded by history.
     sensitivity: f64,
     /// Total surprise S in nats.
@@ -132,6 +136,21 @@ pub struct EventNovelty {
 const RANK_WEIGHTS: [f64; 3] = [1.0, 0.5, 0.25];
 
 impl EventNovelty {
+    fn new(keys: Keys, nats: [f64; FAMILIES], first: [bool; FAMILIES], weight: f64, known_action: f64) -> Self {
+        let sensitivity = weight / (1.0 + known_action);
+        let mut novelty = Self { keys, nats, first, weight, sensitivity, total: 0.0, strongest: 0.0 };
+        let order = novelty.ranked();
+        novelty.strongest = nats[order[0]];
+        novelty.total = sensitivity + RANK_WEIGHTS.iter().zip(order).map(|(w, i)| w * nats[i]).sum::<f64>();
+        novelty
+    }
+
+    /// The keys it was judged by.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// How many families saw a value that is new for the actor.
     #[must_use]
     pub fn first_seen(&self) -> u32 {
@@ -191,26 +210,15 @@ impl NoveltyModel {
             let i = family as usize;
             if let Some(key) = keys.get(family) {
                 let own = self.own_count(event, profile, state, family, key);
-                let p = self.probability(profile, group, family, key, own);
-                nats[i] = (-p.ln()).clamp(0.0, MAX_SURPRISE);
+                nats[i] = self.surprise(profile, group, family, key, own);
                 first[i] = own <= 0.0;
             }
         }
         let known_action = keys
             .get(KeyFamily::Action)
             .map_or(0.0, |key| self.own_count(event, profile, state, KeyFamily::Action, key));
-        let mut novelty = EventNovelty {
-            keys,
-            nats,
-            first,
-            sensitivity: if event.succeeded() { sensitivity(event) / (1.0 + known_action) } else { 0.0 },
-            total: 0.0,
-            strongest: 0.0,
-        };
-        let order = novelty.ranked();
-        novelty.strongest = nats[order[0]];
-        novelty.total = novelty.sensitivity + RANK_WEIGHTS.iter().zip(order).map(|(w, i)| w * nats[i]).sum::<f64>();
-        novelty
+        let weight = if event.succeeded() { sensitivity(event) } else { 0.0 };
+        EventNovelty::new(keys, nats, first, weight, known_action)
     }
 
     /// The parts of an event's surprise, strongest first; their nats sum to `novelty.total`.
@@ -264,7 +272,8 @@ impl NoveltyModel {
         f64::from(trained) + f64::from(state.known_hours(&event.actor.name, family, key))
     }
 
-    fn probability(
+    /// Surprise of one key, in nats.
+    fn surprise(
         &self,
         profile: Option<&ActorProfile>,
         group: Option<&PeerGroup>,
@@ -283,12 +292,12 @@ impl NoveltyModel {
             let counts = &g.families[i];
             back_off(counts, f64::from(counts.get(key).hours), p_c)
         });
-        match profile {
+        let p = match profile {
             Some(p) => back_off(&p.families[i], own, p_g),
             // An actor without history is judged by its peers; what it did since training counts as its own.
             None => (own + p_g) / (own + 1.0),
-        }
-        .min(1.0)
+        };
+        (-p.ln()).clamp(0.0, MAX_SURPRISE)
     }
 
     fn baseline(

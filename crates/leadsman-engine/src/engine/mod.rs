@@ -1,3 +1,4 @@
+mod altered;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -137,7 +138,10 @@ impl Engine {
         let observer = self.observer();
         let mut surprises = Vec::new();
         let mut crossed = BTreeMap::new();
+        let mut findings = Vec::new();
         for (index, event) in events.iter().enumerate() {
+            let blindness = state.watch.see(event, &self.model.sight);
+            findings.extend(blindness.map(|b| self.reporter.blindness(&b)));
             let Some((surprise, open)) = observer.observe(state, index, event) else { continue };
             surprises.push(surprise);
             let rareness = self.novelty_rareness(open);
@@ -151,16 +155,25 @@ impl Engine {
                 crossed.insert(key, ());
             }
         }
-        let findings = crossed
-            .into_keys()
-            .filter_map(|(start, entity)| {
-                let open = state.open.get(&(start, entity.clone()))?;
-                let evidence = self.model.detectors.open(self.novelty_rareness(open));
-                Some(self.actor_finding(&entity, start, open, evidence, None))
-            })
-            .collect();
+        findings.extend(crossed.into_keys().filter_map(|(start, entity)| {
+            let open = state.open.get(&(start, entity.clone()))?;
+            let evidence = self.model.detectors.open(self.novelty_rareness(open));
+            let mut finding = self.actor_finding(&entity, start, open, evidence, None);
+            finding.explanation.counterfactual = self.counterfactual_open(&entity, open);
+            Some(finding)
+        }));
         state.requests_expire();
         (surprises, findings)
+    }
+
+    /// Whether the partition fell silent: nothing came for three times the longest quiet time of training, and at
+    /// least ten minutes. Told once for each silence.
+    ///
+    /// `now` is in event time: the newest event ([`ShardState::newest_event`]) plus the time for which nothing came, so
+    /// that reading an old log is no silence.
+    pub fn silence(&self, state: &mut ShardState, now: Timestamp) -> Option<Finding> {
+        let silence = state.watch.silence(&self.model.sight, now)?;
+        Some(self.reporter.silence(silence, &self.model))
     }
 
     /// Takes samples into account; tells which are in time (by index).
@@ -213,7 +226,10 @@ impl Engine {
                     strangeness,
                 };
                 if let Some(open) = state.open.get(&key) {
-                    findings.push(self.actor_finding(&row.entity, row.window.start, open, evidence, Some(&detail)));
+                    let mut finding = self.actor_finding(&row.entity, row.window.start, open, evidence, Some(&detail));
+                    finding.explanation.counterfactual =
+                        self.counterfactual_closed(&row.entity, open, &matrix.schema, &detail.values)?;
+                    findings.push(finding);
                 }
             }
             state.open.remove(&key);

@@ -83,6 +83,9 @@ impl Engine {
             strangeness: rareness.1,
             incident,
         };
-        Ok(self.reporter.usage(usage, &detail, evidence))
+        let mut finding = self.reporter.usage(usage, &detail, evidence);
+        finding.explanation.counterfactual =
+            self.counterfactual_usage(usage, &matrix.schema, detail.key, (&detail.values, &detail.deviations))?;
+        Ok(finding)
     }
 }
