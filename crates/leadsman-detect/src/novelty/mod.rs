@@ -19,6 +19,7 @@
 mod assume;
 mod build;
 mod keys;
+mod levels;
 mod state;
 
 pub use assume::{KNOWN_HOURS, habit_keys, tell};
@@ -39,18 +40,23 @@ pub const MAX_KEYS: usize = 256;
 /// Cap of one key's surprise, in nats.
 pub const MAX_SURPRISE: f64 = 14.0;
 
-/// How often a level of the hierarchy saw each value, in distinct actor-hours.
+/// How often a level of the hierarchy saw each value.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    total: u64,
+    /// Weight of all values.
+    total: f64,
+    /// Distinct values; on upper levels one counts by how far it is shared.
+    values: f64,
     keys: BTreeMap<u64, KeyCount>,
 }
 
 /// Count of one value.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeyCount {
-    /// Distinct actor-hours.
+    /// Distinct actor-hours, for people to read.
     pub hours: u32,
+    /// What it counts for.
+    pub weight: f64,
     /// Distinct actors; 1 at the actor's own level.
     pub actors: u32,
 }
@@ -61,7 +67,7 @@ impl Counts {
     }
 
     fn distinct(&self) -> f64 {
-        self.keys.len() as f64 + 1.0
+        self.values + 1.0
     }
 }
 
@@ -283,14 +289,14 @@ impl NoveltyModel {
     ) -> f64 {
         let i = family as usize;
         let cluster = &self.cluster[i];
-        let p_c = (f64::from(cluster.get(key).hours) + 0.5) / (cluster.total as f64 + 0.5 * cluster.distinct());
+        let p_c = (cluster.get(key).weight + 0.5) / (cluster.total + 0.5 * cluster.distinct());
         let back_off = |counts: &Counts, count: f64, parent: f64| {
             let m = counts.distinct();
-            (count + m * parent) / (counts.total as f64 + m).max(count + m)
+            (count + m * parent) / (counts.total + m).max(count + m)
         };
         let p_g = group.map_or(p_c, |g| {
             let counts = &g.families[i];
-            back_off(counts, f64::from(counts.get(key).hours), p_c)
+            back_off(counts, counts.get(key).weight, p_c)
         });
         let p = match profile {
             Some(p) => back_off(&p.families[i], own, p_g),
@@ -323,7 +329,7 @@ impl NoveltyModel {
             own_days: f64::from(profile.map_or(0, |p| p.active_days)),
             peers: u64::from(others_with_key),
             peers_of: u64::from(others),
-            cluster_rate: f64::from(cluster.get(key).hours) / (cluster.total as f64).max(1.0),
+            cluster_rate: cluster.get(key).weight / cluster.total.max(1.0),
         }
     }
 }

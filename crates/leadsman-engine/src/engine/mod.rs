@@ -24,11 +24,11 @@ pub struct EngineSettings {
     pub cluster: String,
     /// Incidents a day that people are willing to look at.
     pub budget_per_day: f64,
-    /// Which way round scores are read.
+    /// How scores are read.
     pub polarity: Polarity,
 }
 
-/// Which way round scores are read. `Negated` exists to prove that the tests would notice.
+/// How scores are read. All but `Normal` exist to prove that the tests would notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Polarity {
     /// Higher is stranger.
@@ -36,6 +36,8 @@ pub enum Polarity {
     Normal,
     /// Raw scores change sign before calibration: an engine like this must find nothing.
     Negated,
+    /// Every raw score is the same: an engine like this must find nothing either.
+    Frozen,
 }
 
 impl Polarity {
@@ -43,6 +45,7 @@ impl Polarity {
         match self {
             Self::Normal => raw,
             Self::Negated => -raw,
+            Self::Frozen => 0.0,
         }
     }
 }

@@ -143,11 +143,10 @@ async fn next<S: EventSource>(
             batch = &mut batch => {
                 return Ok(Some(batch?.context("a source ended by itself; its thread may have panicked")?));
             }
-            _ = watch.tick() => {
-                for ((source, number), partition) in partitions.iter_mut() {
-                    silence(service, source, *number, partition).await?;
-                }
-            }
+            _ = watch.tick() => {}
+        }
+        for ((source, number), partition) in partitions.iter_mut() {
+            silence(service, source, *number, partition).await?;
         }
     }
 }
