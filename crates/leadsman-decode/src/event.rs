@@ -11,7 +11,8 @@ use crate::DecodeContext;
 use crate::envelope::{Addresses, Envelope, Field, Text, User};
 use crate::json::{fields_of, optional_text, whole};
 use crate::refusal::Refusal;
-use crate::{risk, uri};
+use crate::risk::{self, Asked};
+use crate::uri;
 
 /// Makes one event of its envelope. Bodies are parsed only where a name or a risk may be in them.
 pub(crate) fn canonical(ctx: &DecodeContext, e: &Envelope<'_>) -> Result<AuditEvent, Refusal> {
@@ -49,7 +50,7 @@ pub(crate) fn canonical(ctx: &DecodeContext, e: &Envelope<'_>) -> Result<AuditEv
     };
     let id = ContentHash::new("leadsman event v1").field(&ctx.cluster).field(&*audit_id).field(stage.as_str());
     let request = ContentHash::new("leadsman request v1").field(&ctx.cluster).field(&*audit_id);
-    let risk = risk::of_request(&verb, &object, e.request_object)?;
+    let Asked { risk, accounts } = risk::of_request(&verb, &object, e.request_object)?;
 
     Ok(AuditEvent {
         id: EventId::new(bound(id)),
@@ -63,6 +64,7 @@ pub(crate) fn canonical(ctx: &DecodeContext, e: &Envelope<'_>) -> Result<AuditEv
         code: code(e.response_status)?,
         forbidden: optional(e.decision, "annotations").ok().flatten().as_deref() == Some("forbid"),
         risk,
+        accounts: accounts.into(),
         object,
         actor: Actor { class: ctx.rules.classify(&user), name: user.into(), impersonated: impersonated.map(untrusted) },
         audit_id: untrusted(audit_id),

@@ -32,17 +32,36 @@ enum Body {
     Binding,
 }
 
+/// Most accounts that are taken from one body.
+pub(crate) const MAX_ACCOUNTS: usize = 4;
+/// Longest name that is taken: namespace, account and prefix of a service account, with room for users of a directory.
+const MAX_ACCOUNT_NAME: usize = 512;
+
+/// What a request body asks for.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Risky settings; unknown when there is no body that could hold one.
+    pub(crate) risk: RiskFlags,
+    /// Users that it binds or that its pods run as.
+    pub(crate) accounts: Vec<Untrusted>,
+}
+
+impl Asked {
+    const UNKNOWN: Self = Self { risk: RiskFlags::UNKNOWN, accounts: Vec::new() };
+}
+
 /// The risks that the request asks for; unknown when it carries no body that could hold one.
 ///
 /// A body that is looked into is parsed in full first, and refused when it is no JSON.
-pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Option<&str>) -> Result<RiskFlags, Refusal> {
-    let Some(body) = body else { return Ok(RiskFlags::UNKNOWN) };
+pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Option<&str>) -> Result<Asked, Refusal> {
+    let Some(body) = body else { return Ok(Asked::UNKNOWN) };
     if !matches!(verb, "create" | "update" | "patch") {
-        return Ok(RiskFlags::UNKNOWN);
+        return Ok(Asked::UNKNOWN);
     }
-    let Some(kind) = body_kind(object) else { return Ok(RiskFlags::UNKNOWN) };
+    let Some(kind) = body_kind(object) else { return Ok(Asked::UNKNOWN) };
     let body = whole(body)?;
-    let mut found = Found(RiskFlags::observed());
+    let namespace = object.namespace.as_ref().map_or("", Untrusted::raw);
+    let mut found = Found { asked: Asked { risk: RiskFlags::observed(), accounts: Vec::new() }, namespace };
     match body.get().as_bytes().first() {
         Some(b'{') => match kind {
             Body::Pod => found.pod_body(body),
@@ -54,9 +73,9 @@ pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Option<&str>) -> 
                 found.patch_operation(&kind, operation);
             }
         }
-        _ => return Ok(RiskFlags::UNKNOWN),
+        _ => return Ok(Asked::UNKNOWN),
     }
-    Ok(found.0)
+    Ok(found.asked)
 }
 
 fn body_kind(object: &ObjectRef) -> Option<Body> {
@@ -71,12 +90,31 @@ fn body_kind(object: &ObjectRef) -> Option<Body> {
     }
 }
 
-struct Found(RiskFlags);
+struct Found<'n> {
+    asked: Asked,
+    /// Of the object, and so of the accounts it names without one.
+    namespace: &'n str,
+}
 
-impl Found {
+impl Found<'_> {
     fn add(&mut self, risk: Risk, when: bool) {
         if when {
-            self.0 = self.0.with(risk);
+            self.asked.risk = self.asked.risk.with(risk);
+        }
+    }
+
+    fn account(&mut self, name: Cow<'_, str>) {
+        let known = &mut self.asked.accounts;
+        let fits = !name.is_empty() && name.len() <= MAX_ACCOUNT_NAME && known.len() < MAX_ACCOUNTS;
+        if fits && known.iter().all(|k| k.raw() != name) {
+            known.push(Untrusted::new(name.into_owned()));
+        }
+    }
+
+    fn service_account(&mut self, namespace: &str, name: &str) {
+        // Every pod that names no account runs as `default`: it links nothing.
+        if !namespace.is_empty() && !name.is_empty() && name != "default" {
+            self.account(format!("system:serviceaccount:{namespace}:{name}").into());
         }
     }
 
@@ -94,10 +132,22 @@ impl Found {
     }
 
     fn pod_spec(&mut self, spec: Raw<'_>) {
-        let [containers, init, ephemeral, volumes, network, pid, ipc] = fields_of(
+        let [containers, init, ephemeral, volumes, network, pid, ipc, account] = fields_of(
             spec,
-            &["containers", "initContainers", "ephemeralContainers", "volumes", "hostNetwork", "hostPID", "hostIPC"],
+            &[
+                "containers",
+                "initContainers",
+                "ephemeralContainers",
+                "volumes",
+                "hostNetwork",
+                "hostPID",
+                "hostIPC",
+                "serviceAccountName",
+            ],
         );
+        if let Some(name) = account.and_then(text) {
+            self.service_account(self.namespace, &name);
+        }
         for container in [containers, init, ephemeral].into_iter().flat_map(elements) {
             self.container(Some(container));
         }
@@ -148,8 +198,16 @@ impl Found {
     }
 
     fn subject(&mut self, subject: Raw<'_>) {
-        let [kind, name] = fields_of(subject, &["kind", "name"]);
+        let [kind, name, namespace] = fields_of(subject, &["kind", "name", "namespace"]);
         let (Some(kind), Some(name)) = (kind.and_then(text), name.and_then(text)) else { return };
+        match &*kind {
+            "ServiceAccount" => {
+                let namespace = namespace.and_then(text).unwrap_or(Cow::Borrowed(self.namespace));
+                self.service_account(&namespace, &name);
+            }
+            "User" => self.account(name.clone()),
+            _ => {}
+        }
         let broad = match &*kind {
             "ServiceAccount" => name == "default",
             "Group" => matches!(&*name, "system:authenticated" | "system:unauthenticated" | "system:serviceaccounts"),

@@ -100,6 +100,16 @@ fn workload_kind(event: &AuditEvent) -> FindingKind {
     }
 }
 
+/// Whether an event is a write whose body says how dangerous it is: of pods, of what makes pods, of roles and bindings.
+#[must_use]
+pub fn has_telling_body(event: &AuditEvent) -> bool {
+    let writes = matches!(event.verb, Verb::Create | Verb::Update | Verb::Patch);
+    let rbac = event.object.group.raw() == "rbac.authorization.k8s.io"
+        && event.object.subresource.is_none()
+        && matches!(event.object.resource.raw(), "roles" | "clusterroles" | "rolebindings" | "clusterrolebindings");
+    writes && (rbac || is_workload(event))
+}
+
 /// Whether the object starts containers.
 fn is_workload(event: &AuditEvent) -> bool {
     event.object.subresource.is_none()
@@ -131,6 +141,8 @@ pub fn sensitivity(event: &AuditEvent) -> f64 {
         FindingKind::DeniedBurst
         | FindingKind::NewSourceOrClient
         | FindingKind::ResourceUsage
+        | FindingKind::AuditSilence
+        | FindingKind::DetectorBlinded
         | FindingKind::UnusualActivity => 0.0,
     };
     action + f64::from(event.risk.count().min(3))
@@ -168,8 +180,19 @@ pub fn consequence(event: &AuditEvent) -> f64 {
         | FindingKind::DeniedBurst
         | FindingKind::NewSourceOrClient
         | FindingKind::ResourceUsage
+        | FindingKind::AuditSilence
+        | FindingKind::DetectorBlinded
         | FindingKind::UnusualActivity => 0.0,
     }
+}
+
+/// User name of the service account whose token was asked for, if that is what the event is.
+#[must_use]
+pub fn minted_account(event: &AuditEvent) -> Option<String> {
+    let minted = event.object.resource.raw() == "serviceaccounts"
+        && event.object.subresource.as_ref().is_some_and(|s| s.raw() == "token");
+    let (namespace, name) = (event.object.namespace.as_ref()?, event.object.name.as_ref()?);
+    minted.then(|| format!("system:serviceaccount:{}:{}", namespace.raw(), name.raw()))
 }
 
 /// Whether an event is bookkeeping that leaves scoring: reads and updates of leases and events, health and

@@ -4,7 +4,7 @@
 //! Every clause of a sentence maps to a contribution. Sentences are built from templates and checked
 //! identifiers only: telemetry is hostile text.
 
-use leadsman_domain::{Baseline, Contribution, EventId, Explanation, FeatureSchema, identifier};
+use leadsman_domain::{Baseline, Change, Contribution, EventId, Explanation, FeatureSchema, identifier};
 
 use crate::novelty::{ACROSS, KeyFamily, KeyPart};
 use crate::usage::Habit;
@@ -176,7 +176,8 @@ pub fn usage_shares(
 }
 
 /// Metric features are compressed by `ln(1 + |x|)`; people read them in the metric's own unit.
-fn unlog(x: f64) -> f64 {
+#[must_use]
+pub fn unlog(x: f64) -> f64 {
     x.abs().exp_m1().copysign(x)
 }
 
@@ -238,16 +239,38 @@ pub fn actor_sentence(actor: &str, events: &[StrangeEvent<'_>], contributions: V
         sentence.push_str(&also.join(", "));
     }
     sentence.push('.');
-    Explanation { sentence, contributions }
+    Explanation { sentence, contributions, counterfactual: None }
+}
+
+/// The sentence about what would have made a window normal; a family for what would have to be a habit, none for a
+/// feature that would have to be as usual.
+#[must_use]
+pub fn counterfactual_sentence(entity: &str, changes: &[(Option<KeyFamily>, Change)]) -> String {
+    let used_to: Vec<String> =
+        changes.iter().filter_map(|(family, c)| family.map(|f| clause_of(Some(f), &c.observed))).collect();
+    let usual: Vec<String> = changes
+        .iter()
+        .filter(|(family, _)| family.is_none())
+        .map(|(_, c)| format!("{} had been {} instead of {}", identifier(&c.id), c.would_be, c.observed))
+        .collect();
+    let mut conditions = Vec::new();
+    if !used_to.is_empty() {
+        conditions.push(format!("{} had been used to {}", identifier(entity), used_to.join(", ")));
+    }
+    conditions.extend(usual);
+    format!("It would have stayed below the alert line if {}.", conditions.join(" and "))
 }
 
 /// Most novelties named after the first.
 const MAX_ALSO: usize = 3;
 
 fn clause(part: &KeyPart) -> String {
-    let what = &part.observed;
-    match part.family {
-        None | Some(KeyFamily::Action) => what.clone(),
+    clause_of(part.family, &part.observed)
+}
+
+fn clause_of(family: Option<KeyFamily>, what: &str) -> String {
+    match family {
+        None | Some(KeyFamily::Action) => what.to_owned(),
         Some(KeyFamily::Namespace) => format!("use of {what}"),
         Some(KeyFamily::Client) => format!("client {what}"),
         Some(KeyFamily::Source) => format!("source address {what}"),
@@ -301,7 +324,7 @@ pub fn usage_sentence(workload: &str, known: bool, contributions: Vec<Contributi
         }
         None => format!("Workload {who} used resources in an unusual combination."),
     };
-    Explanation { sentence, contributions }
+    Explanation { sentence, contributions, counterfactual: None }
 }
 
 #[cfg(test)]

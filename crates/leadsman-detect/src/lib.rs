@@ -2,6 +2,7 @@
 //!
 //! - [`novelty`]: how surprising one event is against the actor's own history, its peers and the cluster.
 //! - [`peers`]: which actors are alike (k-means over what they do).
+//! - [`sight`]: what could be seen in training, so that blindness is noticed.
 //! - [`strangeness`]: isolation forests over windows, one per stratum.
 //! - [`usage`]: resource usage of a workload against its own habit.
 //! - [`calibration`]: raw scores to expected benign recurrences per day.
@@ -19,6 +20,7 @@ pub mod explain;
 pub mod model;
 pub mod novelty;
 pub mod peers;
+pub mod sight;
 pub mod strangeness;
 pub mod usage;
 

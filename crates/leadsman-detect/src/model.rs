@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibration::Calibrator;
 use crate::evidence::EvidenceTail;
 use crate::novelty::NoveltyModel;
+use crate::sight::Sight;
 use crate::strangeness::StratifiedForest;
 use crate::usage::UsageModel;
 use crate::{DetectError, Detectors};
@@ -18,7 +19,7 @@ use crate::{DetectError, Detectors};
 /// First bytes of a weights file.
 pub const MAGIC: [u8; 8] = *b"LDSMODEL";
 /// Format that this release writes and reads.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 5;
 /// Most bytes a model may unpack to; checked while unpacking.
 const MAX_UNPACKED: u64 = 1 << 30;
 
@@ -50,6 +51,8 @@ pub struct FittedModel {
     pub tail: EvidenceTail,
     /// Days of calibration data.
     pub calibration_days: f64,
+    /// What could be seen in training.
+    pub sight: Sight,
 }
 
 /// Calibration of both detectors in one stratum.

@@ -18,8 +18,15 @@ const N_TREES: usize = 100;
 /// Forests by stratum, and one fitted on all windows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StratifiedForest {
-    common: IsolationForest,
-    strata: BTreeMap<String, IsolationForest>,
+    common: Stratum,
+    strata: BTreeMap<String, Stratum>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Stratum {
+    forest: IsolationForest,
+    /// Median of each feature.
+    typical: Vec<f64>,
 }
 
 impl StratifiedForest {
@@ -45,28 +52,40 @@ impl StratifiedForest {
     ///
     /// Errors: [`DetectError::Forest`] when the width is wrong or a value is not finite.
     pub fn score(&self, x: ArrayView2<'_, f64>, stratum: &str) -> Result<Array1<f64>, DetectError> {
-        Ok(self.of(stratum).score(x)?)
+        Ok(self.of(stratum).forest.score(x)?)
     }
 
     /// Path-length attributions of each row.
     ///
     /// Errors: as [`Self::score`].
     pub fn attributions(&self, x: ArrayView2<'_, f64>, stratum: &str) -> Result<Attributions, DetectError> {
-        Ok(self.of(stratum).attributions(x)?)
+        Ok(self.of(stratum).forest.attributions(x)?)
     }
 
-    fn of(&self, stratum: &str) -> &IsolationForest {
+    /// Median of each feature over the windows that the stratum's forest was fitted on.
+    #[must_use]
+    pub fn typical(&self, stratum: &str) -> &[f64] {
+        &self.of(stratum).typical
+    }
+
+    fn of(&self, stratum: &str) -> &Stratum {
         self.strata.get(stratum).unwrap_or(&self.common)
     }
 
     /// Width of the rows it takes.
     #[must_use]
     pub fn n_features(&self) -> usize {
-        self.common.n_features()
+        self.common.forest.n_features()
     }
 }
 
-fn fit_one(x: Array2<f64>, seed: u64) -> Result<IsolationForest, DetectError> {
+fn fit_one(x: Array2<f64>, seed: u64) -> Result<Stratum, DetectError> {
+    let typical = x.columns().into_iter().map(|column| median(column.to_vec())).collect();
     let forest = IsolationForest::params().n_trees(N_TREES).seed(seed).fit(&DatasetBase::from(x))?;
-    Ok(forest)
+    Ok(Stratum { forest, typical })
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }

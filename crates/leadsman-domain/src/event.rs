@@ -37,6 +37,9 @@ pub struct AuditEvent {
     pub forbidden: bool,
     /// Risky settings found in the request body.
     pub risk: RiskFlags,
+    /// User names that the request body puts to work: subjects of a binding, the account that pods will run as. At
+    /// most four; empty where no body could be read.
+    pub accounts: Box<[Untrusted]>,
 }
 
 impl AuditEvent {

@@ -45,6 +45,57 @@ pub struct Finding {
     pub detected_at: Timestamp,
     /// What could not be seen.
     pub limits: Vec<String>,
+    /// Why it belongs to an incident that another entity began.
+    #[serde(default)]
+    pub links: Vec<Link>,
+}
+
+/// What ties a finding to the rest of its incident.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Link {
+    /// What they have in common.
+    pub kind: LinkKind,
+    /// The account, the source address, or the incident that was merged.
+    pub id: String,
+}
+
+/// What findings of several entities can have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkKind {
+    /// A token of the account was minted.
+    MintedToken,
+    /// Somebody acted as the account.
+    Impersonation,
+    /// A role was bound to the account.
+    BoundSubject,
+    /// A workload was started that runs as the account.
+    WorkloadAccount,
+    /// Requests came from the same address, which few accounts use.
+    Source,
+    /// Two incidents turned out to be one.
+    Incident,
+}
+
+impl LinkKind {
+    /// The name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MintedToken => "minted_token",
+            Self::Impersonation => "impersonation",
+            Self::BoundSubject => "bound_subject",
+            Self::WorkloadAccount => "workload_account",
+            Self::Source => "source",
+            Self::Incident => "incident",
+        }
+    }
+}
+
+impl fmt::Display for LinkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// The action a finding is named after. Source: the working ids of the detection anchor.
@@ -79,6 +130,10 @@ pub enum FindingKind {
     NewSourceOrClient,
     /// Resource usage of a workload changed.
     ResourceUsage,
+    /// No audit event came for longer than ever in training.
+    AuditSilence,
+    /// What a detector reads is no longer logged.
+    DetectorBlinded,
     /// None of the above dominates.
     UnusualActivity,
 }
@@ -86,10 +141,10 @@ pub enum FindingKind {
 /// Whose behaviour a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entity {
-    /// Actor or workload.
+    /// Actor, workload or cluster.
     #[serde(rename = "type")]
     pub kind: EntityType,
-    /// User name, or `namespace/workload`.
+    /// User name, `namespace/workload`, or the name of the cluster.
     pub id: String,
     /// Class of an actor.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -104,6 +159,8 @@ pub enum EntityType {
     Actor,
     /// A workload with metrics.
     Workload,
+    /// The cluster as a source of telemetry.
+    Cluster,
 }
 
 /// Band of the score; nobody edits it.
@@ -176,6 +233,31 @@ pub struct Explanation {
     pub sentence: String,
     /// Shares of the score: the points sum to it exactly.
     pub contributions: Vec<Contribution>,
+    /// What would have made it normal; `None` when a dozen changes would not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counterfactual: Option<Counterfactual>,
+}
+
+/// A set of changes, none of them needless, that would have kept the window below the alert line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counterfactual {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// Score of the window with all of them.
+    pub score_after: u8,
+    /// The same as one sentence.
+    pub sentence: String,
+}
+
+/// One thing that would have to be different.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// A novelty key or a feature name.
+    pub id: String,
+    /// What was observed, rendered safe.
+    pub observed: String,
+    /// What it would have to be.
+    pub would_be: String,
 }
 
 /// One reason, with its share of the score.

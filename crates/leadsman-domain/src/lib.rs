@@ -27,8 +27,8 @@ pub use client::{Network, NetworkError, Source, SourceClass, UserAgent};
 pub use error::ErrorKind;
 pub use event::{AuditEvent, Level, ObjectRef, Risk, RiskFlags, Stage, Verb};
 pub use finding::{
-    Baseline, Contribution, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingKind, ModelRef, Rarity,
-    Severity, Technique, WindowRef,
+    Baseline, Change, Contribution, Counterfactual, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingKind,
+    Link, LinkKind, ModelRef, Rarity, Severity, Technique, WindowRef,
 };
 pub use flow::{FlowDirection, FlowEndpoint, FlowEvent, FlowProtocol, FlowVerdict};
 pub use format::{Format, SkipReason, Tally};

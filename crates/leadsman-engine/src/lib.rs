@@ -4,12 +4,17 @@
 //! [`Engine`] turns events and closed windows into findings; [`ShardState`] is everything it remembers of
 //! one partition; [`Trainer`] is the same machinery pointed at a training period.
 
+mod blindness;
+mod counterfactual;
 mod engine;
 mod error;
+mod incidents;
+mod links;
 mod observer;
 mod report;
 mod requests;
 mod shard;
+mod sight;
 mod summary;
 mod train;
 

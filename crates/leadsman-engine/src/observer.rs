@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 use leadsman_detect::novelty::{EventNovelty, NoveltyModel};
+use leadsman_detect::sight::body_logged;
 use leadsman_detect::{Detectors, action};
-use leadsman_domain::{AuditEvent, Level, Surprise, Timestamp};
+use leadsman_domain::{AuditEvent, Surprise, Timestamp};
 
 use crate::ALLOWED_LATENESS;
+use crate::links;
 use crate::requests::Admission;
-use crate::shard::{OpenWindow, ShardState, StrangeAction};
+use crate::shard::{Judged, OpenWindow, ShardState, StrangeAction};
 
 /// Judges events against the novelty model, one by one, before learning from them.
 pub(crate) struct Observer<'m> {
@@ -60,8 +62,14 @@ impl Observer<'_> {
         open.first_seen = open.first_seen.min(time);
         open.last_seen = open.last_seen.max(time);
         open.add_evidence(judged.total, event.id);
-        open.bodies_hidden |= hides_body(event);
+        open.bodies_hidden |= body_logged(event) == Some(false);
+        if judged.total >= open.least_strange() {
+            for link in links::of_event(event, self.novelty.source_sharing(&judged)) {
+                open.tie(judged.total, link);
+            }
+        }
         let name = action_name(event);
+        let as_judged = || Judged { novelty: judged.clone(), seen: NoveltyModel::telling(event, &judged) };
         if open.would_remember(&name, judged.total) {
             let (kind, techniques) = action::classify(event);
             open.remember(StrangeAction {
@@ -72,7 +80,10 @@ impl Observer<'_> {
                 techniques,
                 consequence: action::consequence(event),
                 parts: self.novelty.parts(event, &judged, &state.novelty),
+                judged: vec![as_judged()],
             });
+        } else if judged.total >= open.least_strange() {
+            open.add_judged(&name, &judged, as_judged);
         }
         self.novelty.learn(event, &judged, &mut state.novelty);
         Some((surprise, open))
@@ -112,14 +123,6 @@ pub(crate) fn run_length(
         n += 1;
     }
     (n, None)
-}
-
-/// A write of something whose body matters, logged without it.
-fn hides_body(event: &AuditEvent) -> bool {
-    let (kind, _) = action::classify(event);
-    use leadsman_domain::FindingKind as K;
-    let matters = matches!(kind, K::WorkloadChange | K::RbacBindingChange | K::RbacRoleChange);
-    matters && event.level <= Level::Metadata && !event.risk.is_observed()
 }
 
 fn action_name(event: &AuditEvent) -> String {

@@ -111,6 +111,7 @@ impl Reporter {
             last_seen: open.last_seen,
             detected_at: open.detected_at.unwrap_or(window.end),
             limits: limits(open),
+            links: open.links.clone(),
         }
     }
 
@@ -144,6 +145,7 @@ impl Reporter {
             last_seen: w.key.window.end,
             detected_at: w.key.window.end,
             limits: Vec::new(),
+            links: Vec::new(),
         }
     }
 }
@@ -169,7 +171,7 @@ fn judge(open: &OpenWindow) -> (FindingKind, Vec<Technique>) {
     (kind, techniques)
 }
 
-fn headline(kind: FindingKind) -> &'static str {
+pub(crate) fn headline(kind: FindingKind) -> &'static str {
     match kind {
         FindingKind::SecretsAccess => "unusual access to secrets",
         FindingKind::ExecAttachPortforward => "unusual command or tunnel into a pod",
@@ -185,6 +187,8 @@ fn headline(kind: FindingKind) -> &'static str {
         FindingKind::DeniedBurst => "unusual refused requests",
         FindingKind::NewSourceOrClient => "known account from a new place or client",
         FindingKind::ResourceUsage => "unusual resource usage",
+        FindingKind::AuditSilence => "no audit events",
+        FindingKind::DetectorBlinded => "request bodies are no longer logged",
         FindingKind::UnusualActivity => "unusual activity",
     }
 }

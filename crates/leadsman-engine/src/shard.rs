@@ -2,11 +2,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
-use leadsman_detect::novelty::{KeyPart, NoveltyState};
-use leadsman_domain::{ActorClass, EventId, FindingKind, IncidentId, MetricSample, Technique, Timestamp};
+use leadsman_detect::novelty::{EventNovelty, KeyFamily, KeyPart, NoveltyState};
+use leadsman_domain::{ActorClass, EventId, FindingKind, IncidentId, Link, MetricSample, Technique, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::incidents::{Claim, Incidents};
 use crate::requests::Requests;
+use crate::sight::Watch;
 use crate::{ALLOWED_LATENESS, EngineError};
 
 /// Most events listed as evidence of a window.
@@ -15,12 +17,16 @@ pub(crate) const MAX_EVIDENCE: usize = 50;
 const MAX_ACTIONS: usize = 32;
 /// Actions that make up a window's novelty.
 pub(crate) const TOP_ACTIONS: usize = 5;
-/// Findings of one entity closer together than this belong to one incident.
-const INCIDENT_GAP: Duration = Duration::from_secs(3600);
+/// Most events of one action that are remembered as they were judged.
+const MAX_JUDGED: usize = 4;
+/// Most accounts and sources remembered of an open window.
+const MAX_TIES: usize = 16;
+/// Most reasons why a finding was joined to an incident.
+const MAX_LINKS: usize = 8;
 /// Most bytes a snapshot may unpack to.
 const MAX_SNAPSHOT: u64 = 2 << 30;
 /// Format of the snapshot.
-const SNAPSHOT_FORMAT: u8 = 1;
+const SNAPSHOT_FORMAT: u8 = 2;
 
 /// Everything remembered of one partition of one source. Partitions share nothing that changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,13 +40,17 @@ pub struct ShardState {
     newest_sample: Option<Timestamp>,
     samples_closed_through: Option<Timestamp>,
     pub(crate) open: BTreeMap<(Timestamp, Box<str>), OpenWindow>,
-    incidents: BTreeMap<(EntityKey, Box<str>), OpenIncident>,
+    /// Of actors.
+    pub(crate) incidents: Incidents,
+    /// Of workloads: events and samples are read apart, so their order among each other means nothing.
+    pub(crate) usage_incidents: Incidents,
+    pub(crate) watch: Watch,
     /// What was counted since the state began.
     pub counts: ObserveCounts,
 }
 
-/// Entity kinds as map keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Entity kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EntityKey {
     Actor,
     Workload,
@@ -80,6 +90,12 @@ pub(crate) struct OpenWindow {
     pub(crate) evidence: Vec<(f64, EventId)>,
     pub(crate) detected_at: Option<Timestamp>,
     pub(crate) incident: Option<IncidentId>,
+    /// Accounts and sources of its events with their surprise, most surprising first.
+    ties: Vec<(f64, Link)>,
+    /// Whether `ties` grew since the incident was settled.
+    retied: bool,
+    /// Why it belongs to its incident.
+    pub(crate) links: Vec<Link>,
     /// Some event's body was not logged although its risks would matter.
     pub(crate) bodies_hidden: bool,
 }
@@ -95,12 +111,16 @@ pub(crate) struct StrangeAction {
     /// What it would mean if it is hostile, in decades of evidence.
     pub(crate) consequence: f64,
     pub(crate) parts: Vec<KeyPart>,
+    /// It and the next strangest events of the action with other keys, for what would have made it normal.
+    pub(crate) judged: Vec<Judged>,
 }
 
+/// One event as the novelty detector judged it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct OpenIncident {
-    id: IncidentId,
-    until: Timestamp,
+pub(crate) struct Judged {
+    pub(crate) novelty: EventNovelty,
+    /// What was observed, by the families that matter.
+    pub(crate) seen: Vec<(KeyFamily, String)>,
 }
 
 impl OpenWindow {
@@ -114,6 +134,9 @@ impl OpenWindow {
             evidence: Vec::new(),
             detected_at: None,
             incident: None,
+            ties: Vec::new(),
+            retied: false,
+            links: Vec::new(),
             bodies_hidden: false,
         }
     }
@@ -126,11 +149,25 @@ impl OpenWindow {
         }
     }
 
-    pub(crate) fn remember(&mut self, action: StrangeAction) {
-        self.actions.retain(|a| a.action != action.action);
+    /// Remembers an action by its strangest event; what else is known of the action stays.
+    pub(crate) fn remember(&mut self, mut action: StrangeAction) {
+        if let Some(at) = self.actions.iter().position(|a| a.action == action.action) {
+            let before = self.actions.remove(at);
+            for judged in before.judged {
+                add_judged(&mut action.judged, judged);
+            }
+        }
         let at = self.actions.partition_point(|a| a.surprise >= action.surprise);
         self.actions.insert(at, action);
         self.actions.truncate(MAX_ACTIONS);
+    }
+
+    /// Remembers a further event of a remembered action, if its keys are new there.
+    pub(crate) fn add_judged(&mut self, action: &str, novelty: &EventNovelty, judged: impl FnOnce() -> Judged) {
+        let known = self.actions.iter_mut().find(|a| a.action == action);
+        if let Some(known) = known.filter(|a| a.judged.iter().all(|j| j.novelty.keys() != novelty.keys())) {
+            add_judged(&mut known.judged, judged());
+        }
     }
 
     pub(crate) fn add_evidence(&mut self, surprise: f64, event: EventId) {
@@ -141,6 +178,24 @@ impl OpenWindow {
         }
     }
 
+    /// Remembers what an event touches; the least surprising give way.
+    pub(crate) fn tie(&mut self, surprise: f64, link: Link) {
+        if let Some((most, _)) = self.ties.iter_mut().find(|(_, known)| *known == link) {
+            self.retied |= surprise > *most;
+            *most = most.max(surprise);
+        } else {
+            self.ties.push((surprise, link));
+            self.retied = true;
+        }
+        self.ties.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        self.ties.truncate(MAX_TIES);
+    }
+
+    /// Whether its incident has to be looked for, again.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.incident.is_none() || self.retied
+    }
+
     /// S_N = Σ 2^-r · S_(r) over the five strangest distinct actions. It only grows while the window is open.
     pub(crate) fn novelty(&self) -> f64 {
         self.actions.iter().take(TOP_ACTIONS).zip(rank_weights()).map(|(a, w)| w * a.surprise).sum()
@@ -148,16 +203,31 @@ impl OpenWindow {
 }
 
 impl OpenWindow {
+    /// Surprise from which on an event counts among the strangest of the window.
+    pub(crate) fn least_strange(&self) -> f64 {
+        0.5 * self.actions.first().map_or(0.0, |a| a.surprise)
+    }
+
     /// The strangest actions: those at least half as surprising as the most surprising one.
     pub(crate) fn strange(&self) -> impl Iterator<Item = &StrangeAction> {
-        let most = self.actions.first().map_or(0.0, |a| a.surprise);
-        self.actions.iter().take(TOP_ACTIONS).filter(move |a| a.surprise >= 0.5 * most)
+        let least = self.least_strange();
+        self.actions.iter().take(TOP_ACTIONS).filter(move |a| a.surprise >= least)
     }
 
     /// The gravest consequence among the strangest actions.
     pub(crate) fn gravest(&self) -> Option<&StrangeAction> {
         self.strange().filter(|a| a.consequence > 0.0).max_by(|a, b| a.consequence.total_cmp(&b.consequence))
     }
+}
+
+/// Keeps the strangest events, one for each set of keys.
+fn add_judged(all: &mut Vec<Judged>, judged: Judged) {
+    if all.iter().any(|j| j.novelty.keys() == judged.novelty.keys()) {
+        return;
+    }
+    let at = all.partition_point(|j| j.novelty.total >= judged.novelty.total);
+    all.insert(at, judged);
+    all.truncate(MAX_JUDGED);
 }
 
 /// 1, ½, ¼, …
@@ -172,7 +242,13 @@ impl ShardState {
         latest(self.newest.map(|t| t.minus(ALLOWED_LATENESS)), self.closed_through)
     }
 
-    /// The same for metric samples.
+    /// Time of the newest audit event.
+    #[must_use]
+    pub fn newest_event(&self) -> Option<Timestamp> {
+        self.watch.newest()
+    }
+
+    /// As [`Self::watermark`], for metric samples.
     #[must_use]
     pub fn sample_watermark(&self) -> Option<Timestamp> {
         latest(self.newest_sample.map(|t| t.minus(ALLOWED_LATENESS)), self.samples_closed_through)
@@ -210,23 +286,28 @@ impl ShardState {
         self.samples_closed_through = latest(self.samples_closed_through, Some(through));
     }
 
-    /// The incident that a finding of this entity and window belongs to; opens one if none is near.
-    pub(crate) fn incident(
-        &mut self,
-        kind: EntityKey,
-        entity: &str,
-        from: Timestamp,
-        until: Timestamp,
-        new: impl FnOnce() -> IncidentId,
-    ) -> IncidentId {
-        let open = self.incidents.entry((kind, entity.into()));
-        let incident =
-            open.or_insert_with(|| OpenIncident { id: IncidentId::new(0), until: Timestamp::from_micros(i64::MIN) });
-        if incident.id == IncidentId::new(0) || from > incident.until.plus(INCIDENT_GAP) {
-            incident.id = new();
+    /// Settles the incident of an open window that is a finding; `new` is the id if it begins one. Other open windows
+    /// follow when incidents turn out to be one.
+    pub(crate) fn settle(&mut self, key: &(Timestamp, Box<str>), window: Duration, new: IncidentId) {
+        let Some(open) = self.open.get_mut(key) else { return };
+        // What only the ordinary part of a window touches links nothing.
+        let least = open.least_strange();
+        let ties: Vec<Link> = open.ties.iter().filter(|(s, _)| *s >= least).map(|(_, link)| link.clone()).collect();
+        let claim = Claim { entity: &key.1, window: key.0.window(window), ties: &ties, current: open.incident, new };
+        let joined = self.incidents.join(&claim);
+        open.incident = Some(joined.incident);
+        open.retied = false;
+        open.links.extend(joined.links);
+        open.links.sort();
+        open.links.dedup();
+        open.links.truncate(MAX_LINKS);
+        if !joined.merged.is_empty() {
+            for incident in self.open.values_mut().filter_map(|o| o.incident.as_mut()) {
+                if joined.merged.contains(incident) {
+                    *incident = joined.incident;
+                }
+            }
         }
-        incident.until = incident.until.max(until);
-        incident.id
     }
 
     /// The state as bytes, for a checkpoint.

@@ -5,6 +5,7 @@ use leadsman_detect::calibration::Calibrator;
 use leadsman_detect::evidence::{EvidenceTail, score};
 use leadsman_detect::model::StratumCalibration;
 use leadsman_detect::novelty::{NoveltyBuilder, NoveltyModel};
+use leadsman_detect::sight::SightBuilder;
 use leadsman_detect::strangeness::StratifiedForest;
 use leadsman_detect::usage::{STRATUM, UsageHabits, UsageModel, largest};
 use leadsman_detect::{DetectError, Detectors, FittedModel, action};
@@ -80,6 +81,7 @@ pub struct Trainer {
     fit_until: Timestamp,
     forest_until: Timestamp,
     metrics: Vec<String>,
+    sight: SightBuilder,
     builder: NoveltyBuilder,
     novelty: Option<NoveltyModel>,
     state: ShardState,
@@ -104,6 +106,7 @@ impl Trainer {
         let empty = || EngineError::TooLittleData("it holds no event");
         let (from, _) = summary.span().ok_or_else(empty)?;
         Ok(Self {
+            sight: SightBuilder::default(),
             builder: NoveltyBuilder::new(spec.seed, spec.detectors.peers),
             fit_until: summary.at(FIT_SHARE).ok_or_else(empty)?,
             forest_until: summary.at(FOREST_SHARE).ok_or_else(empty)?,
@@ -139,6 +142,7 @@ impl Trainer {
     pub fn observe(&mut self, events: &[AuditEvent]) -> Result<Vec<Surprise>, EngineError> {
         let mut surprises = Vec::new();
         for (index, event) in events.iter().enumerate() {
+            self.sight.add(event);
             if self.novelty.is_none() && event.event_time >= self.fit_until {
                 self.novelty = self.builder_or_none()?;
             }
@@ -289,6 +293,7 @@ impl Trainer {
             usage,
             tail: EvidenceTail::new(totals, calibration_days),
             calibration_days,
+            sight: self.sight.finish(),
         };
         let line = |budget: f64| score(model.tail.alert_line(budget));
         let report = TrainReport {

@@ -83,6 +83,10 @@ impl Row for AuditEvent {
                 risks.append_null();
             }
         }
+        let mut accounts = ListStringChunkedBuilder::new("accounts".into(), rows.len(), rows.len());
+        for event in rows {
+            accounts.append_values_iter(event.accounts.iter().map(Untrusted::raw));
+        }
         Ok(DataFrame::new(
             rows.len(),
             vec![
@@ -110,6 +114,7 @@ impl Row for AuditEvent {
                 time("requestReceivedTimestamp", rows.iter().map(|e| e.event_time))?,
                 Column::new("forbidden".into(), rows.iter().map(|e| e.forbidden).collect::<Vec<_>>()),
                 risks.finish().into_column(),
+                accounts.finish().into_column(),
             ],
         )?)
     }

@@ -53,7 +53,7 @@ pub(crate) fn finding(id: u128, rev: u64, score: u8) -> Finding {
         score,
         severity: Severity::of(score),
         rarity: Rarity { p: 0.1 + 0.2, per_day: 3e-7, calibration_n: 9, stratum: "all".into(), extrapolated: false },
-        explanation: Explanation { sentence: "why".into(), contributions: Vec::new() },
+        explanation: Explanation { sentence: "why".into(), contributions: Vec::new(), counterfactual: None },
         techniques: Vec::new(),
         model: ModelRef { name: "demo".into(), version: 1, digest: "00".into() },
         evidence: EvidenceRef { event_ids: Vec::new(), total: rev },
@@ -62,6 +62,7 @@ pub(crate) fn finding(id: u128, rev: u64, score: u8) -> Finding {
         last_seen: seen,
         detected_at: seen,
         limits: Vec::new(),
+        links: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 use leadsman_domain::{
-    ActorClass, Baseline, Contribution, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingKind, ModelRef,
-    Rarity, Severity, Technique, WindowRef,
+    ActorClass, Baseline, Change, Contribution, Counterfactual, Entity, EntityType, EvidenceRef, Explanation, Finding,
+    FindingKind, Link, LinkKind, ModelRef, Rarity, Severity, Technique, WindowRef,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -62,6 +62,8 @@ pub(crate) struct FindingDto {
     detected_at: String,
     /// What could not be seen.
     limits: Vec<String>,
+    /// Why it belongs to an incident that another entity began.
+    links: Vec<LinkDto>,
 }
 
 impl From<(i64, Finding)> for FindingDto {
@@ -86,6 +88,7 @@ impl From<(i64, Finding)> for FindingDto {
             last_seen,
             detected_at,
             limits,
+            links,
         } = finding;
         Self {
             schema: SCHEMA,
@@ -109,6 +112,7 @@ impl From<(i64, Finding)> for FindingDto {
             last_seen: time(last_seen),
             detected_at: time(detected_at),
             limits,
+            links: links.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -118,7 +122,30 @@ mirror! {
     FindingKindDto as FindingKind from FindingKind {
         SecretsAccess, ExecAttachPortforward, RbacBindingChange, RbacRoleChange, WorkloadPrivileged,
         WorkloadSensitiveMount, WorkloadChange, PermissionProbe, TokenRequest, Impersonation, MassDelete,
-        DeniedBurst, NewSourceOrClient, ResourceUsage, UnusualActivity,
+        DeniedBurst, NewSourceOrClient, ResourceUsage, AuditSilence, DetectorBlinded, UnusualActivity,
+    }
+}
+
+/// What ties a finding to the rest of its incident.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Link)]
+struct LinkDto {
+    /// What they have in common.
+    kind: LinkKindDto,
+    /// Account, source address, or merged incident. Untrusted text: escape it wherever it is shown.
+    id: String,
+}
+
+impl From<Link> for LinkDto {
+    fn from(Link { kind, id }: Link) -> Self {
+        Self { kind: kind.into(), id }
+    }
+}
+
+mirror! {
+    /// What findings of several entities can have in common.
+    LinkKindDto as LinkKind from LinkKind {
+        MintedToken, Impersonation, BoundSubject, WorkloadAccount, Source, Incident,
     }
 }
 
@@ -129,7 +156,7 @@ mirror! {
 
 mirror! {
     /// Kind of entity.
-    EntityTypeDto as EntityType from EntityType { Actor, Workload }
+    EntityTypeDto as EntityType from EntityType { Actor, Workload, Cluster }
 }
 
 mirror! {
@@ -186,11 +213,54 @@ pub(super) struct ExplanationDto {
     sentence: String,
     /// Shares of the score; the points sum to it exactly.
     contributions: Vec<ContributionDto>,
+    /// What would have made it normal; absent when a dozen changes would not.
+    counterfactual: Option<CounterfactualDto>,
+}
+
+/// A set of changes, none of them needless, that would have kept the window below the alert line.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Counterfactual)]
+struct CounterfactualDto {
+    /// The changes.
+    changes: Vec<ChangeDto>,
+    /// Score of the window with all of them.
+    #[schema(minimum = 0, maximum = 100)]
+    score_after: u8,
+    /// The same as one sentence.
+    sentence: String,
+}
+
+impl From<Counterfactual> for CounterfactualDto {
+    fn from(Counterfactual { changes, score_after, sentence }: Counterfactual) -> Self {
+        Self { changes: changes.into_iter().map(Into::into).collect(), score_after, sentence }
+    }
+}
+
+/// One thing that would have to be different.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Change)]
+struct ChangeDto {
+    /// A novelty key or a feature name.
+    id: String,
+    /// What was observed.
+    observed: String,
+    /// What it would have to be.
+    would_be: String,
+}
+
+impl From<Change> for ChangeDto {
+    fn from(Change { id, observed, would_be }: Change) -> Self {
+        Self { id, observed, would_be }
+    }
 }
 
 impl From<Explanation> for ExplanationDto {
-    fn from(Explanation { sentence, contributions }: Explanation) -> Self {
-        Self { sentence, contributions: contributions.into_iter().map(Into::into).collect() }
+    fn from(Explanation { sentence, contributions, counterfactual }: Explanation) -> Self {
+        Self {
+            sentence,
+            contributions: contributions.into_iter().map(Into::into).collect(),
+            counterfactual: counterfactual.map(Into::into),
+        }
     }
 }
 

@@ -171,6 +171,7 @@ pub(crate) fn finding(seq: i64) -> Finding {
         last_seen: t,
         detected_at: t,
         limits: vec![],
+        links: Vec::new(),
     }
 }
 
@@ -202,7 +203,7 @@ fn explanation() -> Explanation {
         baseline: None,
         event_ids: vec![EventId::new(1)],
     };
-    Explanation { sentence: "never before".into(), contributions: vec![contribution] }
+    Explanation { sentence: "never before".into(), contributions: vec![contribution], counterfactual: None }
 }
 
 fn model_ref() -> ModelRef {

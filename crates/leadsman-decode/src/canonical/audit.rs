@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Text, Version, text, untrusted};
 use crate::DecodeContext;
+use crate::risk::MAX_ACCOUNTS;
 
 /// An audit event. A field that is absent was unknown or empty in the event.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub(super) struct Body<'a> {
     /// Risky settings of the body; absent where no body could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     risks: Option<Vec<Risk>>,
+    /// Users that the body binds or that its pods run as.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", borrow)]
+    accounts: Vec<Text<'a>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -121,6 +125,7 @@ impl<'a> From<&'a AuditEvent> for Body<'a> {
             request_received_timestamp: e.event_time,
             annotations: e.forbidden.then_some(Annotations { decision: Decision::Forbid }),
             risks: e.risk.is_observed().then(|| e.risk.iter().collect()),
+            accounts: e.accounts.iter().map(text).collect(),
         }
     }
 }
@@ -157,6 +162,7 @@ impl Body<'_> {
             code: self.response_status.map(|status| status.code),
             forbidden: self.annotations.is_some(),
             risk,
+            accounts: self.accounts.into_iter().take(MAX_ACCOUNTS).map(untrusted).collect(),
         }
     }
 }

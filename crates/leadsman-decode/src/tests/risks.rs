@@ -17,6 +17,33 @@ fn found(group: &str, resource: &str, body: &str) -> Vec<Risk> {
     flags.iter().collect()
 }
 
+fn accounts(group: &str, resource: &str, body: &str) -> Vec<String> {
+    let object = format!(
+        r#""objectRef":{{"apiGroup":"{group}","resource":"{resource}","namespace":"shop","name":"x"}},"requestObject":{body}"#
+    );
+    let event = one(with(OBJECT, &object).replacen(r#""verb":"get""#, r#""verb":"create""#, 1));
+    event.accounts.iter().map(|a| a.raw().to_owned()).collect()
+}
+
+#[test]
+fn accounts_are_those_a_body_puts_to_work() {
+    let binding = r#"{"roleRef":{"name":"edit"},"subjects":[{"kind":"User","name":"jane"},{"kind":"User","name":"jane"},
+        {"kind":"ServiceAccount","name":"cart"},{"kind":"ServiceAccount","name":"ci","namespace":"build"},
+        {"kind":"ServiceAccount","name":"default"},{"kind":"Group","name":"devs"},{"kind":"User"}]}"#;
+    assert_eq!(
+        accounts(RBAC, "rolebindings", binding),
+        ["jane", "system:serviceaccount:shop:cart", "system:serviceaccount:build:ci"]
+    );
+    let pod = r#"{"spec":{"template":{"spec":{"serviceAccountName":"cart","containers":[]}}}}"#;
+    assert_eq!(accounts("apps", "deployments", pod), ["system:serviceaccount:shop:cart"]);
+    assert!(accounts("", "pods", r#"{"spec":{"serviceAccountName":"default"}}"#).is_empty());
+    assert!(accounts("", "pods", r#"{"spec":{"serviceAccountName":7}}"#).is_empty());
+    let many: Vec<String> = (0..100).map(|i| format!(r#"{{"kind":"User","name":"u{i}"}}"#)).collect();
+    assert_eq!(accounts(RBAC, "rolebindings", &format!(r#"{{"subjects":[{}]}}"#, many.join(","))).len(), 4);
+    let long = format!(r#"{{"subjects":[{{"kind":"User","name":"{}"}}]}}"#, "u".repeat(600));
+    assert!(accounts(RBAC, "rolebindings", &long).is_empty(), "no user has such a name");
+}
+
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 #[test]

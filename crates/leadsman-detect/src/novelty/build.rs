@@ -2,9 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leadsman_domain::{ActorClass, AuditEvent, Timestamp};
 
-use super::{ActorProfile, Counts, FAMILIES, KeyCount, KeyFamily, KeyHasher, Keys, MAX_KEYS, NoveltyModel, PeerGroup};
+use super::levels::{self, Known};
+use super::{ActorProfile, Counts, FAMILIES, KeyFamily, KeyHasher, Keys, MAX_KEYS, NoveltyModel, PeerGroup};
 use crate::DetectError;
 use crate::peers::{self, ActorActivity, Grouping};
+
+/// Most keys that are counted per actor and family while training; what is invented beyond that is not learned.
+const MAX_COUNTED: usize = 16 * MAX_KEYS;
 
 /// Counts what actors do over a training period. Cost: O(families) an event.
 #[derive(Debug, Clone)]
@@ -27,6 +31,9 @@ struct ActorHistory {
 struct KeyHours {
     hours: u32,
     last_hour: i64,
+    first_hour: i64,
+    days: u32,
+    last_day: i64,
 }
 
 impl NoveltyBuilder {
@@ -49,11 +56,9 @@ impl NoveltyBuilder {
         history.days.insert(time.day());
         for family in KeyFamily::ALL {
             let Some(key) = keys.get(family) else { continue };
-            let seen =
-                history.families[family as usize].entry(key).or_insert(KeyHours { hours: 0, last_hour: i64::MIN });
-            if time.hour() > seen.last_hour {
-                seen.hours = seen.hours.saturating_add(1);
-                seen.last_hour = time.hour();
+            let keys = &mut history.families[family as usize];
+            if keys.len() < MAX_COUNTED || keys.contains_key(&key) {
+                keys.entry(key).or_insert(KeyHours::new(time)).add(time);
             }
         }
     }
@@ -79,28 +84,28 @@ impl NoveltyBuilder {
             .into_iter()
             .map(|name| PeerGroup { name, members: 0, families: Default::default() })
             .collect();
+        let known = KnownKeys::new(&self.actors, from, to);
         let mut cluster: [Counts; FAMILIES] = Default::default();
         let mut actors = BTreeMap::new();
         for ((name, history), &index) in self.actors.iter().zip(&grouping.of_actor) {
-            let mut profile = ActorProfile {
-                class: history.class,
-                group: index,
-                active_days: u32::try_from(history.days.len()).unwrap_or(u32::MAX),
-                families: Default::default(),
-            };
             if let Some(group) = groups.get_mut(index as usize) {
                 group.members += 1;
             }
-            for (i, keys) in history.families.iter().enumerate() {
-                for (key, hours) in most_frequent(keys) {
-                    count(&mut profile.families[i], key, hours);
-                    count(&mut cluster[i], key, hours);
-                    if let Some(group) = groups.get_mut(index as usize) {
-                        count(&mut group.families[i], key, hours);
-                    }
-                }
+            let families = std::array::from_fn(|i| levels::own(&known.of(history, i)));
+            let active_days = u32::try_from(history.days.len()).unwrap_or(u32::MAX);
+            actors.insert(name.clone(), ActorProfile { class: history.class, group: index, active_days, families });
+        }
+        for (i, level) in cluster.iter_mut().enumerate() {
+            let of_actor: Vec<Vec<Known>> = self.actors.values().map(|history| known.of(history, i)).collect();
+            let mut members: Vec<Vec<&[Known]>> = vec![Vec::new(); groups.len()];
+            for (keys, group) in of_actor.iter().zip(&grouping.of_actor) {
+                members.get_mut(*group as usize).into_iter().for_each(|m| m.push(keys));
             }
-            actors.insert(name.clone(), profile);
+            for (group, members) in groups.iter_mut().zip(members) {
+                group.families[i] = levels::upper(&members);
+            }
+            let all: Vec<&[Known]> = of_actor.iter().map(Vec::as_slice).collect();
+            *level = levels::upper(&all);
         }
         Ok(NoveltyModel {
             hasher: self.hasher.clone(),
@@ -114,16 +119,65 @@ impl NoveltyBuilder {
     }
 }
 
-fn count(counts: &mut Counts, key: u64, hours: u32) {
-    counts.total += u64::from(hours);
-    let entry: &mut KeyCount = counts.keys.entry(key).or_default();
-    entry.hours = entry.hours.saturating_add(hours);
-    entry.actors += 1;
+impl KeyHours {
+    fn new(time: Timestamp) -> Self {
+        Self { hours: 0, last_hour: i64::MIN, first_hour: time.hour(), days: 0, last_day: i64::MIN }
+    }
+
+    fn add(&mut self, time: Timestamp) {
+        if time.day() > self.last_day {
+            self.days = self.days.saturating_add(1);
+            self.last_day = time.day();
+        }
+        if time.hour() > self.last_hour {
+            self.hours = self.hours.saturating_add(1);
+            self.last_hour = time.hour();
+        }
+    }
 }
 
-fn most_frequent(keys: &BTreeMap<u64, KeyHours>) -> Vec<(u64, u32)> {
-    let mut all: Vec<(u64, u32)> = keys.iter().map(|(k, v)| (*k, v.hours)).collect();
-    all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    all.truncate(MAX_KEYS);
-    all
+/// Which keys are known: seen on three distinct days, or by a second actor as well for a day.
+struct KnownKeys {
+    /// Actors that showed a key of a family, and the hour it was first seen.
+    sharing: BTreeMap<(usize, u64), (u32, i64)>,
+    days_needed: u32,
+    now: i64,
+}
+
+/// Distinct days after which a key is known; fewer where training is shorter than twice that.
+const KNOWN_DAYS: u32 = 3;
+/// Actors that make a key known sooner, and the age it has to have.
+const KNOWN_ACTORS: u32 = 2;
+const KNOWN_AGE_HOURS: i64 = 24;
+
+impl KnownKeys {
+    fn new(actors: &BTreeMap<Box<str>, ActorHistory>, from: Timestamp, now: Timestamp) -> Self {
+        let mut sharing = BTreeMap::new();
+        for (i, keys) in actors.values().flat_map(|h| h.families.iter().enumerate()) {
+            for (key, seen) in keys {
+                let (actors, first): &mut (u32, i64) = sharing.entry((i, *key)).or_insert((0, i64::MAX));
+                *actors += 1;
+                *first = seen.first_hour.min(*first);
+            }
+        }
+        let days = (now.hour() - from.hour()) as f64 / 24.0;
+        let days_needed = KNOWN_DAYS.min((days / 2.0).ceil() as u32).max(1);
+        Self { sharing, days_needed, now: now.hour() }
+    }
+
+    /// The known keys of an actor in a family: the [`MAX_KEYS`] with the most hours.
+    fn of(&self, history: &ActorHistory, family: usize) -> Vec<Known> {
+        let is_known = |key: u64, seen: &KeyHours| {
+            let sharing = self.sharing.get(&(family, key));
+            let shared = sharing.is_some_and(|(actors, first)| {
+                *actors >= KNOWN_ACTORS && self.now.saturating_sub(*first) >= KNOWN_AGE_HOURS
+            });
+            seen.days >= self.days_needed || shared
+        };
+        let keys = history.families[family].iter().filter(|(key, seen)| is_known(**key, seen));
+        let mut known: Vec<Known> = keys.map(|(key, seen)| Known { key: *key, hours: seen.hours }).collect();
+        known.sort_by(|a, b| b.hours.cmp(&a.hours).then(a.key.cmp(&b.key)));
+        known.truncate(MAX_KEYS);
+        known
+    }
 }

@@ -3,6 +3,8 @@ use std::fmt;
 use leadsman_domain::{AuditEvent, Untrusted, UserAgent, Verb, identifier};
 use serde::{Deserialize, Serialize};
 
+use crate::action::minted_account;
+
 /// How the place of a request without a namespace is called.
 pub(crate) const ACROSS: &str = " across the cluster";
 
@@ -95,7 +97,7 @@ impl KeyHasher {
 }
 
 /// The keys of one event; a family is absent when the event says nothing about it. Missing is not unusual.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys([Option<u64>; FAMILIES]);
 
 impl Keys {
@@ -233,15 +235,8 @@ fn template(name: &str) -> String {
 }
 
 fn identity(event: &AuditEvent) -> Option<String> {
-    if let Some(other) = &event.actor.impersonated {
-        return Some(other.raw().to_owned());
-    }
-    let minted = event.object.resource.raw() == "serviceaccounts"
-        && event.object.subresource.as_ref().is_some_and(|s| s.raw() == "token");
-    minted.then(|| {
-        let name = event.object.name.as_ref().map_or("", Untrusted::raw);
-        format!("system:serviceaccount:{}:{name}", namespace(event))
-    })
+    let other = event.actor.impersonated.as_ref();
+    other.map_or_else(|| minted_account(event), |other| Some(other.raw().to_owned()))
 }
 
 /// What was observed in a family, rendered safe for a sentence.

@@ -16,10 +16,13 @@
 //!
 //! Cost: O(families) map look-ups an event. Memory: at most [`MAX_KEYS`] keys per actor and family.
 
+mod assume;
 mod build;
 mod keys;
+mod levels;
 mod state;
 
+pub use assume::{KNOWN_HOURS, habit_keys, tell};
 pub use build::NoveltyBuilder;
 pub(crate) use keys::ACROSS;
 pub use keys::{FAMILIES, KeyFamily, KeyHasher, Keys, observed};
@@ -37,18 +40,23 @@ pub const MAX_KEYS: usize = 256;
 /// Cap of one key's surprise, in nats.
 pub const MAX_SURPRISE: f64 = 14.0;
 
-/// How often a level of the hierarchy saw each value, in distinct actor-hours.
+/// How often a level of the hierarchy saw each value.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    total: u64,
+    /// Weight of all values.
+    total: f64,
+    /// Distinct values; on upper levels one counts by how far it is shared.
+    values: f64,
     keys: BTreeMap<u64, KeyCount>,
 }
 
 /// Count of one value.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeyCount {
-    /// Distinct actor-hours.
+    /// Distinct actor-hours, for people to read.
     pub hours: u32,
+    /// What it counts for.
+    pub weight: f64,
     /// Distinct actors; 1 at the actor's own level.
     pub actors: u32,
 }
@@ -59,7 +67,7 @@ impl Counts {
     }
 
     fn distinct(&self) -> f64 {
-        self.keys.len() as f64 + 1.0
+        self.values + 1.0
     }
 }
 
@@ -115,11 +123,13 @@ pub struct KeyPart {
 }
 
 /// How surprising an event is, before explanation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventNovelty {
     keys: Keys,
     nats: [f64; FAMILIES],
     first: [bool; FAMILIES],
+    /// Weight of the action before it fades.
+    weight: f64,
     /// Weight of a sensitive action, already faded by history.
     sensitivity: f64,
     /// Total surprise S in nats.
@@ -132,6 +142,21 @@ pub struct EventNovelty {
 const RANK_WEIGHTS: [f64; 3] = [1.0, 0.5, 0.25];
 
 impl EventNovelty {
+    fn new(keys: Keys, nats: [f64; FAMILIES], first: [bool; FAMILIES], weight: f64, known_action: f64) -> Self {
+        let sensitivity = weight / (1.0 + known_action);
+        let mut novelty = Self { keys, nats, first, weight, sensitivity, total: 0.0, strongest: 0.0 };
+        let order = novelty.ranked();
+        novelty.strongest = nats[order[0]];
+        novelty.total = sensitivity + RANK_WEIGHTS.iter().zip(order).map(|(w, i)| w * nats[i]).sum::<f64>();
+        novelty
+    }
+
+    /// The keys it was judged by.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// How many families saw a value that is new for the actor.
     #[must_use]
     pub fn first_seen(&self) -> u32 {
@@ -172,6 +197,13 @@ impl NoveltyModel {
         &self.groups
     }
 
+    /// How many actors were seen in training from the network that an event came from; 0 when it names none.
+    #[must_use]
+    pub fn source_sharing(&self, novelty: &EventNovelty) -> u32 {
+        let source = KeyFamily::Source;
+        novelty.keys.get(source).map_or(0, |key| self.cluster[source as usize].get(key).actors)
+    }
+
     /// How surprising `event` is, given the model and what `state` learned since. Learns nothing.
     #[must_use]
     pub fn judge(&self, event: &AuditEvent, state: &NoveltyState) -> EventNovelty {
@@ -184,26 +216,15 @@ impl NoveltyModel {
             let i = family as usize;
             if let Some(key) = keys.get(family) {
                 let own = self.own_count(event, profile, state, family, key);
-                let p = self.probability(profile, group, family, key, own);
-                nats[i] = (-p.ln()).clamp(0.0, MAX_SURPRISE);
+                nats[i] = self.surprise(profile, group, family, key, own);
                 first[i] = own <= 0.0;
             }
         }
         let known_action = keys
             .get(KeyFamily::Action)
             .map_or(0.0, |key| self.own_count(event, profile, state, KeyFamily::Action, key));
-        let mut novelty = EventNovelty {
-            keys,
-            nats,
-            first,
-            sensitivity: if event.succeeded() { sensitivity(event) / (1.0 + known_action) } else { 0.0 },
-            total: 0.0,
-            strongest: 0.0,
-        };
-        let order = novelty.ranked();
-        novelty.strongest = nats[order[0]];
-        novelty.total = novelty.sensitivity + RANK_WEIGHTS.iter().zip(order).map(|(w, i)| w * nats[i]).sum::<f64>();
-        novelty
+        let weight = if event.succeeded() { sensitivity(event) } else { 0.0 };
+        EventNovelty::new(keys, nats, first, weight, known_action)
     }
 
     /// The parts of an event's surprise, strongest first; their nats sum to `novelty.total`.
@@ -257,7 +278,8 @@ impl NoveltyModel {
         f64::from(trained) + f64::from(state.known_hours(&event.actor.name, family, key))
     }
 
-    fn probability(
+    /// Surprise of one key, in nats.
+    fn surprise(
         &self,
         profile: Option<&ActorProfile>,
         group: Option<&PeerGroup>,
@@ -267,21 +289,21 @@ impl NoveltyModel {
     ) -> f64 {
         let i = family as usize;
         let cluster = &self.cluster[i];
-        let p_c = (f64::from(cluster.get(key).hours) + 0.5) / (cluster.total as f64 + 0.5 * cluster.distinct());
+        let p_c = (cluster.get(key).weight + 0.5) / (cluster.total + 0.5 * cluster.distinct());
         let back_off = |counts: &Counts, count: f64, parent: f64| {
             let m = counts.distinct();
-            (count + m * parent) / (counts.total as f64 + m).max(count + m)
+            (count + m * parent) / (counts.total + m).max(count + m)
         };
         let p_g = group.map_or(p_c, |g| {
             let counts = &g.families[i];
-            back_off(counts, f64::from(counts.get(key).hours), p_c)
+            back_off(counts, counts.get(key).weight, p_c)
         });
-        match profile {
+        let p = match profile {
             Some(p) => back_off(&p.families[i], own, p_g),
             // An actor without history is judged by its peers; what it did since training counts as its own.
             None => (own + p_g) / (own + 1.0),
-        }
-        .min(1.0)
+        };
+        (-p.ln()).clamp(0.0, MAX_SURPRISE)
     }
 
     fn baseline(
@@ -307,7 +329,7 @@ impl NoveltyModel {
             own_days: f64::from(profile.map_or(0, |p| p.active_days)),
             peers: u64::from(others_with_key),
             peers_of: u64::from(others),
-            cluster_rate: f64::from(cluster.get(key).hours) / (cluster.total as f64).max(1.0),
+            cluster_rate: cluster.get(key).weight / cluster.total.max(1.0),
         }
     }
 }

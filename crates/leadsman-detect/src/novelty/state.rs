@@ -37,6 +37,12 @@ impl NoveltyState {
         recent.filter(|r| r.days >= DAYS_UNTIL_KNOWN).map_or(0, |r| r.hours)
     }
 
+    /// Takes a key for known, over as many days as it takes.
+    pub(super) fn assume(&mut self, actor: &str, family: KeyFamily, key: u64, hours: u32) {
+        let known = Recent { hours, last_hour: i64::MIN, days: DAYS_UNTIL_KNOWN, last_day: i64::MIN };
+        self.actors.entry(actor.into()).or_default().insert((family, key), known);
+    }
+
     /// Remembers the keys of an event; at most one count a key and hour. `trained` tells which keys the
     /// model holds already: they are not kept twice. At an actor's cap the key that was not seen for longest is
     /// forgotten; at the cap of actors nothing is added. What is not remembered looks new again: strange, never

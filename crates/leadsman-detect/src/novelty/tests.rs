@@ -26,12 +26,18 @@ fn event(actor: &str, second: i64, verb: Verb, resource: &str, namespace: &str) 
         code: Some(200),
         forbidden: false,
         risk: RiskFlags::UNKNOWN,
+        accounts: Box::default(),
     }
 }
 
 /// Twelve accounts over ten days: all read pods and config maps of their namespace every hour, half of them
 /// read its secrets once a day.
 fn model() -> NoveltyModel {
+    poisoned(&[])
+}
+
+/// The same with `more` in it.
+fn poisoned(more: &[AuditEvent]) -> NoveltyModel {
     let mut builder = NoveltyBuilder::new(1, true);
     for hour in 0..240 {
         for account in 0..12 {
@@ -44,6 +50,7 @@ fn model() -> NoveltyModel {
             }
         }
     }
+    more.iter().for_each(|e| builder.add(e));
     builder.finish().unwrap()
 }
 
@@ -197,5 +204,48 @@ proptest! {
         prop_assert!(novelty.total >= 0.0 && novelty.total.is_finite());
         // A sensitive action that failed carries no weight, so nothing is left over.
         prop_assert!((sum - novelty.total).abs() < 1e-9, "{} {}", sum, novelty.total);
+    }
+}
+
+/// What an intruder does with an account that never did it.
+fn surprises(m: &NoveltyModel) -> [f64; 3] {
+    let at = 240 * 3600;
+    [
+        event("sa-1", at, Verb::Exec, "pods", "ns-1"),
+        event("sa-1", at, Verb::List, "secrets", ""),
+        event("sa-new", at, Verb::Delete, "events", "ns-0"),
+    ]
+    .map(|e| judge(m, &e).total)
+}
+
+#[test]
+fn one_actor_cannot_teach_the_others() {
+    let clean = surprises(&model());
+    // sa-7 does all of it every ten minutes for ten days: as many events as all the others together.
+    let volume: Vec<AuditEvent> = (0..1440)
+        .flat_map(|n| {
+            [
+                event("sa-7", n * 600, Verb::Exec, "pods", "ns-1"),
+                event("sa-7", n * 600 + 1, Verb::List, "secrets", ""),
+                event("sa-7", n * 600 + 2, Verb::Delete, "events", "ns-0"),
+            ]
+        })
+        .collect();
+    // And 5,000 keys nobody has use for, each on four days.
+    let invented: Vec<AuditEvent> = (0..20_000)
+        .map(|n| event("sa-7", n % 4 * DAY + n, Verb::Get, &format!("thing-{}", n / 4), &format!("ns-{n}")))
+        .collect();
+    let mut two = volume.clone();
+    two.extend(volume.iter().cloned().map(|mut e| {
+        e.actor.name = "sa-8".into();
+        e
+    }));
+    let colluding = surprises(&poisoned(&two));
+    assert!(colluding.iter().zip(&clean).all(|(after, before)| *after >= 0.7 * before), "{clean:?} {colluding:?}");
+    for (how, events) in [("volume", volume), ("invented keys", invented)] {
+        let poisoned = surprises(&poisoned(&events));
+        for (before, after) in clean.iter().zip(&poisoned) {
+            assert!(*after >= 0.98 * before, "{how}: {clean:?} became {poisoned:?}");
+        }
     }
 }

@@ -1,3 +1,4 @@
+mod altered;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -23,11 +24,11 @@ pub struct EngineSettings {
     pub cluster: String,
     /// Incidents a day that people are willing to look at.
     pub budget_per_day: f64,
-    /// Which way round scores are read.
+    /// How scores are read.
     pub polarity: Polarity,
 }
 
-/// Which way round scores are read. `Negated` exists to prove that the tests would notice.
+/// How scores are read. All but `Normal` exist to prove that the tests would notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Polarity {
     /// Higher is stranger.
@@ -35,6 +36,8 @@ pub enum Polarity {
     Normal,
     /// Raw scores change sign before calibration: an engine like this must find nothing.
     Negated,
+    /// Every raw score is the same: an engine like this must find nothing either.
+    Frozen,
 }
 
 impl Polarity {
@@ -42,6 +45,7 @@ impl Polarity {
         match self {
             Self::Normal => raw,
             Self::Negated => -raw,
+            Self::Frozen => 0.0,
         }
     }
 }
@@ -137,7 +141,10 @@ impl Engine {
         let observer = self.observer();
         let mut surprises = Vec::new();
         let mut crossed = BTreeMap::new();
+        let mut findings = Vec::new();
         for (index, event) in events.iter().enumerate() {
+            let blindness = state.watch.see(event, &self.model.sight);
+            findings.extend(blindness.map(|b| self.reporter.blindness(&b)));
             let Some((surprise, open)) = observer.observe(state, index, event) else { continue };
             surprises.push(surprise);
             let rareness = self.novelty_rareness(open);
@@ -145,25 +152,31 @@ impl Engine {
                 open.detected_at.get_or_insert(event.event_time);
                 let key = (event.event_time.window(self.model.window()).start, event.actor.name.clone());
                 // The incident is settled event by event, in log order, not batch by batch.
-                if open.incident.is_none() {
-                    let incident = self.actor_incident(state, &key.1, key.0);
-                    if let Some(open) = state.open.get_mut(&key) {
-                        open.incident = Some(incident);
-                    }
+                if open.is_unsettled() {
+                    self.settle(state, &key);
                 }
                 crossed.insert(key, ());
             }
         }
-        let findings = crossed
-            .into_keys()
-            .filter_map(|(start, entity)| {
-                let open = state.open.get(&(start, entity.clone()))?;
-                let evidence = self.model.detectors.open(self.novelty_rareness(open));
-                Some(self.actor_finding(&entity, start, open, evidence, None))
-            })
-            .collect();
+        findings.extend(crossed.into_keys().filter_map(|(start, entity)| {
+            let open = state.open.get(&(start, entity.clone()))?;
+            let evidence = self.model.detectors.open(self.novelty_rareness(open));
+            let mut finding = self.actor_finding(&entity, start, open, evidence, None);
+            finding.explanation.counterfactual = self.counterfactual_open(&entity, open);
+            Some(finding)
+        }));
         state.requests_expire();
         (surprises, findings)
+    }
+
+    /// Whether the partition fell silent: nothing came for three times the longest quiet time of training, and at
+    /// least ten minutes. Told once for each silence.
+    ///
+    /// `now` is in event time: the newest event ([`ShardState::newest_event`]) plus the time for which nothing came, so
+    /// that reading an old log is no silence.
+    pub fn silence(&self, state: &mut ShardState, now: Timestamp) -> Option<Finding> {
+        let silence = state.watch.silence(&self.model.sight, now)?;
+        Some(self.reporter.silence(silence, &self.model))
     }
 
     /// Takes samples into account; tells which are in time (by index).
@@ -186,10 +199,10 @@ impl Engine {
         for (i, row) in matrix.rows.iter().enumerate() {
             state.closed(row.window.end);
             let key = (row.window.start, row.entity.clone());
-            let Some(mut open) = state.open.remove(&key) else { continue };
+            let Some(open) = state.open.get_mut(&key) else { continue };
             let (calibration, stratum) = self.model.stratum(open.class);
             let forest = forest_scores.remove(&i).unwrap_or(0.5);
-            let habit = self.novelty_rareness(&open);
+            let habit = self.novelty_rareness(open);
             let strangeness = calibration.strangeness.rareness(self.polarity.apply(forest));
             let detectors = self.model.detectors;
             let evidence = detectors.closed(habit, strangeness);
@@ -206,9 +219,7 @@ impl Engine {
             });
             if evidence.total() >= self.line {
                 open.detected_at.get_or_insert(row.window.end);
-                if open.incident.is_none() {
-                    open.incident = Some(self.actor_incident(state, &row.entity, row.window.start));
-                }
+                self.settle(state, &key);
                 let x = matrix.x.select(Axis(0), &[i]);
                 let attributions = self.model.forest.attributions(x.view(), stratum)?;
                 let detail = ActorWindow {
@@ -217,8 +228,14 @@ impl Engine {
                     by_feature: attributions.by_feature.row(0).to_vec(),
                     strangeness,
                 };
-                findings.push(self.actor_finding(&row.entity, row.window.start, &open, evidence, Some(&detail)));
+                if let Some(open) = state.open.get(&key) {
+                    let mut finding = self.actor_finding(&row.entity, row.window.start, open, evidence, Some(&detail));
+                    finding.explanation.counterfactual =
+                        self.counterfactual_closed(&row.entity, open, &matrix.schema, &detail.values)?;
+                    findings.push(finding);
+                }
             }
+            state.open.remove(&key);
         }
         Ok((scored, findings))
     }
@@ -236,9 +253,8 @@ impl Engine {
         self.rareness(&calibration.novelty, open.novelty())
     }
 
-    fn actor_incident(&self, state: &mut ShardState, entity: &str, start: Timestamp) -> leadsman_domain::IncidentId {
-        let id = self.reporter.incident_id(EntityKey::Actor, entity, start);
-        state.incident(EntityKey::Actor, entity, start, start.plus(self.model.window()), || id)
+    fn settle(&self, state: &mut ShardState, key: &(Timestamp, Box<str>)) {
+        state.settle(key, self.model.window(), self.reporter.incident_id(EntityKey::Actor, &key.1, key.0));
     }
 
     /// Forest scores by row index, asked stratum by stratum.

@@ -6,6 +6,7 @@ use ndarray::{Array2, Axis};
 
 use super::{Engine, ScoredWindow};
 use crate::EngineError;
+use crate::incidents::Claim;
 use crate::report::UsageWindow;
 use crate::shard::{EntityKey, ShardState};
 
@@ -42,9 +43,9 @@ impl Engine {
                 score: score(evidence.total()),
             });
             if evidence.total() >= self.line {
-                let id = self.reporter.incident_id(EntityKey::Workload, &row.entity, row.window.start);
-                let incident =
-                    state.incident(EntityKey::Workload, &row.entity, row.window.start, row.window.end, || id);
+                let new = self.reporter.incident_id(EntityKey::Workload, &row.entity, row.window.start);
+                let claim = Claim { entity: &row.entity, window: row.window, ties: &[], current: None, new };
+                let incident = state.usage_incidents.join(&claim).incident;
                 findings.push(self.usage_finding(
                     usage,
                     matrix,
@@ -82,6 +83,9 @@ impl Engine {
             strangeness: rareness.1,
             incident,
         };
-        Ok(self.reporter.usage(usage, &detail, evidence))
+        let mut finding = self.reporter.usage(usage, &detail, evidence);
+        finding.explanation.counterfactual =
+            self.counterfactual_usage(usage, &matrix.schema, detail.key, (&detail.values, &detail.deviations))?;
+        Ok(finding)
     }
 }

@@ -1,4 +1,9 @@
 //! The engine over a small cluster of its own.
 
+mod broken;
+mod counterfactuals;
 mod detectors;
+mod incidents;
+mod poisoning;
+mod sight;
 mod world;

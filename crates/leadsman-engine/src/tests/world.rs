@@ -46,6 +46,7 @@ pub(super) fn event(actor: &str, second: i64, verb: Verb, api: &str, namespace: 
         code: Some(200),
         forbidden: false,
         risk: RiskFlags::UNKNOWN,
+        accounts: Box::default(),
     }
 }
 

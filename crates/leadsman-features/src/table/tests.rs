@@ -36,6 +36,7 @@ fn event(n: u32) -> AuditEvent {
             1 => RiskFlags::observed(),
             _ => RiskFlags::observed().with(Risk::Privileged).with(Risk::BroadSubject),
         },
+        accounts: (0..n % 3).map(|i| Untrusted::new(format!("user {i}"))).collect(),
     }
 }
 
@@ -93,6 +94,14 @@ fn unknown_risks_are_null_and_no_risks_are_an_empty_list() {
 }
 
 #[test]
+fn accounts_are_lists() {
+    let frame = table((0..3).map(event).collect());
+    let accounts = frame.column("accounts").unwrap().list().unwrap();
+    let lengths: Vec<usize> = (0..3).filter_map(|n| accounts.get_as_series(n)).map(|list| list.len()).collect();
+    assert_eq!(lengths, [0, 1, 2]);
+}
+
+#[test]
 fn samples_keep_every_bit_and_an_empty_table_its_columns() {
     let sample = MetricSample {
         name: Untrusted::new("up"),
@@ -108,5 +117,5 @@ fn samples_keep_every_bit_and_an_empty_table_its_columns() {
     assert_eq!(frame.column("series").unwrap().u64().unwrap().get(0), Some(u64::MAX));
     assert_eq!(frame.column("value").unwrap().f64().unwrap().get(0).map(f64::to_bits), Some(sample.value.to_bits()));
     assert_eq!(frame.column("pod").unwrap().null_count(), 1);
-    assert_eq!(table::<AuditEvent>(Vec::new()).width(), 21);
+    assert_eq!(table::<AuditEvent>(Vec::new()).width(), 22);
 }

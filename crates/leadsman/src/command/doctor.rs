@@ -175,6 +175,7 @@ fn planted(strange: bool) -> Vec<AuditEvent> {
         code: Some(200),
         forbidden: false,
         risk: RiskFlags::UNKNOWN,
+        accounts: Box::default(),
     };
     (1..=3).map(event).collect()
 }

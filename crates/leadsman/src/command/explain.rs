@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use leadsman_domain::{Finding, FindingId, Store};
+use leadsman_domain::{Finding, FindingId, Store, identifier};
 use leadsman_store::SqliteStore;
 use serde::Deserialize;
 
@@ -75,8 +75,14 @@ fn text(f: &Finding) -> String {
         r.calibration_n,
         if r.extrapolated { "; beyond all of them" } else { "" }
     ));
+    if let Some(c) = &f.explanation.counterfactual {
+        out.push_str(&format!("{} Its score would have been {}.\n", c.sentence, c.score_after));
+    }
     for t in &f.techniques {
         out.push_str(&format!("ATT&CK v{} {} {}: {}\n", t.version, t.id, t.tactic, t.name));
+    }
+    for l in &f.links {
+        out.push_str(&format!("Linked by {}: {}.\n", l.kind, identifier(&l.id)));
     }
     for l in &f.limits {
         out.push_str(&format!("Not seen: {l}.\n"));

@@ -42,6 +42,8 @@ pub struct Partition {
     position: u64,
     unsaved: u64,
     saved_at: Instant,
+    /// When the last record came.
+    heard_at: Instant,
 }
 
 /// Partitions by source and number.
@@ -73,6 +75,7 @@ pub async fn claim(service: &Service, source: &SourceId, partition: i32) -> Resu
         position: start,
         unsaved: 0,
         saved_at: Instant::now(),
+        heard_at: Instant::now(),
     };
     Ok((checkpoint, owned, start))
 }
@@ -106,11 +109,7 @@ pub async fn run<S: EventSource>(
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     loop {
-        let batch = tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => break,
-            batch = source.next_batch() => batch?.context("a source ended by itself; its thread may have panicked")?,
-        };
+        let Some(batch) = next(&service, &mut source, &mut partitions, &mut stop).await? else { break };
         let key = (batch.span.source.clone(), batch.span.partition);
         let partition = partitions.get_mut(&key).context("a batch of a partition that was never claimed")?;
         let tag = hooks.tag(&mut source);
@@ -121,6 +120,51 @@ pub async fn run<S: EventSource>(
     for ((source, number), partition) in &mut partitions {
         save(&service, source, *number, partition).await?;
     }
+    Ok(())
+}
+
+/// How often a silent source is looked at.
+const WATCH: Duration = Duration::from_secs(60);
+
+/// The next batch; `None` when it is time to stop. While nothing comes, silence is noticed.
+async fn next<S: EventSource>(
+    service: &Service,
+    source: &mut S,
+    partitions: &mut Partitions,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Option<RawBatch>> {
+    let mut watch = tokio::time::interval_at(tokio::time::Instant::now() + WATCH, WATCH);
+    let batch = source.next_batch();
+    tokio::pin!(batch);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+            batch = &mut batch => {
+                return Ok(Some(batch?.context("a source ended by itself; its thread may have panicked")?));
+            }
+            _ = watch.tick() => {}
+        }
+        for ((source, number), partition) in partitions.iter_mut() {
+            silence(service, source, *number, partition).await?;
+        }
+    }
+}
+
+/// Commits a finding when a partition fell silent, together with the state that knows it was told.
+async fn silence(service: &Service, source: &SourceId, number: i32, partition: &mut Partition) -> Result<()> {
+    let caught_up = partition.position >= partition.next_offset;
+    let Some(shard) = partition.shard.as_mut().filter(|_| caught_up) else { return Ok(()) };
+    let Some(newest) = shard.state.newest_event() else { return Ok(()) };
+    let now = newest.plus(partition.heard_at.elapsed());
+    let Some(finding) = service.engine.silence(&mut shard.state, now) else { return Ok(()) };
+    let at = partition.next_offset;
+    let span = Span { source: source.clone(), partition: number, from: at, to: at };
+    let snapshot = Some(shard.to_bytes()?);
+    let (findings, dead_letters, sinks) = (vec![finding], Vec::new(), service.sinks.clone());
+    commit(service, Commit { span, epoch: partition.epoch, findings, dead_letters, snapshot, source_tag: None, sinks })
+        .await?;
+    service.outbox.notify_one();
     Ok(())
 }
 
@@ -135,6 +179,9 @@ async fn step(
 ) -> Result<Option<(Span, bool)>> {
     let shard = partition.shard.take().context("the partition's state was lost by an earlier error")?;
     let idle = batch.records.is_empty();
+    if !idle {
+        partition.heard_at = Instant::now();
+    }
     // Nothing is closed before the replay has caught up: what it would find was stored long ago.
     if idle && (shard.is_settled() || partition.position < partition.next_offset) {
         partition.shard = Some(shard);

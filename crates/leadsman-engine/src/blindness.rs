@@ -1,0 +1,140 @@
+//! Findings about what can no longer be seen. They are facts, not scores: nothing suppresses them, and they have fixed
+//! evidence.
+
+use std::time::Duration;
+
+use leadsman_detect::FittedModel;
+use leadsman_detect::evidence::score;
+use leadsman_domain::{
+    Baseline, ContentHash, Contribution, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingId, FindingKind,
+    IncidentId, Rarity, Severity, Timestamp, WindowRef, identifier,
+};
+
+use crate::report::{Reporter, headline};
+use crate::sight::{Blindness, Silence};
+
+/// Evidence of being blind, in decades: a score of 75, the lowest that is `high`.
+const EVIDENCE: f64 = 4.0;
+
+/// What is told of a condition of the whole cluster.
+struct Condition {
+    kind: FindingKind,
+    /// Id of the reason.
+    reason: &'static str,
+    /// What tells conditions of one kind apart.
+    subject: String,
+    since: Timestamp,
+    noticed: Timestamp,
+    days: f64,
+    sentence: String,
+    observed: String,
+    baseline: Option<Baseline>,
+    limit: String,
+}
+
+impl Reporter {
+    pub(crate) fn silence(&self, silence: Silence, model: &FittedModel) -> Finding {
+        let Silence { since, allowed } = silence;
+        let longest = model.sight.longest_quiet.unwrap_or_default();
+        let baseline = Baseline {
+            own: longest.as_secs_f64(),
+            own_days: model.novelty.history_days,
+            peers: 0,
+            peers_of: 0,
+            cluster_rate: 0.0,
+        };
+        self.condition(Condition {
+            kind: FindingKind::AuditSilence,
+            reason: "audit_silence",
+            subject: String::new(),
+            since,
+            noticed: since.plus(allowed),
+            days: model.novelty.history_days,
+            sentence: format!(
+                "No audit event of cluster {} came for more than {}, where {} was the longest quiet time in {:.0} days of \
+                 training.",
+                identifier(&self.cluster),
+                spoken(allowed),
+                spoken(longest),
+                model.novelty.history_days.max(1.0)
+            ),
+            observed: format!("nothing for {}", spoken(allowed)),
+            baseline: Some(baseline),
+            limit: "nothing that happened since then was seen".to_owned(),
+        })
+    }
+
+    pub(crate) fn blindness(&self, blindness: &Blindness) -> Finding {
+        let api = identifier(&blindness.api).into_owned();
+        self.condition(Condition {
+            kind: FindingKind::DetectorBlinded,
+            reason: "detector_blinded",
+            subject: blindness.api.clone(),
+            since: blindness.since,
+            noticed: blindness.noticed,
+            days: 1.0,
+            sentence: format!(
+                "Writes of {api} in cluster {} are logged without their body, which in training they always had.",
+                identifier(&self.cluster)
+            ),
+            observed: format!("{api} at audit level Metadata"),
+            baseline: None,
+            limit: format!("risky settings of {api} are unknown: set its audit level to Request again"),
+        })
+    }
+
+    fn condition(&self, c: Condition) -> Finding {
+        let score = score(EVIDENCE);
+        let id = |context: &str, at: i64| {
+            let hash = ContentHash::new(context).field(&self.cluster).field(headline(c.kind)).field(&c.subject);
+            hash.field(at.to_le_bytes()).finish()
+        };
+        let per_day = 1.0 / c.days.max(1.0);
+        let (kind, since) = (c.kind, c.since);
+        let contribution = Contribution {
+            id: c.reason.to_owned(),
+            detector: "rules".to_owned(),
+            points: i32::from(score),
+            observed: c.observed,
+            baseline: c.baseline,
+            event_ids: Vec::new(),
+        };
+        Finding {
+            id: FindingId::new(id("leadsman condition v1", since.as_micros())),
+            rev: 1,
+            // Partitions that fall silent on one day are one incident.
+            incident_id: IncidentId::new(id("leadsman condition incident v1", since.day())),
+            cluster: self.cluster.clone(),
+            kind,
+            entity: Entity { kind: EntityType::Cluster, id: self.cluster.clone(), class: None },
+            title: format!("{}: {}", identifier(&self.cluster), headline(kind)),
+            score,
+            severity: Severity::of(score),
+            rarity: Rarity {
+                p: per_day,
+                per_day,
+                calibration_n: 0,
+                stratum: "audit source".to_owned(),
+                extrapolated: true,
+            },
+            explanation: Explanation { sentence: c.sentence, contributions: vec![contribution], counterfactual: None },
+            techniques: Vec::new(),
+            model: self.model.clone(),
+            evidence: EvidenceRef { event_ids: Vec::new(), total: 0 },
+            window: WindowRef { from: since, to: c.noticed },
+            first_seen: since,
+            last_seen: since,
+            detected_at: c.noticed,
+            limits: vec![c.limit],
+            links: Vec::new(),
+        }
+    }
+}
+
+fn spoken(d: Duration) -> String {
+    match d.as_secs() {
+        0..120 => format!("{} seconds", d.as_secs()),
+        120..7200 => format!("{} minutes", d.as_secs() / 60),
+        _ => format!("{} hours", d.as_secs() / 3600),
+    }
+}

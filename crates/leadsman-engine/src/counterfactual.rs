@@ -1,0 +1,86 @@
+//! The smallest set of changes that would have kept a window below the alert line.
+//!
+//! Greedy: the detector with more evidence is talked down first, each time by the change that lowers its raw score
+//! most; then every change that turns out not to be needed is taken back. So the set is minimal by inclusion, not
+//! proven to be the smallest there is. Every step asks the detectors themselves. Features are not recomputed for a habit
+//! that is assumed: the row stays as it was but for the features that are set to their usual value.
+
+use leadsman_detect::evidence::Evidence;
+use leadsman_detect::novelty::KeyFamily;
+
+/// Most changes that are worth telling.
+const MAX_CHANGES: usize = 12;
+/// A change has to lower a raw score by more than this.
+const MIN_GAIN: f64 = 1e-9;
+
+/// Most keys that make up a habit.
+pub(crate) const MAX_HABIT_KEYS: usize = 3;
+
+/// One change to a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Alteration {
+    /// The actor was used to this: a habit and the keys that make it up.
+    Known(KeyFamily, [Option<(KeyFamily, u64)>; MAX_HABIT_KEYS]),
+    /// The feature was as it usually is.
+    Usual(usize),
+}
+
+/// A window that can be judged as if it had been different.
+pub(crate) trait Altered {
+    /// Why judging can fail.
+    type Error;
+    /// What could still be changed.
+    fn candidates(&self, changes: &[Alteration]) -> Vec<Alteration>;
+    /// Raw scores (habit, forest) with these changes.
+    fn raw(&self, changes: &[Alteration]) -> Result<(f64, f64), Self::Error>;
+    /// Evidence of raw scores.
+    fn evidence(&self, raw: (f64, f64)) -> Evidence;
+}
+
+/// The changes that bring a window below `line`, with the evidence that is left; `None` when a dozen do not.
+pub(crate) fn smallest<A: Altered>(window: &A, line: f64) -> Result<Option<(Vec<Alteration>, f64)>, A::Error> {
+    let mut changes = Vec::new();
+    let mut raw = window.raw(&changes)?;
+    while window.evidence(raw).total() >= line {
+        if changes.len() == MAX_CHANGES {
+            return Ok(None);
+        }
+        let evidence = window.evidence(raw);
+        let of_habit = evidence.habit >= evidence.forest.unwrap_or(0.0);
+        let order = if of_habit { [false, true] } else { [true, false] };
+        let mut best = None;
+        for forest in order {
+            best = best_of(window, &changes, raw, forest)?;
+            if best.is_some() {
+                break;
+            }
+        }
+        let Some((change, lower)) = best else { return Ok(None) };
+        changes.push(change);
+        raw = lower;
+    }
+    for change in changes.clone() {
+        let without: Vec<Alteration> = changes.iter().copied().filter(|c| *c != change).collect();
+        if window.evidence(window.raw(&without)?).total() < line {
+            changes = without;
+        }
+    }
+    let left = window.evidence(window.raw(&changes)?).total();
+    Ok(Some((changes, left)))
+}
+
+type Step = Option<(Alteration, (f64, f64))>;
+
+/// The change that lowers one raw score most.
+fn best_of<A: Altered>(window: &A, changes: &[Alteration], raw: (f64, f64), forest: bool) -> Result<Step, A::Error> {
+    let of = |raw: (f64, f64)| if forest { raw.1 } else { raw.0 };
+    let mut best: Step = None;
+    for candidate in window.candidates(changes) {
+        let more: Vec<Alteration> = changes.iter().copied().chain([candidate]).collect();
+        let lower = window.raw(&more)?;
+        if of(lower) < best.map_or(of(raw) - MIN_GAIN, |(_, found)| of(found)) {
+            best = Some((candidate, lower));
+        }
+    }
+    Ok(best)
+}
