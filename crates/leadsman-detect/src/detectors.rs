@@ -61,7 +61,7 @@ impl Detectors {
     /// Evidence of an actor's open window.
     #[must_use]
     pub fn open(self, habit: Rareness) -> Evidence {
-        Evidence { habit: if self.novelty { habit.evidence() } else { 0.0 }, forest: None }
+        Evidence { habit: if self.novelty { habit.evidence() } else { 0.0 }, forest: None, forest_alone: !self.novelty }
     }
 
     /// Evidence of an actor's closed window.

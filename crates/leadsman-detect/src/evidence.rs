@@ -9,11 +9,15 @@ pub struct Evidence {
     pub habit: f64,
     /// From the isolation forest; `None` while the window is open, or when that detector is off.
     pub forest: Option<f64>,
+    /// Nothing judges habit, so the forest has nothing to corroborate and speaks for itself.
+    pub forest_alone: bool,
 }
 
 impl Evidence {
-    /// E = max + ½·min: different kinds of evidence add up, but never average away. The total of a closed
-    /// window is at least that of the same window while it was open.
+    /// E = habit + ½·min(habit, forest): the forest corroborates what habit says, by half of it at most. A window whose
+    /// counts are odd but that holds nothing new is odd every day somewhere; letting it alarm alone spent half of the
+    /// budget and found nothing more (docs/adr/0009). The total of a closed window is at least that of the same window
+    /// while it was open.
     #[must_use]
     pub fn total(self) -> f64 {
         let (habit, forest) = self.shares();
@@ -24,7 +28,7 @@ impl Evidence {
     #[must_use]
     pub fn shares(self) -> (f64, f64) {
         let forest = self.forest.unwrap_or(0.0);
-        if self.habit >= forest { (self.habit, 0.5 * forest) } else { (0.5 * self.habit, forest) }
+        if self.forest_alone { (0.0, forest) } else { (self.habit, 0.5 * forest.min(self.habit)) }
     }
 }
 
@@ -35,7 +39,7 @@ pub fn score(evidence: f64) -> u8 {
     s.round().clamp(0.0, 100.0) as u8
 }
 
-/// How combined evidence was distributed over benign calibration windows of all strata.
+/// How combined evidence was distributed over the incidents that benign calibration windows of all strata make.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceTail {
     days: f64,
@@ -49,8 +53,8 @@ pub struct EvidenceTail {
 const MAX_KEPT: usize = 512;
 /// Totals that the tail beyond the data is fitted on.
 const TAIL_COUNT: usize = 40;
-/// Budgets are never served by a line below this evidence: one window a day is not an alarm by itself.
-const MIN_LINE: f64 = 1.5;
+/// Budgets are never served by a line below this evidence, which benign windows of one stratum reach five times a day.
+const MIN_LINE: f64 = 0.3;
 
 impl EvidenceTail {
     /// The tail of `totals` over `days` days of benign windows.

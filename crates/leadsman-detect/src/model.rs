@@ -64,6 +64,17 @@ pub struct StratumCalibration {
     pub strangeness: Calibrator,
 }
 
+/// The calibration of an actor class and the name of the stratum: its own, or that of all when it has few windows.
+#[must_use]
+pub fn stratum<'c>(
+    strata: &'c BTreeMap<ActorClass, StratumCalibration>,
+    any: &'c StratumCalibration,
+    class: ActorClass,
+) -> (&'c StratumCalibration, &'static str) {
+    let own = strata.get(&class).filter(|s| s.novelty.n() >= MIN_STRATUM);
+    own.map_or((any, "all actors"), |s| (s, class.as_str()))
+}
+
 impl FittedModel {
     /// Length of the tumbling windows.
     #[must_use]
@@ -74,8 +85,7 @@ impl FittedModel {
     /// Calibration of an actor class and the name of the stratum.
     #[must_use]
     pub fn stratum(&self, class: ActorClass) -> (&StratumCalibration, &'static str) {
-        let own = self.strata.get(&class).filter(|s| s.novelty.n() >= MIN_STRATUM);
-        own.map_or((&self.any, "all actors"), |s| (s, class.as_str()))
+        stratum(&self.strata, &self.any, class)
     }
 
     /// Whether the model is honest to use: less than a day of calibration cannot say how rare anything is.

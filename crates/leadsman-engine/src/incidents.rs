@@ -11,11 +11,11 @@ use leadsman_domain::{IncidentId, Link, LinkKind, Timestamp, Window};
 use serde::{Deserialize, Serialize};
 
 /// Findings further apart than this are different incidents.
-const GAP: Duration = Duration::from_secs(3600);
+pub(crate) const GAP: Duration = Duration::from_secs(3600);
 /// An incident takes no finding after this, however steadily they come.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Incidents one entity may be in on one day; what it does beyond joins the last one.
-const PER_DAY: usize = 2;
+pub(crate) const PER_DAY: usize = 2;
 /// A source address that more accounts share links none of them.
 pub(crate) const MAX_SHARING: usize = 3;
 /// Nothing older than this is of any use, whatever the order events came in.

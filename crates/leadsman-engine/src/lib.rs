@@ -5,6 +5,7 @@
 //! one partition; [`Trainer`] is the same machinery pointed at a training period.
 
 mod blindness;
+mod budget;
 mod counterfactual;
 mod engine;
 mod error;

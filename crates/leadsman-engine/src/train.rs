@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use leadsman_detect::calibration::Calibrator;
 use leadsman_detect::evidence::{EvidenceTail, score};
-use leadsman_detect::model::StratumCalibration;
+use leadsman_detect::model::{StratumCalibration, stratum};
 use leadsman_detect::novelty::{NoveltyBuilder, NoveltyModel};
 use leadsman_detect::sight::SightBuilder;
 use leadsman_detect::strangeness::StratifiedForest;
@@ -16,6 +16,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::EngineError;
+use crate::budget::{Benign, incidents};
 use crate::observer::{Observer, run_length};
 use crate::requests::Admission;
 use crate::shard::ShardState;
@@ -234,32 +235,34 @@ impl Trainer {
         let fit = within_quota(&fit);
         let strata: Vec<String> = fit.iter().map(|r| r.class.as_str().to_owned()).collect();
         let forest = StratifiedForest::fit(matrix(&fit)?.view(), &strata, self.spec.seed)?;
-        let mut forest_score = Vec::with_capacity(held_out.len());
+        let mut forest_score: Vec<(&TrainRow, f64)> = Vec::with_capacity(held_out.len());
         for class in ActorClass::ALL {
             let rows: Vec<&TrainRow> = held_out.iter().copied().filter(|r| r.class == class).collect();
             let scores = forest.score(matrix(&rows)?.view(), class.as_str());
             for (row, s) in rows.iter().zip(if rows.is_empty() { Vec::new() } else { scores?.to_vec() }) {
-                forest_score.push((class, row.novelty, s));
+                forest_score.push((row, s));
             }
         }
         let calibration = |class: Option<ActorClass>| {
-            let of = || forest_score.iter().filter(move |(c, ..)| class.is_none_or(|class| *c == class));
+            let of = || forest_score.iter().filter(move |(row, _)| class.is_none_or(|class| row.class == class));
             StratumCalibration {
-                novelty: Calibrator::new(of().map(|r| r.1).collect(), calibration_days),
-                strangeness: Calibrator::new(of().map(|r| r.2).collect(), calibration_days),
+                novelty: Calibrator::new(of().map(|(row, _)| row.novelty).collect(), calibration_days),
+                strangeness: Calibrator::new(of().map(|(_, s)| *s).collect(), calibration_days),
             }
         };
-        let mut seen: Vec<ActorClass> = forest_score.iter().map(|r| r.0).collect();
+        let mut seen: Vec<ActorClass> = forest_score.iter().map(|(row, _)| row.class).collect();
         seen.dedup();
         let strata: BTreeMap<_, _> = seen.into_iter().map(|c| (c, calibration(Some(c)))).collect();
-        let mut totals = Vec::with_capacity(forest_score.len());
-        for (class, novelty, s) in &forest_score {
-            if let Some(c) = strata.get(class) {
-                let (habit, strangeness) = (c.novelty.rareness(*novelty), c.strangeness.rareness(*s));
-                totals.push(self.spec.detectors.closed(habit, strangeness).total());
-            }
+        let any = calibration(None);
+        let mut benign = Vec::with_capacity(forest_score.len());
+        for (row, s) in &forest_score {
+            let (c, _) = stratum(&strata, &any, row.class);
+            let (habit, strangeness) = (c.novelty.rareness(row.novelty), c.strangeness.rareness(*s));
+            let evidence = self.spec.detectors.closed(habit, strangeness).total();
+            benign.push(Benign { entity: &row.key.entity, start: row.key.window.start, evidence });
         }
-        let usage = self.fit_usage(calibration_days, &mut totals)?;
+        let usage = self.fit_usage(calibration_days, &mut benign)?;
+        let tail = EvidenceTail::new(incidents(benign), calibration_days);
         let mut novelty = self.builder.finish()?;
         novelty.history_days = days;
         let report = TrainReport {
@@ -288,10 +291,10 @@ impl Trainer {
             audit_schema: schema.hash(),
             novelty,
             forest,
-            any: calibration(None),
+            any,
             strata,
             usage,
-            tail: EvidenceTail::new(totals, calibration_days),
+            tail,
             calibration_days,
             sight: self.sight.finish(),
         };
@@ -304,7 +307,11 @@ impl Trainer {
         Ok((model, report))
     }
 
-    fn fit_usage(&self, calibration_days: f64, totals: &mut Vec<f64>) -> Result<Option<UsageModel>, EngineError> {
+    fn fit_usage<'r>(
+        &'r self,
+        calibration_days: f64,
+        benign: &mut Vec<Benign<'r>>,
+    ) -> Result<Option<UsageModel>, EngineError> {
         let Some(schema) = &self.usage_schema else { return Ok(None) };
         let part = |fit: bool| {
             let rows = self.usage.iter().filter(|(k, _)| (k.window.start < self.forest_until) == fit);
@@ -324,9 +331,11 @@ impl Trainer {
         let scores = forest.score(deviations.view(), STRATUM)?;
         let deviation = Calibrator::new(furthest.to_vec(), calibration_days);
         let strangeness = Calibrator::new(scores.to_vec(), calibration_days);
-        for (d, s) in furthest.iter().zip(&scores) {
+        let of_row = self.usage.iter().map(|(key, _)| key).filter(|key| key.window.start >= self.forest_until);
+        for (key, (d, s)) in of_row.zip(furthest.iter().zip(&scores)) {
             let (habit, strangeness) = (deviation.rareness(*d), strangeness.rareness(*s));
-            totals.push(self.spec.detectors.usage(habit, strangeness).total());
+            let evidence = self.spec.detectors.usage(habit, strangeness).total();
+            benign.push(Benign { entity: &key.entity, start: key.window.start, evidence });
         }
         Ok(Some(UsageModel { habits, forest, deviation, strangeness }))
     }
