@@ -39,6 +39,10 @@ pub(crate) trait Altered {
 
 /// The changes that bring a window below `line`, with the evidence that is left; `None` when a dozen do not.
 pub(crate) fn smallest<A: Altered>(window: &A, line: f64) -> Result<Option<(Vec<Alteration>, f64)>, A::Error> {
+    // With the line at zero everything is reported, and nothing would be below it.
+    if line <= 0.0 {
+        return Ok(None);
+    }
     let mut changes = Vec::new();
     let mut raw = window.raw(&changes)?;
     while window.evidence(raw).total() >= line {
