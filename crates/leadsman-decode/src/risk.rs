@@ -75,6 +75,10 @@ pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Option<&str>) -> 
         }
         _ => return Ok(Asked::UNKNOWN),
     }
+    // The body is logged before the server fills in the account that a pod without one gets.
+    if verb == "create" && matches!(kind, Body::Pod) && found.asked.accounts.is_empty() {
+        found.service_account(namespace, "default");
+    }
     Ok(found.asked)
 }
 
@@ -112,8 +116,7 @@ impl Found<'_> {
     }
 
     fn service_account(&mut self, namespace: &str, name: &str) {
-        // Every pod that names no account runs as `default`: it links nothing.
-        if !namespace.is_empty() && !name.is_empty() && name != "default" {
+        if !namespace.is_empty() && !name.is_empty() {
             self.account(format!("system:serviceaccount:{namespace}:{name}").into());
         }
     }

@@ -255,11 +255,24 @@ pub fn counterfactual_sentence(entity: &str, changes: &[(Option<KeyFamily>, Chan
         .collect();
     let mut conditions = Vec::new();
     if !used_to.is_empty() {
-        conditions.push(format!("{} had been used to {}", identifier(entity), used_to.join(", ")));
+        conditions.push(format!("{} had been used to {}", identifier(entity), some(used_to, ", ")));
     }
-    conditions.extend(usual);
+    if !usual.is_empty() {
+        conditions.push(some(usual, " and "));
+    }
     format!("It would have stayed below the alert line if {}.", conditions.join(" and "))
 }
+
+/// The first few, and how many more there are.
+fn some(mut all: Vec<String>, separator: &str) -> String {
+    let more = all.len().saturating_sub(MAX_TOLD);
+    all.truncate(MAX_TOLD);
+    let told = all.join(separator);
+    if more > 0 { format!("{told} and {more} more of the changes listed") } else { told }
+}
+
+/// Most changes of one kind that a sentence names.
+const MAX_TOLD: usize = 5;
 
 /// Most novelties named after the first.
 const MAX_ALSO: usize = 3;

@@ -233,7 +233,7 @@ pub struct Explanation {
     pub sentence: String,
     /// Shares of the score: the points sum to it exactly.
     pub contributions: Vec<Contribution>,
-    /// What would have made it normal; `None` when a dozen changes would not.
+    /// What would have made it normal; `None` when no 32 changes would.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counterfactual: Option<Counterfactual>,
 }

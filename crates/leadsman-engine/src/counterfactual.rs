@@ -8,8 +8,8 @@
 use leadsman_detect::evidence::Evidence;
 use leadsman_detect::novelty::KeyFamily;
 
-/// Most changes that are worth telling.
-const MAX_CHANGES: usize = 12;
+/// Most changes that are tried: a noisy attack shows a dozen new things in one window.
+const MAX_CHANGES: usize = 32;
 /// A change has to lower a raw score by more than this.
 const MIN_GAIN: f64 = 1e-9;
 
@@ -37,8 +37,12 @@ pub(crate) trait Altered {
     fn evidence(&self, raw: (f64, f64)) -> Evidence;
 }
 
-/// The changes that bring a window below `line`, with the evidence that is left; `None` when a dozen do not.
+/// The changes that bring a window below `line`, with the evidence that is left; `None` when [`MAX_CHANGES`] do not.
 pub(crate) fn smallest<A: Altered>(window: &A, line: f64) -> Result<Option<(Vec<Alteration>, f64)>, A::Error> {
+    // With the line at zero everything is reported, and nothing would be below it.
+    if line <= 0.0 {
+        return Ok(None);
+    }
     let mut changes = Vec::new();
     let mut raw = window.raw(&changes)?;
     while window.evidence(raw).total() >= line {

@@ -63,7 +63,7 @@ impl Observer<'_> {
         open.last_seen = open.last_seen.max(time);
         open.add_evidence(judged.total, event.id);
         open.bodies_hidden |= body_logged(event) == Some(false);
-        if judged.total >= open.least_strange() {
+        if open.is_telling(judged.total) {
             for link in links::of_event(event, self.novelty.source_sharing(&judged)) {
                 open.tie(judged.total, link);
             }
@@ -82,7 +82,7 @@ impl Observer<'_> {
                 parts: self.novelty.parts(event, &judged, &state.novelty),
                 judged: vec![as_judged()],
             });
-        } else if judged.total >= open.least_strange() {
+        } else if open.is_telling(judged.total) {
             open.add_judged(&name, &judged, as_judged);
         }
         self.novelty.learn(event, &judged, &mut state.novelty);

@@ -17,6 +17,8 @@ pub(crate) const MAX_EVIDENCE: usize = 50;
 const MAX_ACTIONS: usize = 32;
 /// Actions that make up a window's novelty.
 pub(crate) const TOP_ACTIONS: usize = 5;
+/// Surprise, in nats, below which an event is ordinary in any window.
+const ORDINARY: f64 = 1.0;
 /// Most events of one action that are remembered as they were judged.
 const MAX_JUDGED: usize = 4;
 /// Most accounts and sources remembered of an open window.
@@ -181,8 +183,10 @@ impl OpenWindow {
     /// Remembers what an event touches; the least surprising give way.
     pub(crate) fn tie(&mut self, surprise: f64, link: Link) {
         if let Some((most, _)) = self.ties.iter_mut().find(|(_, known)| *known == link) {
-            self.retied |= surprise > *most;
-            *most = most.max(surprise);
+            if surprise <= *most {
+                return;
+            }
+            (*most, self.retied) = (surprise, true);
         } else {
             self.ties.push((surprise, link));
             self.retied = true;
@@ -206,6 +210,11 @@ impl OpenWindow {
     /// Surprise from which on an event counts among the strangest of the window.
     pub(crate) fn least_strange(&self) -> f64 {
         0.5 * self.actions.first().map_or(0.0, |a| a.surprise)
+    }
+
+    /// Whether what an event touches and how it was judged are worth remembering.
+    pub(crate) fn is_telling(&self, surprise: f64) -> bool {
+        surprise >= self.least_strange().max(ORDINARY)
     }
 
     /// The strangest actions: those at least half as surprising as the most surprising one.

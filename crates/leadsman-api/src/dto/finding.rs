@@ -213,7 +213,7 @@ pub(super) struct ExplanationDto {
     sentence: String,
     /// Shares of the score; the points sum to it exactly.
     contributions: Vec<ContributionDto>,
-    /// What would have made it normal; absent when a dozen changes would not.
+    /// What would have made it normal; absent when no 32 changes would.
     counterfactual: Option<CounterfactualDto>,
 }
 

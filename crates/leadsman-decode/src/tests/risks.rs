@@ -32,12 +32,18 @@ fn accounts_are_those_a_body_puts_to_work() {
         {"kind":"ServiceAccount","name":"default"},{"kind":"Group","name":"devs"},{"kind":"User"}]}"#;
     assert_eq!(
         accounts(RBAC, "rolebindings", binding),
-        ["jane", "system:serviceaccount:shop:cart", "system:serviceaccount:build:ci"]
+        [
+            "jane",
+            "system:serviceaccount:shop:cart",
+            "system:serviceaccount:build:ci",
+            "system:serviceaccount:shop:default"
+        ]
     );
     let pod = r#"{"spec":{"template":{"spec":{"serviceAccountName":"cart","containers":[]}}}}"#;
     assert_eq!(accounts("apps", "deployments", pod), ["system:serviceaccount:shop:cart"]);
-    assert!(accounts("", "pods", r#"{"spec":{"serviceAccountName":"default"}}"#).is_empty());
-    assert!(accounts("", "pods", r#"{"spec":{"serviceAccountName":7}}"#).is_empty());
+    for none in [r#"{"spec":{}}"#, r#"{"spec":{"serviceAccountName":7}}"#] {
+        assert_eq!(accounts("", "pods", none), ["system:serviceaccount:shop:default"], "{none}");
+    }
     let many: Vec<String> = (0..100).map(|i| format!(r#"{{"kind":"User","name":"u{i}"}}"#)).collect();
     assert_eq!(accounts(RBAC, "rolebindings", &format!(r#"{{"subjects":[{}]}}"#, many.join(","))).len(), 4);
     let long = format!(r#"{{"subjects":[{{"kind":"User","name":"{}"}}]}}"#, "u".repeat(600));

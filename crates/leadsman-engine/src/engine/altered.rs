@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use leadsman_detect::DetectError;
 use leadsman_detect::evidence::{Evidence, score};
 use leadsman_detect::explain::{counterfactual_sentence, unlog};
-use leadsman_detect::novelty::{KNOWN_HOURS, KeyFamily, habit_keys};
+use leadsman_detect::novelty::{EventNovelty, KNOWN_HOURS, KeyFamily, habit_keys};
 use leadsman_detect::usage::{STRATUM, UsageModel};
 use leadsman_domain::{Change, Counterfactual, FeatureSchema, RowKey};
 use ndarray::ArrayView2;
@@ -94,7 +94,11 @@ impl OpenActor<'_> {
     fn ranked(&self, changes: &[Alteration]) -> Vec<(f64, &StrangeAction)> {
         let known: Vec<(KeyFamily, u64)> = changes.iter().flat_map(known).collect();
         let novelty = &self.engine.model.novelty;
-        let left = |j: &Judged| novelty.if_known(self.entity, self.open.class, &j.novelty, &known).total;
+        let left = |j: &Judged| {
+            let concerned = known.iter().any(|(family, key)| j.novelty.keys().get(*family) == Some(*key));
+            let total = |n: &EventNovelty| novelty.if_known(self.entity, self.open.class, n, &known).total;
+            if concerned { total(&j.novelty) } else { j.novelty.total }
+        };
         let mut ranked: Vec<_> =
             self.open.actions.iter().map(|a| (a.judged.iter().map(left).fold(0.0, f64::max), a)).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
