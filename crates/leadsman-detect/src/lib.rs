@@ -6,10 +6,13 @@
 //! - [`usage`]: resource usage of a workload against its own habit.
 //! - [`calibration`]: raw scores to expected benign recurrences per day.
 //! - [`evidence`]: two detectors to one number, the alert line and the 0–100 score.
+//! - [`attack`]: techniques by id.
+//! - [`rules`]: the rule floor and decoys, in Sigma form.
 //! - [`explain`]: the sentence and the contributions.
 //! - [`model`]: all fitted parts as one versioned, checked file.
 
 pub mod action;
+pub mod attack;
 pub mod calibration;
 mod error;
 pub mod evidence;
@@ -17,6 +20,7 @@ pub mod explain;
 pub mod model;
 pub mod novelty;
 pub mod peers;
+pub mod rules;
 pub mod strangeness;
 pub mod usage;
 
