@@ -1,6 +1,6 @@
 //! One value of a selection, compiled.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use regex::bytes::{Regex, RegexBuilder};
 
