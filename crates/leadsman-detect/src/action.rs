@@ -2,56 +2,43 @@
 
 use leadsman_domain::{AuditEvent, FindingKind, Risk, Technique, Verb};
 
-/// Version of MITRE ATT&CK that ids and tactic names are taken from. v19 split Defense Evasion.
-pub const ATTACK_VERSION: &str = "19";
+use crate::attack::technique;
 
-/// `(tactic, id, name)`.
-type Entry = (&'static str, &'static str, &'static str);
+/// `(tactic, id)`.
+type Entry = (&'static str, &'static str);
 
-const CONTAINER_API: Entry = ("Credential Access", "T1552.007", "Unsecured Credentials: Container API");
-const CONTAINER_ADMIN: Entry = ("Execution", "T1609", "Container Administration Command");
-const CLUSTER_ROLES: Entry =
-    ("Privilege Escalation", "T1098.006", "Account Manipulation: Additional Container Cluster Roles");
-const ESCAPE: Entry = ("Privilege Escalation", "T1611", "Escape to Host");
-const DEPLOY: Entry = ("Execution", "T1610", "Deploy Container");
-const ORCHESTRATION_JOB: Entry = ("Persistence", "T1053.007", "Scheduled Task/Job: Container Orchestration Job");
-const STEAL_TOKEN: Entry = ("Credential Access", "T1528", "Steal Application Access Token");
-const RESOURCE_DISCOVERY: Entry = ("Discovery", "T1613", "Container and Resource Discovery");
-const VALID_ACCOUNTS: Entry = ("Initial Access", "T1078", "Valid Accounts");
-const IMPERSONATE: Entry =
-    ("Lateral Movement", "T1550.001", "Use Alternate Authentication Material: Application Access Token");
-const PROXY: Entry = ("Command and Control", "T1090", "Proxy");
-const INDICATOR_REMOVAL: Entry = ("Stealth", "T1070", "Indicator Removal");
-const DESTRUCTION: Entry = ("Impact", "T1485", "Data Destruction");
-const HIJACKING: Entry = ("Impact", "T1496", "Resource Hijacking");
-
-fn technique((tactic, id, name): Entry) -> Technique {
-    Technique {
-        framework: "attack".to_owned(),
-        version: ATTACK_VERSION.to_owned(),
-        tactic: tactic.to_owned(),
-        id: id.to_owned(),
-        name: name.to_owned(),
-    }
-}
+const CONTAINER_API: Entry = ("Credential Access", "T1552.007");
+const CONTAINER_ADMIN: Entry = ("Execution", "T1609");
+const CLUSTER_ROLES: Entry = ("Privilege Escalation", "T1098.006");
+const ESCAPE: Entry = ("Privilege Escalation", "T1611");
+const DEPLOY: Entry = ("Execution", "T1610");
+const ORCHESTRATION_JOB: Entry = ("Persistence", "T1053.007");
+const STEAL_TOKEN: Entry = ("Credential Access", "T1528");
+const RESOURCE_DISCOVERY: Entry = ("Discovery", "T1613");
+const VALID_ACCOUNTS: Entry = ("Initial Access", "T1078");
+const IMPERSONATE: Entry = ("Lateral Movement", "T1550.001");
+const PROXY: Entry = ("Command and Control", "T1090");
+const INDICATOR_REMOVAL: Entry = ("Stealth", "T1070");
+const DESTRUCTION: Entry = ("Impact", "T1485");
+const HIJACKING: Entry = ("Impact", "T1496");
 
 /// The technique of a workload that suddenly burns resources.
 #[must_use]
 pub fn resource_hijacking() -> Technique {
-    technique(HIJACKING)
+    technique(HIJACKING.0, HIJACKING.1)
 }
 
 /// The technique of a known account from an unknown place or client.
 #[must_use]
 pub fn valid_accounts() -> Technique {
-    technique(VALID_ACCOUNTS)
+    technique(VALID_ACCOUNTS.0, VALID_ACCOUNTS.1)
 }
 
 /// What one event amounts to, and the techniques it can be part of.
 #[must_use]
 pub fn classify(event: &AuditEvent) -> (FindingKind, Vec<Technique>) {
     let (kind, entries) = entries(event);
-    (kind, entries.iter().copied().map(technique).collect())
+    (kind, entries.iter().map(|(tactic, id)| technique(tactic, id)).collect())
 }
 
 fn entries(event: &AuditEvent) -> (FindingKind, &'static [Entry]) {

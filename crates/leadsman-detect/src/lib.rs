@@ -8,10 +8,13 @@
 //! - [`calibration`]: raw scores to expected benign recurrences per day.
 //! - [`detectors`]: which detectors are on.
 //! - [`evidence`]: two detectors to one number, the alert line and the 0–100 score.
+//! - [`attack`]: techniques by id.
+//! - [`rules`]: the rule floor and decoys, in Sigma form.
 //! - [`explain`]: the sentence and the contributions.
 //! - [`model`]: all fitted parts as one versioned, checked file.
 
 pub mod action;
+pub mod attack;
 pub mod calibration;
 pub mod detectors;
 mod error;
@@ -20,6 +23,7 @@ pub mod explain;
 pub mod model;
 pub mod novelty;
 pub mod peers;
+pub mod rules;
 pub mod sight;
 pub mod strangeness;
 pub mod usage;
