@@ -68,7 +68,7 @@ fn a_line_looks_like_this() {
             r#""sourceIPs":["10.0.0.7"],"userAgent":"kubectl/v1.33.0","#,
             r#""objectRef":{"resource":"pods","namespace":"shop","name":"a"},"responseStatus":{"code":200},"#,
             r#""requestReceivedTimestamp":"2026-03-02T10:00:00.000001Z","#,
-            r#""annotations":{"authorization.k8s.io/decision":"forbid"},"risks":["host_namespace"]}"#,
+            r#""annotations":{"authorization.k8s.io/decision":"forbid"},"risks":["host_namespace"],"accounts":["system:serviceaccount:shop:default"]}"#,
             "\n"
         )
     );
