@@ -261,6 +261,11 @@ impl Trainer {
             let evidence = self.spec.detectors.closed(habit, strangeness).total();
             benign.push(Benign { entity: &row.key.entity, start: row.key.window.start, evidence });
         }
+        if std::env::var("DBG").is_ok() {
+            let mut all: Vec<_> = benign.iter().zip(&forest_score).collect();
+            all.sort_by(|a, b| b.0.evidence.total_cmp(&a.0.evidence));
+            for (b, (row, s)) in all.iter().take(80) { eprintln!("TOP {} {} {} E {:.2} S {:.1} F {:.3}", b.entity, row.class, b.start, b.evidence, row.novelty, s); }
+        }
         let usage = self.fit_usage(calibration_days, &mut benign)?;
         let tail = EvidenceTail::new(incidents(benign), calibration_days);
         let mut novelty = self.builder.finish()?;

@@ -216,8 +216,10 @@ impl NoveltyModel {
             let i = family as usize;
             if let Some(key) = keys.get(family) {
                 let own = self.own_count(event, profile, state, family, key);
-                nats[i] = self.surprise(profile, group, family, key, own);
-                first[i] = own <= 0.0;
+                // What was new yesterday is not known yet, but it is no news either: whoever looks has seen it.
+                let earlier = state.earlier_days(&event.actor.name, family, key, event.event_time.day());
+                nats[i] = self.surprise(profile, group, family, key, own) / (1.0 + f64::from(earlier));
+                first[i] = own <= 0.0 && earlier == 0;
             }
         }
         let known_action = keys
@@ -289,7 +291,9 @@ impl NoveltyModel {
     ) -> f64 {
         let i = family as usize;
         let cluster = &self.cluster[i];
-        let p_c = (cluster.get(key).weight + 0.5) / (cluster.total + 0.5 * cluster.distinct());
+        // Names are made up all the time: what counts is how often one is new, not that it is this one.
+        let unseen = if family == KeyFamily::SecretName && cluster.get(key).weight <= 0.0 { cluster.distinct() } else { 1.0 };
+        let p_c = (cluster.get(key).weight + 0.5 * unseen) / (cluster.total + 0.5 * cluster.distinct());
         let back_off = |counts: &Counts, count: f64, parent: f64| {
             let m = counts.distinct();
             (count + m * parent) / (counts.total + m).max(count + m)

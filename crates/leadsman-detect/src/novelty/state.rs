@@ -37,6 +37,13 @@ impl NoveltyState {
         recent.filter(|r| r.days >= DAYS_UNTIL_KNOWN).map_or(0, |r| r.hours)
     }
 
+    /// Distinct days before `day` on which the actor showed a key that is not known yet; 0 once it is.
+    pub(super) fn earlier_days(&self, actor: &str, family: KeyFamily, key: u64, day: i64) -> u16 {
+        let recent = self.actors.get(actor).and_then(|keys| keys.get(&(family, key)));
+        let unknown = recent.filter(|r| r.days < DAYS_UNTIL_KNOWN);
+        unknown.map_or(0, |r| r.days - u16::from(r.last_day >= day && r.days > 0))
+    }
+
     /// Takes a key for known, over as many days as it takes.
     pub(super) fn assume(&mut self, actor: &str, family: KeyFamily, key: u64, hours: u32) {
         let known = Recent { hours, last_hour: i64::MIN, days: DAYS_UNTIL_KNOWN, last_day: i64::MIN };
