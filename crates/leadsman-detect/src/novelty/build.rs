@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leadsman_domain::{ActorClass, AuditEvent, Timestamp};
 
-use super::levels::{self, Known};
+use super::levels::{self, Glimpsed, Known};
 use super::{ActorProfile, Counts, FAMILIES, KeyFamily, KeyHasher, Keys, MAX_KEYS, NoveltyModel, PeerGroup};
 use crate::DetectError;
 use crate::peers::{self, ActorActivity, Grouping};
@@ -91,7 +91,7 @@ impl NoveltyBuilder {
             if let Some(group) = groups.get_mut(index as usize) {
                 group.members += 1;
             }
-            let families = std::array::from_fn(|i| levels::own(&known.of(history, i)));
+            let families = std::array::from_fn(|i| levels::own(&known.of(history, i), &known.glimpsed(history, i)));
             let active_days = u32::try_from(history.days.len()).unwrap_or(u32::MAX);
             actors.insert(name.clone(), ActorProfile { class: history.class, group: index, active_days, families });
         }
@@ -165,16 +165,27 @@ impl KnownKeys {
         Self { sharing, days_needed, now: now.hour() }
     }
 
+    fn holds(&self, family: usize, key: u64, seen: &KeyHours) -> bool {
+        let sharing = self.sharing.get(&(family, key));
+        let shared = sharing.is_some_and(|(actors, first)| {
+            *actors >= KNOWN_ACTORS && self.now.saturating_sub(*first) >= KNOWN_AGE_HOURS
+        });
+        seen.days >= self.days_needed || shared
+    }
+
+    /// Keys of an actor in a family that are not known: at most [`MAX_KEYS`], those with the most days.
+    fn glimpsed(&self, history: &ActorHistory, family: usize) -> Vec<Glimpsed> {
+        let keys = history.families[family].iter().filter(|(key, seen)| !self.holds(family, **key, seen));
+        let mut all: Vec<Glimpsed> =
+            keys.map(|(key, seen)| Glimpsed { key: *key, hours: seen.hours, days: seen.days }).collect();
+        all.sort_by(|a, b| b.days.cmp(&a.days).then(a.key.cmp(&b.key)));
+        all.truncate(MAX_KEYS);
+        all
+    }
+
     /// The known keys of an actor in a family: the [`MAX_KEYS`] with the most hours.
     fn of(&self, history: &ActorHistory, family: usize) -> Vec<Known> {
-        let is_known = |key: u64, seen: &KeyHours| {
-            let sharing = self.sharing.get(&(family, key));
-            let shared = sharing.is_some_and(|(actors, first)| {
-                *actors >= KNOWN_ACTORS && self.now.saturating_sub(*first) >= KNOWN_AGE_HOURS
-            });
-            seen.days >= self.days_needed || shared
-        };
-        let keys = history.families[family].iter().filter(|(key, seen)| is_known(**key, seen));
+        let keys = history.families[family].iter().filter(|(key, seen)| self.holds(family, **key, seen));
         let mut known: Vec<Known> = keys.map(|(key, seen)| Known { key: *key, hours: seen.hours }).collect();
         known.sort_by(|a, b| b.hours.cmp(&a.hours).then(a.key.cmp(&b.key)));
         known.truncate(MAX_KEYS);

@@ -12,17 +12,31 @@ pub(super) struct Known {
     pub(super) hours: u32,
 }
 
+/// A key that an actor showed too seldom to be known for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Glimpsed {
+    pub(super) key: u64,
+    /// Distinct hours, and days.
+    pub(super) hours: u32,
+    pub(super) days: u32,
+}
+
 /// An actor makes up at most this share of an upper level, or as much as the others do on average if that is more.
 const MAX_SHARE: f64 = 0.005;
 
 /// Counts of one actor.
-pub(super) fn own(keys: &[Known]) -> Counts {
+pub(super) fn own(keys: &[Known], glimpsed: &[Glimpsed]) -> Counts {
     let mut counts = Counts { values: keys.len() as f64, ..Counts::default() };
     for k in keys {
         counts.total += f64::from(k.hours);
-        counts.keys.insert(k.key, KeyCount { hours: k.hours, weight: f64::from(k.hours), actors: 1 });
+        let weight = f64::from(k.hours);
+        counts.keys.insert(k.key, KeyCount { hours: k.hours, weight, actors: 1, ..KeyCount::default() });
     }
-    counts
+    for k in glimpsed {
+        let days = u16::try_from(k.days).unwrap_or(u16::MAX);
+        counts.keys.insert(k.key, KeyCount { hours: k.hours, days, actors: 1, ..KeyCount::default() });
+    }
+    counts.with_tails()
 }
 
 /// Counts of several actors, which none of them can move alone.
@@ -55,5 +69,5 @@ pub(super) fn upper(actors: &[&[Known]]) -> Counts {
         counts.total += count.weight;
         counts.values += shared * values.get(key).copied().unwrap_or_default();
     }
-    counts
+    counts.with_tails()
 }

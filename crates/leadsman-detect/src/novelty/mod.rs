@@ -55,13 +55,33 @@ pub struct Counts {
 pub struct KeyCount {
     /// Distinct actor-hours, for people to read.
     pub hours: u32,
-    /// What it counts for.
+    /// What it counts for; 0 when it was seen but is not known.
     pub weight: f64,
+    /// What all values count for that are no more frequent than this one.
+    pub tail: f64,
+    /// Distinct days on which a value was seen that is not known; 0 when it is.
+    pub days: u16,
     /// Distinct actors; 1 at the actor's own level.
     pub actors: u32,
 }
 
 impl Counts {
+    /// Fills in the tails, once all values are counted.
+    fn with_tails(mut self) -> Self {
+        let mut order: Vec<(f64, u64)> = self.keys.iter().map(|(key, count)| (count.weight, *key)).collect();
+        order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let mut below = 0.0;
+        for equal in order.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+            below += equal.iter().map(|(weight, _)| weight).sum::<f64>();
+            for (_, key) in equal {
+                if let Some(count) = self.keys.get_mut(key) {
+                    count.tail = below;
+                }
+            }
+        }
+        self
+    }
+
     fn get(&self, key: u64) -> KeyCount {
         self.keys.get(&key).copied().unwrap_or_default()
     }
@@ -217,7 +237,9 @@ impl NoveltyModel {
             if let Some(key) = keys.get(family) {
                 let own = self.own_count(event, profile, state, family, key);
                 // What was new yesterday is not known yet, but it is no news either: whoever looks has seen it.
-                let earlier = state.earlier_days(&event.actor.name, family, key, event.event_time.day());
+                let trained = profile.map_or(0, |p| p.families[i].get(key).days);
+                let since = state.earlier_days(&event.actor.name, family, key, event.event_time.day());
+                let earlier = if own > 0.0 { 0 } else { trained + since };
                 nats[i] = self.surprise(profile, group, family, key, own) / (1.0 + f64::from(earlier));
                 first[i] = own <= 0.0 && earlier == 0;
             }
@@ -264,7 +286,7 @@ impl NoveltyModel {
     /// Lets `state` learn from an event that was judged before.
     pub fn learn(&self, event: &AuditEvent, novelty: &EventNovelty, state: &mut NoveltyState) {
         state.learn(event, &novelty.keys, |family, key| {
-            self.actors.get(event.actor.name.as_ref()).is_some_and(|a| a.families[family as usize].get(key).hours > 0)
+            self.actors.get(event.actor.name.as_ref()).is_some_and(|a| a.families[family as usize].get(key).weight > 0.0)
         });
     }
 
@@ -276,8 +298,8 @@ impl NoveltyModel {
         family: KeyFamily,
         key: u64,
     ) -> f64 {
-        let trained = profile.map_or(0, |p| p.families[family as usize].get(key).hours);
-        f64::from(trained) + f64::from(state.known_hours(&event.actor.name, family, key))
+        let trained = profile.map_or(0.0, |p| p.families[family as usize].get(key).weight);
+        trained + f64::from(state.known_hours(&event.actor.name, family, key))
     }
 
     /// Surprise of one key, in nats.
@@ -293,17 +315,19 @@ impl NoveltyModel {
         let cluster = &self.cluster[i];
         // Names are made up all the time: what counts is how often one is new, not that it is this one.
         let unseen = if family == KeyFamily::SecretName && cluster.get(key).weight <= 0.0 { cluster.distinct() } else { 1.0 };
-        let p_c = (cluster.get(key).weight + 0.5 * unseen) / (cluster.total + 0.5 * cluster.distinct());
-        let back_off = |counts: &Counts, count: f64, parent: f64| {
+        let p_c = (cluster.get(key).tail + 0.5 * unseen) / (cluster.total + 0.5 * cluster.distinct());
+        let back_off = |counts: &Counts, tail: f64, parent: f64| {
             let m = counts.distinct();
-            (count + m * parent) / (counts.total + m).max(count + m)
+            (tail + m * parent) / (counts.total + m).max(tail + m)
         };
         let p_g = group.map_or(p_c, |g| {
             let counts = &g.families[i];
-            back_off(counts, counts.get(key).weight, p_c)
+            back_off(counts, counts.get(key).tail, p_c)
         });
         let p = match profile {
-            Some(p) => back_off(&p.families[i], own, p_g),
+            // Machines of one kind are interchangeable: what is scheduled where says nothing about a node.
+            Some(p) if p.class == ActorClass::Node => p_g,
+            Some(p) => back_off(&p.families[i], p.families[i].get(key).tail.max(own), p_g),
             // An actor without history is judged by its peers; what it did since training counts as its own.
             None => (own + p_g) / (own + 1.0),
         };
