@@ -2,8 +2,8 @@ use linfa::Float;
 use linfa::traits::PredictInplace;
 use ndarray::{Array1, ArrayBase, ArrayView2, Data, Ix2};
 
-use crate::encode::Encoder;
-use crate::kernel::{self, Kernel, Lanes, MAX_VECTOR_COLUMNS, ROWS, Sums};
+use crate::encode::{self, Encoder};
+use crate::kernel::{self, BLOCKS, Block, Kernel, Lanes, MAX_VECTOR_COLUMNS, ROWS, Sums, TREES_IN_CACHE};
 use crate::path_length::average_path_length;
 use crate::score::Scale;
 use crate::tails::Tails;
@@ -12,10 +12,6 @@ use crate::{ForestError, IsolationForestParams};
 
 /// Trees that a single row is sent through side by side.
 const SIDE_BY_SIDE: usize = 8;
-/// Blocks of rows that go through the trees together.
-const BLOCKS: usize = 8;
-/// Trees whose tables, of a KiB each, fit into the nearest cache beside these blocks.
-const TREES_IN_CACHE: usize = 16;
 /// Fewer rows than this are walked one by one.
 const MIN_BLOCK: usize = 6;
 
@@ -186,22 +182,21 @@ impl IsolationForest {
             return;
         }
         let width = kernel::padded(self.encoder.n_columns());
-        let mut blocks = vec![Lanes::ZERO; width * BLOCKS];
+        let mut blocks = vec![Block::new(kernel, width, self.tails.is_some()); BLOCKS];
         let starts: Vec<usize> = (0..x.nrows()).step_by(ROWS).collect();
         for starts in starts.chunks(BLOCKS) {
-            let blocks = &mut blocks[..width * starts.len()];
+            let blocks = &mut blocks[..starts.len()];
             let mut accepted = [true; BLOCKS];
-            for ((from, block), accepted) in starts.iter().zip(blocks.chunks_exact_mut(width)).zip(&mut accepted) {
+            for ((from, block), accepted) in starts.iter().zip(blocks.iter_mut()).zip(&mut accepted) {
                 let rows: [usize; ROWS] = std::array::from_fn(|row| from + row);
                 *accepted = self.encoder.encode_block(kernel, x, &rows[..ROWS.min(x.nrows() - from)], block);
             }
             let mut paths: [Sums; BLOCKS] = [[0; ROWS]; BLOCKS];
-            self.add_paths(kernel, width, blocks, &mut paths);
-            let blocks = blocks.chunks_exact(width);
-            for (((from, block), paths), accepted) in starts.iter().zip(blocks).zip(&paths).zip(accepted) {
+            self.add_paths(kernel, x, starts, blocks, &mut paths[..blocks.len()]);
+            for (((from, block), paths), accepted) in starts.iter().zip(blocks.iter()).zip(&paths).zip(accepted) {
                 let mut tails: Sums = [0; ROWS];
                 if let Some(of) = &self.tails {
-                    kernel::add_entries(kernel, of.tables(), block, &mut tails);
+                    kernel::add_entries(kernel, of.tables(), block.columns(), &mut tails);
                 }
                 let scores = kernel::scores(kernel, scale, paths, &tails);
                 each(*from, &scores[..ROWS.min(x.nrows() - from)], accepted);
@@ -221,25 +216,34 @@ impl IsolationForest {
         grouped.chain(single).map(u32::from).sum()
     }
 
-    /// Adds the path lengths of the rows of some blocks, each `width` columns wide.
-    fn add_paths(&self, kernel: Kernel, width: usize, blocks: &[Lanes], sums: &mut [Sums]) {
-        if width <= MAX_VECTOR_COLUMNS {
-            // The tables of a few trees stay in the nearest cache while all blocks go through them.
-            for trees in self.trees.chunks(TREES_IN_CACHE) {
-                for (block, sums) in blocks.chunks_exact(width).zip(sums.iter_mut()) {
-                    kernel::add_paths(kernel, trees, block, sums);
-                }
-            }
+    /// Adds the path lengths of the rows of some blocks, which begin at the rows `starts` of `x`.
+    fn add_paths<F: Float>(
+        &self,
+        kernel: Kernel,
+        x: ArrayView2<'_, F>,
+        starts: &[usize],
+        blocks: &[Block],
+        sums: &mut [Sums],
+    ) {
+        // The rows behind these arrive meanwhile, a few at a time: more than memory can deliver at once would have to wait.
+        let calls = blocks.len() * self.trees.len().div_ceil(TREES_IN_CACHE);
+        let mut ahead = encode::behind(x, starts.last().map_or(0, |start| start + ROWS), blocks.len() * ROWS, calls);
+        let mut between = || kernel::prefetch(ahead.next().unwrap_or(&[]));
+        if blocks.iter().all(|block| block.width() <= MAX_VECTOR_COLUMNS) {
+            kernel::add_paths(kernel, &self.trees, blocks, sums, &mut between);
             return;
         }
         // A wide forest: each tree gets the columns it splits on.
         let mut own = Vec::new();
-        for (block, sums) in blocks.chunks_exact(width).zip(sums) {
-            for tree in &self.trees {
-                own.clear();
-                own.extend(tree.columns().iter().map(|column| block[usize::from(*column)]));
-                own.resize(kernel::padded(own.len()), Lanes::ZERO);
-                kernel::add_paths(kernel, std::slice::from_ref(tree), &own, sums);
+        for (block, sums) in blocks.iter().zip(sums) {
+            for trees in self.trees.chunks(TREES_IN_CACHE) {
+                between();
+                for tree in trees {
+                    own.clear();
+                    own.extend(tree.columns().iter().map(|column| block.columns()[usize::from(*column)]));
+                    own.resize(kernel::padded(own.len()), Lanes::ZERO);
+                    kernel::add_paths_by_column(kernel, std::slice::from_ref(tree), &own, sums);
+                }
             }
         }
     }

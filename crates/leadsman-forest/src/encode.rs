@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 
 use crate::category::{self, Category};
 use crate::grid::{Grid, cell};
-use crate::kernel::{self, Kernel, Lanes, ROWS};
+use crate::kernel::{self, Block, Kernel, ROWS};
 use crate::{ForestError, Missing};
 
 /// Columns that are encoded together: one register of single-precision numbers.
@@ -116,20 +116,24 @@ impl Encoder {
         accepted
     }
 
-    /// Writes the bins of up to 64 rows of `x` as columns; `block` has at least one entry for each column.
-    ///
-    /// `false` when a value cannot be encoded.
+    /// Writes the bins of up to 64 rows of `x` into `block`, which is at least as wide. `false` when a value cannot be encoded.
     pub(crate) fn encode_block<F: Float>(
         &self,
         kernel: Kernel,
         x: ArrayView2<'_, F>,
         rows: &[usize],
-        block: &mut [Lanes],
+        block: &mut Block,
     ) -> bool {
-        let accepted = self.encode_groups(kernel, x, rows, |from, width, cells| {
-            kernel::transpose(kernel, cells, &mut block[from..from + width]);
-        });
-        self.encode_categories(x, rows, |row, column, bin| block[column].0[row] = bin);
+        let mut accepted = true;
+        let mut cells: Cells = [[0; GROUP]; ROWS];
+        for from in (0..self.grids.len()).step_by(GROUP) {
+            accepted &= self.encode_group(kernel, x, rows, from, |row, bins| {
+                cells[row % ROWS] = bins;
+                block.set_bins(row, from, bins);
+            });
+            block.set_columns(kernel, from, GROUP.min(self.grids.len() - from), &cells);
+        }
+        self.encode_categories(x, rows, |row, column, bin| block.set(row, column, bin));
         accepted
     }
 
@@ -144,11 +148,13 @@ impl Encoder {
     ) -> Result<(), ForestError> {
         let n_columns = self.n_columns();
         for (rows, bins) in rows.chunks(ROWS).zip(bins.chunks_mut(ROWS * n_columns)) {
-            let accepted = self.encode_groups(Kernel::best(), x, rows, |from, width, cells| {
-                for (bins, cells) in bins.chunks_exact_mut(n_columns).zip(cells) {
-                    bins[from..from + width].copy_from_slice(&cells[..width]);
-                }
-            });
+            let mut accepted = true;
+            for from in (0..self.grids.len()).step_by(GROUP) {
+                let width = GROUP.min(self.grids.len() - from);
+                accepted &= self.encode_group(Kernel::best(), x, rows, from, |row, cells| {
+                    bins[row * n_columns + from..][..width].copy_from_slice(&cells[..width]);
+                });
+            }
             if !accepted && let Some(row) = rows.iter().find(|row| !self.accepts_row(x.row(**row))) {
                 return Err(self.refusal_in_row(x.row(*row), *row));
             }
@@ -157,32 +163,37 @@ impl Encoder {
         Ok(())
     }
 
-    /// Shows `each` the bins of up to 64 rows, one group of columns after the other: its first column, its width, and
-    /// the bins. `false` when a value cannot be encoded.
-    fn encode_groups<F: Float>(
+    /// Shows `each` the bins of some rows in the group of columns from `from`: position of the row, bins.
+    /// `false` when a value cannot be encoded.
+    fn encode_group<F: Float>(
         &self,
         kernel: Kernel,
         x: ArrayView2<'_, F>,
         rows: &[usize],
-        mut each: impl FnMut(usize, usize, &Cells),
+        from: usize,
+        each: impl FnMut(usize, [u8; GROUP]),
     ) -> bool {
-        let mut accepted = true;
-        let mut cells: Cells = [[0; GROUP]; ROWS];
-        prefetch_behind(x, rows);
-        for (index, group) in self.groups.iter().enumerate() {
-            let from = index * GROUP;
-            let width = GROUP.min(self.grids.len() - from);
-            accepted &= match in_place(x, rows, from) {
-                Some(chunks) => kernel::encode(kernel, group, &chunks[..rows.len()], self.missing, &mut cells),
-                None => {
-                    let copies = copies(x, rows, from, width);
-                    let chunks: [&[F; GROUP]; ROWS] = std::array::from_fn(|row| &copies[row]);
-                    kernel::encode(kernel, group, &chunks[..rows.len()], self.missing, &mut cells)
-                }
-            };
-            each(from, width, &cells);
+        let group = &self.groups[from / GROUP];
+        match x.to_slice() {
+            Some(all) if from + GROUP <= x.ncols() => {
+                let values = rows.iter().map(|row| {
+                    let mut values = [F::zero(); GROUP];
+                    values.copy_from_slice(&all[row * x.ncols() + from..][..GROUP]);
+                    values
+                });
+                kernel::encode(kernel, group, values, self.missing, each)
+            }
+            // somewhere in memory, or fewer columns than a group has
+            Some(_) | None => {
+                let values = rows.iter().map(|row| {
+                    let mut values = [F::zero(); GROUP];
+                    let part = x.row(*row).into_iter().skip(from);
+                    values.iter_mut().zip(part).for_each(|(to, value)| *to = *value);
+                    values
+                });
+                kernel::encode(kernel, group, values, self.missing, each)
+            }
         }
-        accepted
     }
 
     /// Shows `each` the bins of categorical columns: position of the row, column, bin.
@@ -222,22 +233,33 @@ impl Encoder {
 }
 
 impl Group {
-    /// The bins of rows, `false` when one holds a value that cannot be encoded.
+    /// Shows `each` the bins of rows: position of the row, bins. `false` when one holds a value that cannot be encoded.
     ///
     /// Nothing here depends on the processor: it is compiled once for each kernel, which decides how many
     /// columns are done at once.
     #[inline(always)]
-    pub(crate) fn encode<F: Float>(&self, rows: &[&[F; GROUP]], missing: Missing, cells: &mut Cells) -> bool {
+    pub(crate) fn encode<F: Float>(
+        &self,
+        rows: impl Iterator<Item = [F; GROUP]>,
+        missing: Missing,
+        mut each: impl FnMut(usize, [u8; GROUP]),
+    ) -> bool {
         // a value times 0 is 0 for finite ones and NaN for all others
         let mut faults = [F::zero(); GROUP];
-        for (row, cells) in rows.iter().zip(cells.iter_mut()) {
+        for (row, values) in rows.enumerate() {
+            // in two steps, because numbers of the first are twice as wide
+            let mut y = [0.0; GROUP];
             for at in 0..GROUP {
-                let value = row[at];
-                let missing_here = value.is_nan();
-                faults[at] += if missing_here && missing == Missing::Typical { F::zero() } else { value * F::zero() };
-                let y = ((widen(value) - self.centre[at]) * self.scale[at]) as f32;
-                cells[at] = cell(if missing_here { 0.0 } else { y });
+                let value = values[at];
+                let known = missing == Missing::Refused || !value.is_nan();
+                faults[at] += if known { value * F::zero() } else { F::zero() };
+                y[at] = if known { ((widen(value) - self.centre[at]) * self.scale[at]) as f32 } else { 0.0 };
             }
+            let mut bins = [0; GROUP];
+            for at in 0..GROUP {
+                bins[at] = cell(y[at]);
+            }
+            each(row, bins);
         }
         faults.iter().all(|fault| *fault == F::zero())
     }
@@ -251,45 +273,12 @@ pub(crate) fn prefetch_rows<F: Float>(x: ArrayView2<'_, F>, rows: &[usize]) {
     }
 }
 
-/// Asks for the rows that come next: they arrive while these are walked through the trees.
-fn prefetch_behind<F: Float>(x: ArrayView2<'_, F>, rows: &[usize]) {
-    let next = rows.last().map_or(0, |row| (row + 1) * x.ncols());
-    let behind = x.to_slice().and_then(|all| all.get(next..));
-    kernel::prefetch(behind.map_or(&[], |behind| &behind[..behind.len().min(rows.len() * x.ncols())]));
-}
-
-/// The values of each row in one group of columns, where they lie; `None` unless all rows have them in one piece.
-fn in_place<'a, F: Float>(x: ArrayView2<'a, F>, rows: &[usize], from: usize) -> Option<[&'a [F; GROUP]; ROWS]> {
-    let (all, width) = (x.to_slice()?, x.ncols());
-    let first = *rows.first()?;
-    let mut chunks = [all.get(first * width..)?.get(from..)?.first_chunk()?; ROWS];
-    if from + GROUP > width {
-        return None;
-    }
-    if rows.last()? - first + 1 == rows.len() {
-        // rows in a row: one check for all of them
-        let together = all.get(first * width..)?.chunks_exact(width);
-        chunks.iter_mut().zip(together).take(rows.len()).for_each(|(to, row)| {
-            if let Some(chunk) = row[from..].first_chunk() {
-                *to = chunk;
-            }
-        });
-        return Some(chunks);
-    }
-    for (to, row) in chunks.iter_mut().zip(rows) {
-        *to = all.get(row * width + from..)?.first_chunk()?;
-    }
-    Some(chunks)
-}
-
-/// The values of each row in one group of columns, of which there are `width`; zeros behind them.
-fn copies<F: Float>(x: ArrayView2<'_, F>, rows: &[usize], from: usize, width: usize) -> [[F; GROUP]; ROWS] {
-    let mut copies = [[F::zero(); GROUP]; ROWS];
-    for (copy, row) in copies.iter_mut().zip(rows) {
-        let values = x.row(*row);
-        copy.iter_mut().zip(values.iter().skip(from).take(width)).for_each(|(to, value)| *to = *value);
-    }
-    copies
+/// The values of `n` rows from row `from`, in at most `parts` parts; none where they do not lie side by side, or there are no
+/// such rows.
+pub(crate) fn behind<F>(x: ArrayView2<'_, F>, from: usize, n: usize, parts: usize) -> std::slice::Chunks<'_, F> {
+    let behind = x.to_slice().and_then(|all| all.get(from * x.ncols()..)).unwrap_or(&[]);
+    let behind = &behind[..behind.len().min(n * x.ncols())];
+    behind.chunks(behind.len().div_ceil(parts.max(1)).max(1))
 }
 
 /// The value as the widest kind of number.

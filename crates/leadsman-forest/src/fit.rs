@@ -41,7 +41,9 @@ impl<F: Float, D: Data<Elem = F>, T> Fit<ArrayBase<D, Ix2>, T, ForestError> for 
         let sampler = Sampler::new(rows, dataset.weights())?;
         let n_samples = self.subsample_size().min(sampler.drawable());
         let n_profile = if self.split_mode() == SplitMode::Guided { PROFILE_ROWS } else { GRID_ROWS };
-        let profile = sampler.draw(n_profile, &mut generator(self.seed(), usize::MAX));
+        let mut profile = sampler.draw(n_profile, &mut generator(self.seed(), usize::MAX));
+        // what is made of the rows below depends on their order; a tree does not
+        profile.sort_unstable();
         let encoder = self.encoder(x, &profile)?;
         let tails = match self.split_mode() {
             SplitMode::Standard => None,
@@ -65,6 +67,7 @@ impl IsolationForestValidParams {
         // every k-th row: those of a profile are in ascending order
         let step = profile.len().div_ceil(GRID_ROWS);
         let drawn: Vec<usize> = profile.iter().copied().step_by(step).collect();
+        encode::prefetch_rows(x, &drawn);
         let mut sample = Array2::zeros((drawn.len(), x.ncols()));
         for (mut to, row) in sample.rows_mut().into_iter().zip(&drawn) {
             to.iter_mut().zip(x.row(*row)).for_each(|(to, value)| *to = widen(*value));
@@ -106,13 +109,14 @@ impl IsolationForestValidParams {
             encode::prefetch_rows(x, &rows);
             (rows, rng)
         };
-        // Rows lie anywhere in memory: those of the next tree are on their way while this one is grown.
-        let mut next = draw(0);
+        // Rows lie anywhere in memory: those of the next tree are on their way while this one is grown, which reads little else.
+        let (mut rows, mut rng) = draw(0);
         for tree in 1..=self.n_trees() {
-            let (rows, mut rng) = std::mem::replace(&mut next, draw(tree));
             encoder.encode_rows(x, &rows, &mut bins)?;
+            let mut own = rng;
+            (rows, rng) = draw(tree);
             let sample = grow::Sample { bins: &bins, categorical: &categorical };
-            trees.push(grow::tree(&sample, shape, rule, &mut rng));
+            trees.push(grow::tree(&sample, shape, rule, &mut own));
         }
         Ok(trees)
     }

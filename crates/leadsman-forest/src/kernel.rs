@@ -3,13 +3,16 @@
 //! Each kernel adds the path lengths of 64 rows over some trees. All work on whole numbers, so that they agree
 //! to the last bit; which one runs is chosen when the program runs.
 
-mod portable;
+mod block;
+pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::fmt;
 
 use linfa::Float;
+
+pub(crate) use block::{Block, Lanes};
 
 use crate::Missing;
 use crate::encode::{Cells, GROUP, Group};
@@ -21,14 +24,10 @@ pub(crate) const ROWS: usize = 64;
 /// Most columns for which a vector kernel holds a block; a tree with more is walked row by row.
 pub(crate) const MAX_VECTOR_COLUMNS: usize = 64;
 
-/// One column of a block: the bins of 64 rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C, align(64))]
-pub(crate) struct Lanes(pub(crate) [u8; ROWS]);
-
-impl Lanes {
-    pub(crate) const ZERO: Self = Self([0; ROWS]);
-}
+/// Blocks of rows that go through the trees together.
+pub(crate) const BLOCKS: usize = 8;
+/// Trees whose tables, of a KiB each, fit into the nearest cache beside these blocks.
+pub(crate) const TREES_IN_CACHE: usize = 16;
 
 /// A number of 16 bits for each byte, in the form that byte permutes of a processor take. None is above 8191.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,16 +103,40 @@ impl fmt::Display for Kernel {
     }
 }
 
-/// Adds the path length of each row of `block` in each of `trees`. The tables of the trees count in the columns of the block.
-pub(crate) fn add_paths(kernel: Kernel, trees: &[Tree], block: &[Lanes], sums: &mut Sums) {
+/// Adds the path length of each row of some blocks in each of `trees`, whose tables count in the columns of the blocks.
+///
+/// Calls `between` for each block and at most [`TREES_IN_CACHE`] trees: where others get a word in.
+pub(crate) fn add_paths(
+    kernel: Kernel,
+    trees: &[Tree],
+    blocks: &[Block],
+    sums: &mut [Sums],
+    between: &mut impl FnMut(),
+) {
+    if kernel == Kernel::Avx512Vbmi {
+        #[cfg(target_arch = "x86_64")]
+        return x86::add_paths_vbmi(trees, blocks, sums, between);
+        #[cfg(not(target_arch = "x86_64"))]
+        return portable::add_paths_by_row(trees, blocks, sums);
+    }
+    for trees in trees.chunks(TREES_IN_CACHE) {
+        for (block, sums) in blocks.iter().zip(sums.iter_mut()) {
+            between();
+            add_paths_by_column(kernel, trees, block.columns(), sums);
+        }
+    }
+}
+
+/// The same for one block, of any width, of which there are columns only.
+pub(crate) fn add_paths_by_column(kernel: Kernel, trees: &[Tree], columns: &[Lanes], sums: &mut Sums) {
     match kernel {
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx512Vbmi => x86::add_paths_vbmi(trees, block, sums),
+        Kernel::Avx512Vbmi => x86::add_paths_by_column_vbmi(trees, columns, sums),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => x86::add_paths_avx2(trees, block, sums),
+        Kernel::Avx2 => x86::add_paths_avx2(trees, columns, sums),
         #[cfg(not(target_arch = "x86_64"))]
-        Kernel::Avx512Vbmi | Kernel::Avx2 => portable::add_paths(trees, block, sums),
-        Kernel::Portable => portable::add_paths(trees, block, sums),
+        Kernel::Avx512Vbmi | Kernel::Avx2 => portable::add_paths(trees, columns, sums),
+        Kernel::Portable => portable::add_paths(trees, columns, sums),
     }
 }
 
@@ -138,22 +161,22 @@ pub(crate) fn prefetch<T>(values: &[T]) {
     let _ = values;
 }
 
-/// Writes the bins of rows in one group of columns; `false` when a value cannot be encoded.
+/// Shows `each` the bins of rows in one group of columns; `false` when a value cannot be encoded.
 pub(crate) fn encode<F: Float>(
     kernel: Kernel,
     group: &Group,
-    rows: &[&[F; GROUP]],
+    rows: impl Iterator<Item = [F; GROUP]>,
     missing: Missing,
-    cells: &mut Cells,
+    each: impl FnMut(usize, [u8; GROUP]),
 ) -> bool {
     match kernel {
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx512Vbmi => x86::encode_vbmi(group, rows, missing, cells),
+        Kernel::Avx512Vbmi => x86::encode_vbmi(group, rows, missing, each),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => x86::encode_avx2(group, rows, missing, cells),
+        Kernel::Avx2 => x86::encode_avx2(group, rows, missing, each),
         #[cfg(not(target_arch = "x86_64"))]
-        Kernel::Avx512Vbmi | Kernel::Avx2 => group.encode(rows, missing, cells),
-        Kernel::Portable => group.encode(rows, missing, cells),
+        Kernel::Avx512Vbmi | Kernel::Avx2 => group.encode(rows, missing, each),
+        Kernel::Portable => group.encode(rows, missing, each),
     }
 }
 
@@ -187,6 +210,6 @@ pub(crate) fn padded(columns: usize) -> usize {
         0..=16 => 16,
         17..=32 => 32,
         33..=MAX_VECTOR_COLUMNS => MAX_VECTOR_COLUMNS,
-        more => more,
+        more => more.next_multiple_of(GROUP),
     }
 }

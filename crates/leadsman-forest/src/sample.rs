@@ -52,16 +52,14 @@ impl Sampler {
         }
     }
 
-    /// `amount` distinct rows, ascending; all that can be drawn if there are no more.
+    /// `amount` distinct rows, in no particular order; all that can be drawn if there are no more.
     pub(crate) fn draw(&self, amount: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
-        let mut rows = match self {
+        match self {
             Self::Even { rows } if amount >= *rows => (0..*rows).collect(),
             Self::Even { rows } => even(*rows, amount, rng),
             Self::Weighted { sums, drawable } if amount >= *drawable => positive(sums).collect(),
             Self::Weighted { sums, .. } => weighted(sums, amount, rng),
-        };
-        rows.sort_unstable();
-        rows
+        }
     }
 }
 

@@ -63,6 +63,15 @@ pub(crate) struct Table {
     pub(crate) path: Lookup,
 }
 
+impl Table {
+    /// No nodes: every row goes to the left, to a path of length 0.
+    pub(crate) const EMPTY: Self = Self {
+        threshold: [ALWAYS_LEFT; LEAVES],
+        column: [0; LEAVES],
+        path: Lookup { low: [0; LEAVES], high: [0; LEAVES] },
+    };
+}
+
 /// A tree whose nodes were checked, with everything that follows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tree {
@@ -87,13 +96,8 @@ impl Tree {
         if columns.len() > MAX_TREE_COLUMNS {
             return Err(TreeDefect::TooManyColumns { found: columns.len() });
         }
-        let mut linker = Linker {
-            rest: nodes.iter(),
-            shape,
-            columns: &columns,
-            table: Table { threshold: [ALWAYS_LEFT; LEAVES], column: [0; LEAVES], path: Lookup::new([0; LEAVES]) },
-            drops: [0; 2 * LEAVES],
-        };
+        let mut linker =
+            Linker { rest: nodes.iter(), shape, columns: &columns, table: Table::EMPTY, drops: [0; 2 * LEAVES] };
         let root = linker.subtree(1, 0, 0)?;
         if linker.rest.next().is_some() {
             return Err(TreeDefect::TrailingNodes);

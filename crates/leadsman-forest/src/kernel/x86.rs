@@ -12,9 +12,9 @@ use std::arch::x86_64::*;
 use linfa::Float;
 
 use avx2::{avx2, avx2_entries};
-use vbmi::{vbmi, vbmi_entries};
+use vbmi::{vbmi, vbmi_entries, vbmi_single};
 
-use super::{Lanes, Lookup, ROWS, Sums, portable};
+use super::{Block, Lanes, Lookup, ROWS, Sums, portable};
 use crate::Missing;
 use crate::encode::{Cells, GROUP, Group};
 use crate::score::Scale;
@@ -33,21 +33,38 @@ pub(crate) fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
+/// Falls back to the plain walk where the processor or the width of the blocks does not fit.
+pub(crate) fn add_paths_vbmi(trees: &[Tree], blocks: &[Block], sums: &mut [Sums], between: &mut impl FnMut()) {
+    let width = blocks.first().map_or(0, Block::width);
+    if has_vbmi() {
+        // SAFETY: the features that the functions are compiled for were detected just now.
+        unsafe {
+            match width {
+                16 => return vbmi::<16>(trees, blocks, sums, between),
+                32 => return vbmi::<32>(trees, blocks, sums, between),
+                64 => return vbmi::<64>(trees, blocks, sums, between),
+                _ => {}
+            }
+        }
+    }
+    portable::add_paths_by_row(trees, blocks, sums);
+}
+
 /// Falls back to the plain walk where the processor or the width of the block does not fit.
-pub(crate) fn add_paths_vbmi(trees: &[Tree], block: &[Lanes], sums: &mut Sums) {
+pub(crate) fn add_paths_by_column_vbmi(trees: &[Tree], columns: &[Lanes], sums: &mut Sums) {
     if !has_vbmi() {
-        return portable::add_paths(trees, block, sums);
+        return portable::add_paths(trees, columns, sums);
     }
     // SAFETY: the features that the functions are compiled for were detected just now.
     unsafe {
-        if let Ok(block) = <&[Lanes; 16]>::try_from(block) {
-            vbmi(trees, block, sums);
-        } else if let Ok(block) = <&[Lanes; 32]>::try_from(block) {
-            vbmi(trees, block, sums);
-        } else if let Ok(block) = <&[Lanes; 64]>::try_from(block) {
-            vbmi(trees, block, sums);
+        if let Ok(columns) = columns.try_into() {
+            vbmi_single::<16>(trees, columns, sums);
+        } else if let Ok(columns) = columns.try_into() {
+            vbmi_single::<32>(trees, columns, sums);
+        } else if let Ok(columns) = columns.try_into() {
+            vbmi_single::<64>(trees, columns, sums);
         } else {
-            portable::add_paths(trees, block, sums);
+            portable::add_paths(trees, columns, sums);
         }
     }
 }
@@ -71,22 +88,42 @@ pub(crate) fn add_paths_avx2(trees: &[Tree], block: &[Lanes], sums: &mut Sums) {
     }
 }
 
-pub(crate) fn encode_vbmi<F: Float>(group: &Group, rows: &[&[F; GROUP]], missing: Missing, cells: &mut Cells) -> bool {
+pub(crate) fn encode_vbmi<F: Float>(
+    group: &Group,
+    rows: impl Iterator<Item = [F; GROUP]>,
+    missing: Missing,
+    each: impl FnMut(usize, [u8; GROUP]),
+) -> bool {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-    fn encode<F: Float>(group: &Group, rows: &[&[F; GROUP]], missing: Missing, cells: &mut Cells) -> bool {
-        group.encode(rows, missing, cells)
+    fn encode<F: Float>(
+        group: &Group,
+        rows: impl Iterator<Item = [F; GROUP]>,
+        missing: Missing,
+        each: impl FnMut(usize, [u8; GROUP]),
+    ) -> bool {
+        group.encode(rows, missing, each)
     }
     // SAFETY: the features that the function is compiled for are detected first.
-    if has_vbmi() { unsafe { encode(group, rows, missing, cells) } } else { group.encode(rows, missing, cells) }
+    if has_vbmi() { unsafe { encode(group, rows, missing, each) } } else { group.encode(rows, missing, each) }
 }
 
-pub(crate) fn encode_avx2<F: Float>(group: &Group, rows: &[&[F; GROUP]], missing: Missing, cells: &mut Cells) -> bool {
+pub(crate) fn encode_avx2<F: Float>(
+    group: &Group,
+    rows: impl Iterator<Item = [F; GROUP]>,
+    missing: Missing,
+    each: impl FnMut(usize, [u8; GROUP]),
+) -> bool {
     #[target_feature(enable = "avx2")]
-    fn encode<F: Float>(group: &Group, rows: &[&[F; GROUP]], missing: Missing, cells: &mut Cells) -> bool {
-        group.encode(rows, missing, cells)
+    fn encode<F: Float>(
+        group: &Group,
+        rows: impl Iterator<Item = [F; GROUP]>,
+        missing: Missing,
+        each: impl FnMut(usize, [u8; GROUP]),
+    ) -> bool {
+        group.encode(rows, missing, each)
     }
     // SAFETY: the feature that the function is compiled for is detected first.
-    if has_avx2() { unsafe { encode(group, rows, missing, cells) } } else { group.encode(rows, missing, cells) }
+    if has_avx2() { unsafe { encode(group, rows, missing, each) } } else { group.encode(rows, missing, each) }
 }
 
 pub(crate) fn scores_vbmi(scale: Scale, paths: &Sums, tails: &Sums) -> [f64; ROWS] {

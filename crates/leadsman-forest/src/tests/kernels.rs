@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2};
 use proptest::prelude::*;
 
 use super::{any_finite, bits, fit, matrix, normals, ties};
+use crate::kernel::{Block, ROWS, Sums, portable};
 use crate::{ForestError, IsolationForest, Kernel, Missing, SplitMode};
 
 fn check(forest: &IsolationForest, x: ArrayView2<'_, f64>) {
@@ -35,6 +36,29 @@ fn kernels_agree_for_every_width_and_number_of_trees() {
             check(&fit(&params, x.view()), x.view());
         }
     }
+}
+
+#[test]
+fn kernels_agree_over_many_blocks() {
+    for columns in [16, 20, 50] {
+        let x = normals(1_100, columns, 4);
+        check(&fit(&IsolationForest::params().n_trees(20), x.view()), x.view());
+    }
+}
+
+#[test]
+fn the_plain_walk_gives_the_same_by_row_and_by_column() {
+    // by row it is what stands in where a processor lacks AVX-512
+    let x = normals(ROWS, 20, 6);
+    let forest = fit(&IsolationForest::params().n_trees(3), x.view());
+    let rows: Vec<usize> = (0..ROWS).collect();
+    let mut block = Block::new(Kernel::Avx512Vbmi, 32, true);
+    assert!(forest.encoder().encode_block(Kernel::Portable, x.view(), &rows, &mut block));
+    let (mut by_row, mut by_column): ([Sums; 1], [Sums; 1]) = ([[0; ROWS]], [[0; ROWS]]);
+    portable::add_paths_by_row(forest.trees(), std::slice::from_ref(&block), &mut by_row);
+    portable::add_paths(forest.trees(), block.columns(), &mut by_column[0]);
+    assert_eq!(by_row, by_column);
+    assert!(by_row[0].iter().all(|sum| *sum > 0));
 }
 
 #[test]

@@ -1,27 +1,228 @@
-//! 64 rows a register, with AVX-512 VBMI.
-#![expect(unsafe_code, reason = "vector loads and stores, and one instruction by name; each says why it is sound")]
+//! 64 rows a register, with AVX-512 VBMI: eight trees at once.
+//!
+//! The bins of a row in all columns are few bytes, which makes them a table that a byte permute looks a column up in, if the
+//! lanes of a register belong to few rows. So lanes are divided among rows and trees. In the six upper levels, of which
+//! there are few nodes, register `i` stands for rows 8·i to 8·i + 8 in all eight trees: byte 8·row + tree. Two permutes then
+//! read 32 columns, and the nodes of all trees stand side by side in tables of a few registers. In the two lower levels
+//! these tables would be too large: a register is a tree of 64 rows, and only to look columns up they are turned over.
+#![expect(unsafe_code, reason = "vector loads and stores, and two instructions by name; each says why it is sound")]
+
+mod single;
 
 use std::arch::x86_64::*;
 
-use super::super::{Lanes, Lookup, Sums};
+use super::super::{BLOCKS, Block, Lanes, Lookup, Sums};
 use super::ENTRIES_PER_SUM;
 use crate::tree::{Table, Tree};
 
-/// Trees in flight, which hides the latency from one level to the next: as many as fit into sums of 16 bits.
-const FLIGHT_512: usize = ENTRIES_PER_SUM;
+pub(super) use single::vbmi_single;
 
+/// Trees at once, and registers of rows: as many as fit into sums of 16 bits.
+const FLIGHT: usize = ENTRIES_PER_SUM;
+
+/// Stands for trees that are missing in the last group: adds nothing.
+static NO_TREE: Table = Table::EMPTY;
+
+/// The upper levels of eight trees side by side: 16 entries of each tree for nodes 1 to 15, then 16 of each for
+/// nodes 16 to 31, then 32 of each for nodes 32 to 63.
+#[repr(C, align(64))]
+struct Upper {
+    threshold: [u8; 512],
+    column: [u8; 512],
+}
+
+impl Upper {
+    fn new(tables: &[&Table; FLIGHT]) -> Self {
+        let mut upper = Self { threshold: [0; 512], column: [0; 512] };
+        for (tree, table) in tables.iter().enumerate() {
+            for (to, from) in [(&mut upper.threshold, &table.threshold), (&mut upper.column, &table.column)] {
+                to[16 * tree..][..16].copy_from_slice(&from[..16]);
+                to[128 + 16 * tree..][..16].copy_from_slice(&from[16..32]);
+                to[256 + 32 * tree..][..32].copy_from_slice(&from[32..64]);
+            }
+        }
+        upper
+    }
+}
+
+/// Adds the path lengths of the rows of blocks that have `C` columns, or none that are held by row.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) fn vbmi<const C: usize>(trees: &[Tree], block: &[Lanes; C], sums: &mut Sums) {
-    let mut x = [_mm512_setzero_si512(); C];
-    for (x, lanes) in x.iter_mut().zip(block) {
-        *x = load512(&lanes.0);
+pub(super) fn vbmi<const C: usize>(trees: &[Tree], blocks: &[Block], sums: &mut [Sums], between: &mut impl FnMut()) {
+    for (blocks, sums) in blocks.chunks(BLOCKS).zip(sums.chunks_mut(BLOCKS)) {
+        let mut wide = [[_mm512_setzero_si512(); 4]; BLOCKS];
+        for trees in trees.chunks(FLIGHT) {
+            let tables: [&Table; FLIGHT] = std::array::from_fn(|at| trees.get(at).map_or(&NO_TREE, Tree::table));
+            let upper = Upper::new(&tables);
+            for (block, wide) in blocks.iter().zip(&mut wide) {
+                between();
+                if let Ok(rows) = <&[Lanes; C]>::try_from(block.rows()) {
+                    widen512(walk512(&tables, &upper, rows), wide);
+                }
+            }
+        }
+        for (wide, sums) in wide.into_iter().zip(sums) {
+            store_turned512(wide, sums);
+        }
     }
-    if let Ok(columns) = <&[__m512i; 16]>::try_from(&x[..]) {
-        let rows = turn_over512(*columns);
-        walk512(trees, block, |column| pick_of_rows512(&rows, column), sums);
-    } else {
-        walk512(trees, block, |column| pick_of_columns512(&x, column), sums);
+}
+
+/// The path lengths of 64 rows in eight trees, as sums of 16 bits in unpacked order of turned rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn walk512<const C: usize>(tables: &[&Table; FLIGHT], upper: &Upper, rows: &[Lanes; C]) -> [__m512i; 2] {
+    // the compiler would take an addition of what it knows to be 1 apart again
+    let one = std::hint::black_box(_mm512_set1_epi8(1));
+    let mut nodes = upper512(upper, rows, one);
+    for _ in 0..4 {
+        nodes = turn512(nodes);
     }
+    // nodes 64..128, of whose numbers the permute takes the low six bits: above them stand bits of the tree
+    lower512(tables, rows, &mut nodes, one, |entries, node| _mm512_permutexvar_epi8(node, part512(entries, 1)));
+    // nodes 128..256, the low seven bits; the step wraps to the number of the leaf
+    lower512(tables, rows, &mut nodes, one, |entries, node| {
+        _mm512_permutex2var_epi8(part512(entries, 2), node, part512(entries, 3))
+    });
+    let mut narrow = [_mm512_setzero_si512(); 2];
+    for (table, node) in tables.iter().zip(nodes) {
+        add_entry512(&table.path, node, &mut narrow);
+    }
+    narrow
+}
+
+/// From the roots down to nodes 64 to 127, of whose numbers the low six bits are right.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn upper512<const C: usize>(upper: &Upper, rows: &[Lanes; C], one: __m512i) -> [__m512i; FLIGHT] {
+    const TREES: [u8; 64] = {
+        let mut trees = [0; 64];
+        let mut byte = 0;
+        while byte < 64 {
+            trees[byte] = 16 * (byte % FLIGHT) as u8;
+            byte += 1;
+        }
+        trees
+    };
+    let look = |entries: &[u8; 512], from: usize, at| {
+        let parts = entries.as_chunks().0;
+        _mm512_permutex2var_epi8(load512(&parts[from]), at, load512(&parts[from + 1]))
+    };
+    // 16·tree + node
+    let trees = load512(&TREES);
+    let mut nodes = [_mm512_add_epi8(trees, one); FLIGHT];
+    let first = |entries: &[u8; 512], node| look(entries, 0, node);
+    level512(upper, rows, &mut nodes, trees, one, first);
+    level512(upper, rows, &mut nodes, trees, one, first);
+    level512(upper, rows, &mut nodes, trees, one, first);
+    // 16·tree + node - 16
+    level512(upper, rows, &mut nodes, _mm512_add_epi8(trees, _mm512_set1_epi8(16)), one, first);
+    let zero = _mm512_setzero_si512();
+    level512(upper, rows, &mut nodes, zero, one, |entries, node| look(entries, 2, node));
+    // 32·tree + node - 32: trees 4 to 7 have tables of their own
+    level512(upper, rows, &mut nodes, zero, one, |entries, node| {
+        _mm512_mask_blend_epi8(0xf0f0_f0f0_f0f0_f0f0, look(entries, 4, node), look(entries, 6, node))
+    });
+    nodes
+}
+
+/// One of the upper levels: from nodes to their children, less `base`. `look` gives the entry of a node.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn level512<const C: usize>(
+    upper: &Upper,
+    rows: &[Lanes; C],
+    nodes: &mut [__m512i; FLIGHT],
+    base: __m512i,
+    one: __m512i,
+    look: impl Fn(&[u8; 512], __m512i) -> __m512i,
+) {
+    for (node, rows) in nodes.iter_mut().zip(rows.chunks_exact(C / FLIGHT)) {
+        let bins = pick512::<C>(rows, look(&upper.column, *node));
+        let right = _mm512_cmpge_epu8_mask(bins, look(&upper.threshold, *node));
+        let left = _mm512_sub_epi8(_mm512_add_epi8(*node, *node), base);
+        *node = _mm512_mask_add_epi8(left, right, left, one);
+    }
+}
+
+/// One of the lower levels, for which each register of `nodes` is a tree. `look` gives the entry of a node.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn lower512<const C: usize>(
+    tables: &[&Table; FLIGHT],
+    rows: &[Lanes; C],
+    nodes: &mut [__m512i; FLIGHT],
+    one: __m512i,
+    look: impl Fn(&[u8; 256], __m512i) -> __m512i,
+) {
+    let mut x = *nodes;
+    for (x, table) in x.iter_mut().zip(tables) {
+        *x = look(&table.column, *x);
+    }
+    for _ in 0..3 {
+        x = turn512(x);
+    }
+    for (x, rows) in x.iter_mut().zip(rows.chunks_exact(C / FLIGHT)) {
+        *x = pick512::<C>(rows, *x);
+    }
+    for _ in 0..4 {
+        x = turn512(x);
+    }
+    for ((bins, node), table) in x.iter().zip(nodes).zip(tables) {
+        let right = _mm512_cmpge_epu8_mask(*bins, look(&table.threshold, *node));
+        let left = _mm512_add_epi8(*node, *node);
+        *node = _mm512_mask_add_epi8(left, right, left, one);
+    }
+}
+
+/// Interleaves the first four registers with the last four. Three times make eight trees of 64 rows eight registers of
+/// eight rows, four times turn them back: of the number of a byte, which is register, row and tree, all seven bits inside a
+/// 128-bit lane go round by one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn turn512(x: [__m512i; FLIGHT]) -> [__m512i; FLIGHT] {
+    let mut y = x;
+    for i in 0..FLIGHT / 2 {
+        y[2 * i] = _mm512_unpacklo_epi8(x[i], x[i + FLIGHT / 2]);
+        y[2 * i + 1] = _mm512_unpackhi_epi8(x[i], x[i + FLIGHT / 2]);
+    }
+    y
+}
+
+/// The bin in column `which` of each of eight rows: one permute for each 128 bytes of them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn pick512<const C: usize>(rows: &[Lanes], which: __m512i) -> __m512i {
+    let mut begins = [0; 64];
+    for (byte, begin) in begins.iter_mut().enumerate() {
+        *begin = (byte / FLIGHT * C % 128) as u8;
+    }
+    let mut at = _mm512_or_si512(which, load512(&begins));
+    for (part, rows) in rows.as_chunks().0.iter().enumerate() {
+        let lanes = 128 / C * FLIGHT;
+        at = permute512(at, (u64::MAX >> (64 - lanes)) << (lanes * part), rows);
+    }
+    at
+}
+
+/// Puts byte `at` of two registers in the place of `at`, in the lanes that `mask` has.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn permute512(mut at: __m512i, mask: u64, of: &[Lanes; 2]) -> __m512i {
+    // The intrinsic for this becomes three instructions: a copy, a permute without a mask, and a blend. And of loads, the
+    // compiler would keep what it read before, on the stack, where it must be stored first.
+    // SAFETY: instructions of AVX-512, for which this is compiled; they read the 128 bytes of `of`, which begin at a
+    // multiple of 64, and change two registers.
+    unsafe {
+        std::arch::asm!(
+            "vmovdqa64 {low}, [{of}]",
+            "vpermi2b {at}{{{mask}}}, {low}, [{of} + 64]",
+            of = in(reg) of,
+            low = out(zmm_reg) _,
+            at = inout(zmm_reg) at,
+            mask = in(kreg) mask,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    at
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
@@ -70,193 +271,32 @@ fn store512(wide: [__m512i; 4], sums: &mut Sums) {
         _mm512_shuffle_i32x4::<0x88>(high[0], high[1]),
         _mm512_shuffle_i32x4::<0xdd>(high[0], high[1]),
     ];
-    for (sums, lane) in sums.as_chunks_mut::<16>().0.iter_mut().zip(lanes) {
+    add512(lanes, sums);
+}
+
+/// The same for rows that were [turned](turn512): `wide[part]` holds rows 16·part + 2·lane + 0, 1, 8 and 9 of each lane.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store_turned512(wide: [__m512i; 4], sums: &mut Sums) {
+    let order = _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    let mut rows = wide;
+    for rows in &mut rows {
+        *rows = _mm512_permutexvar_epi32(order, *rows);
+    }
+    add512(rows, sums);
+}
+
+/// Adds to the sums of the rows, which are in order.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add512(rows: [__m512i; 4], sums: &mut Sums) {
+    for (sums, rows) in sums.as_chunks_mut::<16>().0.iter_mut().zip(rows) {
         // SAFETY: `sums` is the 64 bytes that are read and written; neither asks for an alignment.
         unsafe {
             let before = _mm512_loadu_si512(sums.as_ptr().cast());
-            _mm512_storeu_si512(sums.as_mut_ptr().cast(), _mm512_add_epi32(before, lane));
+            _mm512_storeu_si512(sums.as_mut_ptr().cast(), _mm512_add_epi32(before, rows));
         }
     }
-}
-
-/// Adds the path lengths. `pick` gives the value of each row in the column that stands in its lane.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn walk512<const C: usize>(
-    trees: &[Tree],
-    block: &[Lanes; C],
-    pick: impl Fn(__m512i) -> __m512i + Copy,
-    sums: &mut Sums,
-) {
-    let mut wide = [_mm512_setzero_si512(); 4];
-    for trees in trees.chunks(FLIGHT_512) {
-        let mut narrow = [_mm512_setzero_si512(); 2];
-        vbmi_group(trees, block, pick, &mut narrow);
-        widen512(narrow, &mut wide);
-    }
-    store512(wide, sums);
-}
-
-/// Adds the path lengths in up to [`FLIGHT_512`] trees to `narrow`, sums of 16 bits in unpacked order.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn vbmi_group<const C: usize>(
-    trees: &[Tree],
-    block: &[Lanes; C],
-    pick: impl Fn(__m512i) -> __m512i + Copy,
-    narrow: &mut [__m512i; 2],
-) {
-    let mut nodes = [_mm512_setzero_si512(); FLIGHT_512];
-    for (tree, node) in trees.iter().zip(&mut nodes) {
-        let table = tree.table();
-        let (first, way1) = turn512::<1, 0, C>(table, block, _mm512_set1_epi8(1), []);
-        let (second, way2) = turn512::<2, 1, C>(table, block, first, [way1]);
-        let (third, way3) = turn512::<4, 2, C>(table, block, second, [way2, way1]);
-        let (fourth, _) = turn512::<8, 3, C>(table, block, third, [way3, way2, way1]);
-        *node = fourth;
-    }
-    descend512(trees, &mut nodes, pick, |entries, node| _mm512_permutexvar_epi8(node, part512(entries, 0)));
-    descend512(trees, &mut nodes, pick, |entries, node| _mm512_permutexvar_epi8(node, part512(entries, 0)));
-    // nodes 64..128, of whose numbers the permute takes the low six bits
-    descend512(trees, &mut nodes, pick, |entries, node| _mm512_permutexvar_epi8(node, part512(entries, 1)));
-    // nodes 128..256, the low seven bits; the step wraps to the number of the leaf
-    descend512(trees, &mut nodes, pick, |entries, node| {
-        _mm512_permutex2var_epi8(part512(entries, 2), node, part512(entries, 3))
-    });
-    for (tree, node) in trees.iter().zip(nodes) {
-        add_entry512(&tree.table().path, node, narrow);
-    }
-}
-
-/// One level of several trees: from nodes to their children. `look` gives the entry of a node.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn descend512(
-    trees: &[Tree],
-    nodes: &mut [__m512i; FLIGHT_512],
-    pick: impl Fn(__m512i) -> __m512i,
-    look: impl Fn(&[u8; 256], __m512i) -> __m512i,
-) {
-    for (tree, node) in trees.iter().zip(nodes) {
-        let (threshold, column) = (look(&tree.table().threshold, *node), look(&tree.table().column, *node));
-        *node = step512(*node, _mm512_cmpge_epu8_mask(pick(column), threshold));
-    }
-}
-
-/// One of the first levels, with `N` nodes, which is so few that the columns of all of them are loaded; `ways` of the
-/// levels above, the last one first, choose among them. Returns the nodes of the next level, and which rows went right.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn turn512<const N: usize, const L: usize, const C: usize>(
-    table: &Table,
-    block: &[Lanes; C],
-    node: __m512i,
-    ways: [u64; L],
-) -> (__m512i, u64) {
-    // one number, because the compiler would take vectors of columns apart again
-    let columns = u64::from_le_bytes(table.column.as_chunks().0[N / 8]) >> (8 * N % 64);
-    let mut x = [_mm512_setzero_si512(); N];
-    for i in 0..N {
-        x[i] = load512(&block[(columns >> (8 * i)) as usize % C].0);
-    }
-    let mut n = N;
-    for way in ways {
-        n /= 2;
-        for i in 0..n {
-            x[i] = _mm512_mask_blend_epi8(way, x[2 * i], x[2 * i + 1]);
-        }
-    }
-    let right = _mm512_cmpge_epu8_mask(x[0], _mm512_permutexvar_epi8(node, part512(&table.threshold, 0)));
-    (step512(node, right), right)
-}
-
-/// The child of `node`: the right one where `right` says so.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn step512(node: __m512i, right: u64) -> __m512i {
-    let left = _mm512_add_epi8(node, node);
-    _mm512_mask_add_epi8(left, right, left, _mm512_set1_epi8(1))
-}
-
-/// Byte `which`, modulo 16, of its row, for each of 64 rows that were [turned over](turn_over512): eight permutes, each for
-/// the rows of the two registers that it reads.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn pick_of_rows512(x: &[__m512i; 16], which: __m512i) -> __m512i {
-    let at = _mm512_or_si512(_mm512_and_si512(which, _mm512_set1_epi8(15)), begins512());
-    let (mut even, mut odd) = (at, at);
-    for four in 0..4 {
-        let rows = 0x000f_000f_000f_000f << (4 * four);
-        even = permute512(even, rows, x[4 * four], x[4 * four + 2]);
-        odd = permute512(odd, rows, x[4 * four + 1], x[4 * four + 3]);
-    }
-    _mm512_mask_blend_epi8(0xaaaa_aaaa_aaaa_aaaa, even, odd)
-}
-
-/// Puts byte `at` of two registers in the place of `at`, in the lanes that `mask` has.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn permute512(mut at: __m512i, mask: u64, low: __m512i, high: __m512i) -> __m512i {
-    // The intrinsic for this becomes three instructions: a copy, a permute without a mask, and a blend.
-    // SAFETY: an instruction of AVX-512 VBMI, for which this is compiled; it reads registers and changes one of them.
-    unsafe {
-        std::arch::asm!(
-            "vpermi2b {at}{{{mask}}}, {low}, {high}",
-            at = inout(zmm_reg) at,
-            mask = in(kreg) mask,
-            low = in(zmm_reg) low,
-            high = in(zmm_reg) high,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    at
-}
-
-/// Where the row of each lane begins in the pair of registers that holds it.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn begins512() -> __m512i {
-    const BEGINS: [u8; 64] = {
-        let mut begins = [0; 64];
-        let mut row = 0;
-        while row < 64 {
-            begins[row] = (16 * (row / 16) + 64 * (row / 2 % 2)) as u8;
-            row += 1;
-        }
-        begins
-    };
-    load512(&BEGINS)
-}
-
-/// Turns 16 columns of 64 rows over: register `i` of the result holds rows i, 16 + i, 32 + i and 48 + i, 16 bytes each.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn turn_over512(mut x: [__m512i; 16]) -> [__m512i; 16] {
-    for _ in 0..4 {
-        let before = x;
-        for i in 0..8 {
-            x[2 * i] = _mm512_unpacklo_epi8(before[i], before[i + 8]);
-            x[2 * i + 1] = _mm512_unpackhi_epi8(before[i], before[i + 8]);
-        }
-    }
-    x
-}
-
-/// Byte `which` of the columns `x`, lane by lane: one blend for each bit and pair.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn pick_of_columns512<const C: usize>(x: &[__m512i; C], which: __m512i) -> __m512i {
-    let mut x = *x;
-    let (mut n, mut bit) = (C, 1);
-    while n > 1 {
-        n /= 2;
-        let odd = _mm512_test_epi8_mask(which, _mm512_set1_epi8(bit));
-        for i in 0..n {
-            x[i] = _mm512_mask_blend_epi8(odd, x[2 * i], x[2 * i + 1]);
-        }
-        bit <<= 1;
-    }
-    x[0]
 }
 
 /// Entry `at` of a table, lane by lane.
