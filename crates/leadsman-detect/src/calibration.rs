@@ -43,6 +43,16 @@ pub struct Rareness {
 }
 
 impl Rareness {
+    /// The same score among windows of its stratum (`self`) and among those of all: the geometric mean of how often both
+    /// see one like it a day.
+    ///
+    /// The stratum alone gives every kind of actor the same number of false incidents, also those that never do anything
+    /// new; all windows alone forgive a workload what is ordinary for a person (docs/adr/0009).
+    #[must_use]
+    pub fn among(self, all: Self) -> Self {
+        Self { per_day: (self.per_day * all.per_day).sqrt(), ..self }
+    }
+
     /// Evidence in decades: 0 at ten benign recurrences a day or more, 1 at one a day, 2 at one in ten days.
     #[must_use]
     pub fn evidence(self) -> f64 {

@@ -53,8 +53,8 @@ pub struct EvidenceTail {
 const MAX_KEPT: usize = 512;
 /// Totals that the tail beyond the data is fitted on.
 const TAIL_COUNT: usize = 40;
-/// Budgets are never served by a line below this evidence, which benign windows of one stratum reach five times a day.
-const MIN_LINE: f64 = 0.3;
+/// Budgets are never served by a line below this evidence: what benign windows reach eight times a day is no incident.
+const MIN_LINE: f64 = 0.1;
 
 impl EvidenceTail {
     /// The tail of `totals` over `days` days of benign windows.

@@ -257,14 +257,9 @@ impl Trainer {
         let mut benign = Vec::with_capacity(forest_score.len());
         for (row, s) in &forest_score {
             let (c, _) = stratum(&strata, &any, row.class);
-            let (habit, strangeness) = (c.novelty.rareness(row.novelty), c.strangeness.rareness(*s));
+            let (habit, strangeness) = (c.novelty.rareness(row.novelty).among(any.novelty.rareness(row.novelty)), c.strangeness.rareness(*s));
             let evidence = self.spec.detectors.closed(habit, strangeness).total();
             benign.push(Benign { entity: &row.key.entity, start: row.key.window.start, evidence });
-        }
-        if std::env::var("DBG").is_ok() {
-            let mut all: Vec<_> = benign.iter().zip(&forest_score).collect();
-            all.sort_by(|a, b| b.0.evidence.total_cmp(&a.0.evidence));
-            for (b, (row, s)) in all.iter().take(80) { eprintln!("TOP {} {} {} E {:.2} S {:.1} F {:.3}", b.entity, row.class, b.start, b.evidence, row.novelty, s); }
         }
         let usage = self.fit_usage(calibration_days, &mut benign)?;
         let tail = EvidenceTail::new(incidents(benign), calibration_days);

@@ -119,7 +119,7 @@ impl OpenActor<'_> {
 
     fn evidence(&self, habit: f64, forest: Option<f64>) -> Evidence {
         let (calibration, _) = self.engine.model.stratum(self.open.class);
-        let habit = self.engine.rareness(&calibration.novelty, habit);
+        let habit = self.engine.habit_rareness(self.open.class, habit);
         let detectors = self.engine.model.detectors;
         match forest {
             Some(raw) => detectors.closed(habit, self.engine.rareness(&calibration.strangeness, raw)),

@@ -249,8 +249,13 @@ impl Engine {
     }
 
     fn novelty_rareness(&self, open: &OpenWindow) -> Rareness {
-        let (calibration, _) = self.model.stratum(open.class);
-        self.rareness(&calibration.novelty, open.novelty())
+        self.habit_rareness(open.class, open.novelty())
+    }
+
+    /// How rare so much novelty is, for actors of a class and for all.
+    fn habit_rareness(&self, class: ActorClass, nats: f64) -> Rareness {
+        let (calibration, _) = self.model.stratum(class);
+        self.rareness(&calibration.novelty, nats).among(self.rareness(&self.model.any.novelty, nats))
     }
 
     fn settle(&self, state: &mut ShardState, key: &(Timestamp, Box<str>)) {

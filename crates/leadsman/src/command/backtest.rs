@@ -120,11 +120,6 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
             (&lab.week, &lab.attempts)
         };
         let (verdicts, quiet) = attempt::live_through(&engine, week, attempts)?;
-        if std::env::var("DBG").is_ok() && *variant == Variant::Full {
-            eprintln!("LINE {budget} {:?}", engine.alert_line());
-            for f in quiet.findings.values() { eprintln!("QUIET {budget} {} {:?} {} score {} {} | {}", f.entity.id, f.entity.class, f.incident_id, f.score, f.window.from, f.explanation.sentence); }
-            for (a, v) in attempts.iter().zip(&verdicts) { if v.delay.is_none() { eprintln!("MISS {budget} {} {} {}", a.trial.technique, a.trial.identity, a.trial.style); } }
-        }
         let mut tally = Tally::default();
         for (attempt, verdict) in attempts.iter().zip(verdicts) {
             tally.attempt(&attempt.trial, budget, verdict);

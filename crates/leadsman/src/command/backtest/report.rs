@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::attempt::Verdict;
 
 /// Alert budgets tried, in false incidents a day and cluster.
-pub(super) const BUDGETS: [u32; 2] = [1, 5];
+pub(super) const BUDGETS: [u32; 3] = [1, 5, 10];
 
 /// What one detector did over some clusters.
 #[derive(Debug, Clone, Default)]
