@@ -154,6 +154,12 @@ fn replacement(kind: &str, found: &Captures<'_>, key: Option<&RedactionKey>) -> 
     out
 }
 
+/// `text` without its secrets; `key` as in [`DecodeContext`](crate::DecodeContext).
+#[must_use]
+pub fn redacted<'t>(text: &'t str, key: Option<&RedactionKey>) -> Cow<'t, str> {
+    string(text, key).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 fn string(text: &str, key: Option<&RedactionKey>) -> Option<String> {
     match bytes(text.as_bytes(), key) {
         Cow::Borrowed(same) if same.len() == text.len() => None,

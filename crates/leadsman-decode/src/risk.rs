@@ -5,17 +5,18 @@
 
 use std::borrow::Cow;
 
-use leadsman_domain::{ObjectRef, Risk, RiskFlags, Untrusted};
-use serde_json::value::RawValue;
+use leadsman_domain::{Risk, RiskFlags};
 
-use crate::json::{elements, fields_of, text, whole};
+use crate::body::{Value, elements, fields};
 use crate::refusal::Refusal;
+use crate::uri::Target;
 
-type Raw<'a> = Option<&'a RawValue>;
+type Found<'a> = Option<Value<'a>>;
 
 const HOST_PATHS: [&str; 10] =
     ["/", "/etc", "/root", "/proc", "/run", "/var", "/var/run", "/var/lib", "/var/lib/kubelet", "/var/lib/docker"];
 const HOST_TREES: [&str; 3] = ["/etc/", "/root/", "/var/lib/kubelet/"];
+const STRONG_CAPABILITIES: [&str; 4] = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "ALL"];
 const RUNTIME_DIRS: [&str; 4] = ["/containerd", "/crio", "/k3s", "/k3s/containerd"];
 const RUNTIME_SOCKETS: [&str; 6] = [
     "/docker.sock",
@@ -35,32 +36,32 @@ enum Body {
 /// The risks that the request asks for; unknown when it carries no body that could hold one.
 ///
 /// A body that is looked into is parsed in full first, and refused when it is no JSON.
-pub(crate) fn of_request(verb: &str, object: &ObjectRef, body: Option<&str>) -> Result<RiskFlags, Refusal> {
+pub(crate) fn of_request(verb: &str, object: &Target<'_>, body: Option<&str>) -> Result<RiskFlags, Refusal> {
     let Some(body) = body else { return Ok(RiskFlags::UNKNOWN) };
     if !matches!(verb, "create" | "update" | "patch") {
         return Ok(RiskFlags::UNKNOWN);
     }
     let Some(kind) = body_kind(object) else { return Ok(RiskFlags::UNKNOWN) };
-    let body = whole(body)?;
-    let mut found = Found(RiskFlags::observed());
-    match body.get().as_bytes().first() {
-        Some(b'{') => match kind {
+    let body = Value::parse(body)?;
+    let mut found = Risks(RiskFlags::observed());
+    if body.is_object() {
+        match kind {
             Body::Pod => found.pod_body(body),
             Body::Role => found.role(body),
             Body::Binding => found.binding(body),
-        },
-        Some(b'[') => {
-            for operation in elements(Some(body)) {
-                found.patch_operation(&kind, operation);
-            }
         }
-        _ => return Ok(RiskFlags::UNKNOWN),
+    } else if body.is_array() {
+        for operation in body.elements() {
+            found.patch_operation(&kind, operation);
+        }
+    } else {
+        return Ok(RiskFlags::UNKNOWN);
     }
     Ok(found.0)
 }
 
-fn body_kind(object: &ObjectRef) -> Option<Body> {
-    match (object.group.raw(), object.resource.raw(), object.subresource.as_ref().map(Untrusted::raw)) {
+fn body_kind(object: &Target<'_>) -> Option<Body> {
+    match (object.group, object.resource, object.subresource) {
         ("", "pods", None | Some("ephemeralcontainers"))
         | ("", "replicationcontrollers" | "podtemplates", None)
         | ("" | "apps" | "extensions", "deployments" | "daemonsets" | "statefulsets" | "replicasets", None)
@@ -71,9 +72,9 @@ fn body_kind(object: &ObjectRef) -> Option<Body> {
     }
 }
 
-struct Found(RiskFlags);
+struct Risks(RiskFlags);
 
-impl Found {
+impl Risks {
     fn add(&mut self, risk: Risk, when: bool) {
         if when {
             self.0 = self.0.with(risk);
@@ -81,20 +82,20 @@ impl Found {
     }
 
     /// A pod, a workload with a pod template, a cron job or a `PodTemplate`.
-    fn pod_body(&mut self, body: &RawValue) {
-        let [spec, template] = fields_of(Some(body), &["spec", "template"]);
-        let [workload_template, job_template] = fields_of(spec, &["template", "jobTemplate"]);
-        let [job] = fields_of(job_template, &["spec"]);
-        let [cron_template] = fields_of(job, &["template"]);
+    fn pod_body(&mut self, body: Value<'_>) {
+        let [spec, template] = fields(Some(body), &["spec", "template"]);
+        let [workload_template, job_template] = fields(spec, &["template", "jobTemplate"]);
+        let [job] = fields(job_template, &["spec"]);
+        let [cron_template] = fields(job, &["template"]);
         self.pod_spec(spec);
         for template in [template, workload_template, cron_template] {
-            let [spec] = fields_of(template, &["spec"]);
+            let [spec] = fields(template, &["spec"]);
             self.pod_spec(spec);
         }
     }
 
-    fn pod_spec(&mut self, spec: Raw<'_>) {
-        let [containers, init, ephemeral, volumes, network, pid, ipc] = fields_of(
+    fn pod_spec(&mut self, spec: Found<'_>) {
+        let [containers, init, ephemeral, volumes, network, pid, ipc] = fields(
             spec,
             &["containers", "initContainers", "ephemeralContainers", "volumes", "hostNetwork", "hostPID", "hostIPC"],
         );
@@ -107,49 +108,49 @@ impl Found {
         self.add(Risk::HostNamespace, [network, pid, ipc].into_iter().any(is_true));
     }
 
-    fn container(&mut self, container: Raw<'_>) {
-        let [context] = fields_of(container, &["securityContext"]);
+    fn container(&mut self, container: Found<'_>) {
+        let [context] = fields(container, &["securityContext"]);
         self.security_context(context);
     }
 
-    fn security_context(&mut self, context: Raw<'_>) {
-        let [privileged, capabilities] = fields_of(context, &["privileged", "capabilities"]);
+    fn security_context(&mut self, context: Found<'_>) {
+        let [privileged, capabilities] = fields(context, &["privileged", "capabilities"]);
         self.add(Risk::Privileged, is_true(privileged));
-        let [added] = fields_of(capabilities, &["add"]);
+        let [added] = fields(capabilities, &["add"]);
         self.add(Risk::AddedCapability, texts(added).any(|c| is_strong_capability(&c)));
     }
 
-    fn volume(&mut self, volume: Raw<'_>) {
-        let [host_path] = fields_of(volume, &["hostPath"]);
-        let [path] = fields_of(host_path, &["path"]);
-        self.add(Risk::SensitiveHostPath, path.and_then(text).is_some_and(|p| is_sensitive_path(&p)));
+    fn volume(&mut self, volume: Found<'_>) {
+        let [host_path] = fields(volume, &["hostPath"]);
+        let [path] = fields(host_path, &["path"]);
+        self.add(Risk::SensitiveHostPath, path.and_then(Value::text).is_some_and(|p| is_sensitive_path(&p)));
     }
 
-    fn role(&mut self, body: &RawValue) {
-        let [rules] = fields_of(Some(body), &["rules"]);
+    fn role(&mut self, body: Value<'_>) {
+        let [rules] = fields(Some(body), &["rules"]);
         for rule in elements(rules) {
             self.rule(Some(rule));
         }
     }
 
-    fn rule(&mut self, rule: Raw<'_>) {
-        let [verbs, resources] = fields_of(rule, &["verbs", "resources"]);
+    fn rule(&mut self, rule: Found<'_>) {
+        let [verbs, resources] = fields(rule, &["verbs", "resources"]);
         self.add(Risk::WildcardRule, texts(verbs).chain(texts(resources)).any(|t| t == "*"));
         self.add(Risk::EscalationRule, texts(verbs).any(|v| matches!(&*v, "escalate" | "bind" | "impersonate")));
     }
 
-    fn binding(&mut self, body: &RawValue) {
-        let [role, subjects] = fields_of(Some(body), &["roleRef", "subjects"]);
-        let [role] = fields_of(role, &["name"]);
-        self.add(Risk::ClusterAdminBinding, role.and_then(text).is_some_and(|n| n == "cluster-admin"));
+    fn binding(&mut self, body: Value<'_>) {
+        let [role, subjects] = fields(Some(body), &["roleRef", "subjects"]);
+        let [role] = fields(role, &["name"]);
+        self.add(Risk::ClusterAdminBinding, role.and_then(Value::text).is_some_and(|n| n == "cluster-admin"));
         for subject in elements(subjects) {
             self.subject(Some(subject));
         }
     }
 
-    fn subject(&mut self, subject: Raw<'_>) {
-        let [kind, name] = fields_of(subject, &["kind", "name"]);
-        let (Some(kind), Some(name)) = (kind.and_then(text), name.and_then(text)) else { return };
+    fn subject(&mut self, subject: Found<'_>) {
+        let [kind, name] = fields(subject, &["kind", "name"]);
+        let (Some(kind), Some(name)) = (kind.and_then(Value::text), name.and_then(Value::text)) else { return };
         let broad = match &*kind {
             "ServiceAccount" => name == "default",
             "Group" => matches!(&*name, "system:authenticated" | "system:unauthenticated" | "system:serviceaccounts"),
@@ -162,14 +163,14 @@ impl Found {
     }
 
     /// One operation of a JSON patch (RFC 6902): its path says what the value is a part of.
-    fn patch_operation(&mut self, kind: &Body, operation: &RawValue) {
-        let [path, value] = fields_of(Some(operation), &["path", "value"]);
-        let (Some(path), Some(value)) = (path.and_then(text), value) else { return };
+    fn patch_operation(&mut self, kind: &Body, operation: Value<'_>) {
+        let [path, value] = fields(Some(operation), &["path", "value"]);
+        let (Some(path), Some(value)) = (path.and_then(Value::text), value) else { return };
         // `/spec/containers/-` and `/spec/containers` differ by an index only.
         let mut names = path.rsplit('/').filter(|p| *p != "-" && !p.bytes().all(|b| b.is_ascii_digit()));
         let name = names.next().unwrap_or_default();
-        let parts = if value.get().starts_with('[') { elements(Some(value)) } else { vec![value] };
-        for part in parts {
+        let whole = Some(value).filter(|value| !value.is_array());
+        for part in value.elements().chain(whole) {
             match (kind, name) {
                 (Body::Pod, "containers" | "initContainers" | "ephemeralContainers") => self.container(Some(part)),
                 (Body::Pod, "securityContext") => self.security_context(Some(part)),
@@ -178,22 +179,25 @@ impl Found {
                     self.add(Risk::HostNamespace, is_true(Some(part)));
                 }
                 (Body::Pod, "add") => {
-                    self.add(Risk::AddedCapability, text(part).is_some_and(|c| is_strong_capability(&c)));
+                    self.add(Risk::AddedCapability, part.text().is_some_and(|c| is_strong_capability(&c)));
                 }
                 (Body::Pod, "capabilities") => {
-                    let [added] = fields_of(Some(part), &["add"]);
+                    let [added] = fields(Some(part), &["add"]);
                     self.add(Risk::AddedCapability, texts(added).any(|c| is_strong_capability(&c)));
                 }
                 (Body::Pod, "volumes") => self.volume(Some(part)),
                 (Body::Pod, "hostPath") => {
-                    let [path] = fields_of(Some(part), &["path"]);
-                    self.add(Risk::SensitiveHostPath, path.and_then(text).is_some_and(|p| is_sensitive_path(&p)));
+                    let [path] = fields(Some(part), &["path"]);
+                    self.add(
+                        Risk::SensitiveHostPath,
+                        path.and_then(Value::text).is_some_and(|p| is_sensitive_path(&p)),
+                    );
                 }
                 (Body::Pod, "path") => {
-                    self.add(Risk::SensitiveHostPath, text(part).is_some_and(|p| is_sensitive_path(&p)));
+                    self.add(Risk::SensitiveHostPath, part.text().is_some_and(|p| is_sensitive_path(&p)));
                 }
                 (Body::Pod, "template") => {
-                    let [spec] = fields_of(Some(part), &["spec"]);
+                    let [spec] = fields(Some(part), &["spec"]);
                     self.pod_spec(spec);
                 }
                 (Body::Pod, _) => {
@@ -202,7 +206,7 @@ impl Found {
                 }
                 (Body::Role, "rules") => self.rule(Some(part)),
                 (Body::Role, "verbs" | "resources") => {
-                    let item = text(part);
+                    let item = part.text();
                     self.add(Risk::WildcardRule, item.as_deref() == Some("*"));
                     let escalates = matches!(item.as_deref(), Some("escalate" | "bind" | "impersonate"));
                     self.add(Risk::EscalationRule, name == "verbs" && escalates);
@@ -215,18 +219,21 @@ impl Found {
     }
 }
 
-fn is_true(value: Raw<'_>) -> bool {
-    value.is_some_and(|v| v.get() == "true")
+fn is_true(value: Found<'_>) -> bool {
+    value.is_some_and(Value::is_true)
 }
 
-fn texts(value: Raw<'_>) -> impl Iterator<Item = Cow<'_, str>> {
-    elements(value).into_iter().filter_map(text)
+fn texts(value: Found<'_>) -> impl Iterator<Item = Cow<'_, str>> {
+    elements(value).filter_map(Value::text)
 }
 
 /// Container runtimes take the names in any case, with and without `CAP_`.
 fn is_strong_capability(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    matches!(name.strip_prefix("CAP_").unwrap_or(&name), "SYS_ADMIN" | "NET_ADMIN" | "SYS_PTRACE" | "ALL")
+    let name = match name.split_at_checked("CAP_".len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("CAP_") => rest,
+        Some(_) | None => name,
+    };
+    STRONG_CAPABILITIES.iter().any(|strong| name.eq_ignore_ascii_case(strong))
 }
 
 /// Whether a hostPath gives the node away: its files, its credentials, or its container runtime.

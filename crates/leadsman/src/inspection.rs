@@ -7,7 +7,8 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
-use leadsman_domain::{ActorClass, AuditEvent, Decoded, Level, Stage, Timestamp, Verb};
+use leadsman_decode::{EventView, redacted};
+use leadsman_domain::{ActorClass, Decoded, Level, Stage, Timestamp, Verb};
 
 use crate::account::Account;
 
@@ -19,10 +20,11 @@ const MAX_NAMES: usize = 100_000;
 /// Most bytes that names may take.
 const MAX_NAME_BYTES: usize = 32 << 20;
 
-/// One name of many.
+/// Names of many, and what was counted of each.
 #[derive(Debug, Clone)]
 pub struct Named<T> {
-    counts: HashMap<Box<str>, T>,
+    places: HashMap<Box<str>, usize>,
+    counts: Vec<T>,
     bytes: usize,
     /// Events whose name came after the bound.
     pub beyond: u64,
@@ -30,22 +32,50 @@ pub struct Named<T> {
 
 impl<T> Default for Named<T> {
     fn default() -> Self {
-        Self { counts: HashMap::new(), bytes: 0, beyond: 0 }
+        Self { places: HashMap::new(), counts: Vec::new(), bytes: 0, beyond: 0 }
     }
 }
 
 impl<T: Default> Named<T> {
-    /// The entry of `name`; `None` when it is new and there is no room.
+    /// The entry of `name`, without secrets; `None` when it is new and there is no room.
     fn entry(&mut self, name: &str) -> Option<&mut T> {
-        if !self.counts.contains_key(name) {
-            if self.counts.len() == MAX_NAMES || self.bytes + name.len() > MAX_NAME_BYTES {
-                self.beyond += 1;
-                return None;
-            }
-            self.bytes += name.len();
-            self.counts.insert(name.into(), T::default());
+        let place = match self.places.get(name) {
+            Some(place) => *place,
+            // What was kept holds no secret, so only new names are looked at.
+            None => self.place_of(&redacted(name, None))?,
+        };
+        self.counts.get_mut(place)
+    }
+
+    /// The place of a name without secrets, made if need be.
+    fn place_of(&mut self, name: &str) -> Option<usize> {
+        if let Some(place) = self.places.get(name) {
+            return Some(*place);
         }
-        self.counts.get_mut(name)
+        if self.counts.len() == MAX_NAMES || self.bytes + name.len() > MAX_NAME_BYTES {
+            self.beyond += 1;
+            return None;
+        }
+        self.bytes += name.len();
+        self.counts.push(T::default());
+        self.places.insert(name.into(), self.counts.len() - 1);
+        Some(self.counts.len() - 1)
+    }
+
+    /// Adds what `other` counted: `add` adds one count to another, `events` says how many events are in one.
+    fn merge(&mut self, other: &Self, events: impl Fn(&T) -> u64, add: impl Fn(&mut T, &T)) {
+        self.beyond += other.beyond;
+        // In the order of names, so that the same ones are beyond the bound each time.
+        let mut names: Vec<_> = other.places.iter().collect();
+        names.sort_unstable();
+        for (name, place) in names {
+            let Some(count) = other.counts.get(*place) else { continue };
+            match self.place_of(name).and_then(|place| self.counts.get_mut(place)) {
+                Some(to) => add(to, count),
+                // One event was counted as beyond already.
+                None => self.beyond += events(count).saturating_sub(1),
+            }
+        }
     }
 
     /// How many different names were counted.
@@ -62,7 +92,8 @@ impl<T: Default> Named<T> {
 
     /// The `n` entries with the most events, as `events` counts them.
     pub fn top(&self, n: usize, events: impl Fn(&T) -> u64) -> Vec<(&str, &T)> {
-        let mut all: Vec<_> = self.counts.iter().map(|(name, t)| (&**name, t)).collect();
+        let mut all: Vec<_> =
+            self.places.iter().filter_map(|(name, place)| Some((&**name, self.counts.get(*place)?))).collect();
         all.sort_by(|(a, x), (b, y)| events(y).cmp(&events(x)).then(a.cmp(b)));
         all.truncate(n);
         all
@@ -102,35 +133,72 @@ pub struct Inspection {
     pub stages: BTreeMap<Stage, u64>,
     /// What detectors look for and some logs leave out.
     gaps: blind::Gaps,
+    /// Memory for the name of a resource.
+    name: String,
 }
 
 impl Inspection {
     /// Takes what was decoded.
     pub fn add(&mut self, decoded: &Decoded) {
         self.account.add(decoded);
-        let times = decoded.events.iter().map(|e| e.event_time);
-        let times = times.chain(decoded.samples.iter().map(|s| s.event_time));
+        let times = decoded.samples.iter().map(|s| s.event_time);
         let times = times.chain(decoded.runtime.iter().map(|r| r.event_time));
         for time in times.chain(decoded.flows.iter().map(|f| f.event_time)) {
-            let (from, to) = self.period.unwrap_or((time, time));
-            self.period = Some((from.min(time), to.max(time)));
+            self.time(time);
         }
-        decoded.events.iter().for_each(|e| self.event(e));
+        decoded.events.iter().for_each(|event| self.look(&EventView::from(event)));
     }
 
-    fn event(&mut self, event: &AuditEvent) {
-        if let Some(actor) = self.actors.entry(&event.actor.name) {
-            actor.class = Some(event.actor.class);
+    /// Takes an audit event that is not kept.
+    pub fn event(&mut self, event: &EventView<'_>) {
+        self.account.events += 1;
+        self.look(event);
+    }
+
+    fn look(&mut self, event: &EventView<'_>) {
+        self.time(event.event_time);
+        if let Some(actor) = self.actors.entry(event.actor) {
+            actor.class = Some(event.class);
             actor.events += 1;
         }
-        if let Some(levels) = self.resources.entry(&event.object.api()) {
+        self.name.clear();
+        event.write_api(&mut self.name);
+        if let Some(levels) = self.resources.entry(&self.name) {
             *levels.entry(event.level).or_default() += 1;
         }
-        *self.classes.entry(event.actor.class).or_default() += 1;
+        *self.classes.entry(event.class).or_default() += 1;
         *self.levels.entry(event.level).or_default() += 1;
         *self.verbs.entry(event.verb).or_default() += 1;
         *self.stages.entry(event.stage).or_default() += 1;
         self.gaps.event(event);
+    }
+
+    fn time(&mut self, time: Timestamp) {
+        let (from, to) = self.period.unwrap_or((time, time));
+        self.period = Some((from.min(time), to.max(time)));
+    }
+
+    /// Adds what another inspection saw.
+    pub fn merge(&mut self, other: &Self) {
+        self.account.merge(&other.account);
+        for time in other.period.into_iter().flat_map(|(from, to)| [from, to]) {
+            self.time(time);
+        }
+        self.actors.merge(
+            &other.actors,
+            |actor| actor.events,
+            |to, actor| {
+                to.class = actor.class;
+                to.events += actor.events;
+            },
+        );
+        let events = |levels: &Levels| levels.values().sum();
+        self.resources.merge(&other.resources, events, merge);
+        merge(&mut self.classes, &other.classes);
+        merge(&mut self.levels, &other.levels);
+        merge(&mut self.verbs, &other.verbs);
+        merge(&mut self.stages, &other.stages);
+        self.gaps.merge(&other.gaps);
     }
 
     /// Seconds between the first and the last item.
@@ -143,7 +211,7 @@ impl Inspection {
     #[must_use]
     pub fn actors_by_class(&self) -> BTreeMap<ActorClass, u64> {
         let mut classes = BTreeMap::new();
-        for class in self.actors.counts.values().filter_map(|a| a.class) {
+        for class in self.actors.counts.iter().filter_map(|a| a.class) {
             *classes.entry(class).or_default() += 1;
         }
         classes
@@ -153,5 +221,11 @@ impl Inspection {
     #[must_use]
     pub fn blind(&self) -> Vec<Blind> {
         self.gaps.blind(self)
+    }
+}
+
+fn merge<K: Copy + Ord>(to: &mut BTreeMap<K, u64>, other: &BTreeMap<K, u64>) {
+    for (key, n) in other {
+        *to.entry(*key).or_default() += n;
     }
 }
