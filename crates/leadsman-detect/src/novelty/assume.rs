@@ -22,7 +22,7 @@ impl NoveltyModel {
         let mut known_action = None;
         for &(family, key) in known.iter().filter(|(family, key)| judged.keys.get(*family) == Some(*key)) {
             let trained = profile.map_or(0.0, |p| p.families[family as usize].get(key).weight);
-            let own = f64::from(trained.saturating_add(KNOWN_HOURS));
+            let own = trained + f64::from(KNOWN_HOURS);
             let surprise = self.surprise(profile, group, family, key, own);
             nats[family as usize] = surprise.min(judged.nats[family as usize]);
             first[family as usize] = false;
