@@ -9,6 +9,8 @@
 //! beside the workspace. simdjson comes from the source package of pysimdjson and stays in `target/bench/simdjson`.
 
 mod peers;
+#[path = "../../../tests/bench/report.rs"]
+mod report;
 
 use cpu_time::ThreadTime;
 use std::hint::black_box;
@@ -18,24 +20,13 @@ use std::process::Command;
 use leadsman_decode::Envelope;
 use leadsman_decode::envelope::{Field, Kernel, Text};
 use peers::{Event, Simdjson};
-
-type Failure = Box<dyn std::error::Error>;
+use report::{Failure, Row, median};
 
 const EVENTS: usize = 200_000;
 const REPETITIONS: usize = 7;
 const DEPTH: usize = 128;
 const SIZES: [usize; 5] = [2_000, 6_000, 20_000, 60_000, EVENTS];
 const RATE: &str = "events/s/core, more is better";
-
-#[derive(serde::Serialize)]
-struct Row {
-    name: String,
-    value: f64,
-    unit: &'static str,
-    peer: Option<String>,
-    peer_value: Option<f64>,
-    ratio: Option<f64>,
-}
 
 /// Reads events and returns the sum of what it took.
 type Read<'a> = Box<dyn FnMut(&[&[u8]]) -> Result<u64, Failure> + 'a>;
@@ -56,10 +47,8 @@ impl<'a> Mode<'a> {
 }
 
 fn main() -> Result<(), Failure> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let out = root.join("target/bench");
-    std::fs::create_dir_all(&out)?;
-    let file = corpus(&root, &out)?;
+    let out = report::scratch()?;
+    let file = corpus(&out)?;
     let bytes = std::fs::read(&file)?;
     let events: Vec<&[u8]> = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
     if events.len() != EVENTS {
@@ -104,10 +93,8 @@ fn main() -> Result<(), Failure> {
         results.push((peer.version.clone(), simdjson_times));
     }
     results.push(("memcpy".to_owned(), copy_times));
-    let rows = rows(&results, &curve(&mut modes[0], &events)?);
-    std::fs::write(out.join("decode.json"), serde_json::to_vec_pretty(&rows)?)?;
-    print(&results, &rows, bytes.len());
-    Ok(())
+    print(&results, bytes.len());
+    report::write("decode", &rows(&results, &curve(&mut modes[0], &events)?))
 }
 
 /// Ours first, the fastest of ours before all.
@@ -183,7 +170,7 @@ fn curve(mode: &mut Mode<'_>, events: &[&[u8]]) -> Result<Vec<(usize, f64)>, Fai
             }
             times.push((cpu_seconds() - begun) * 1e9 / (bytes * rounds) as f64);
         }
-        points.push((size, median(&times)));
+        points.push((size, median(times)));
     }
     Ok(points)
 }
@@ -193,45 +180,30 @@ fn rows(results: &[(String, Vec<f64>)], curve: &[(usize, f64)]) -> Vec<Row> {
     let (peers, ours): (Vec<_>, Vec<_>) = results.iter().partition(|(name, _)| !name.starts_with("envelope"));
     for (name, times) in ours {
         for (peer, peer_times) in &peers {
-            let (value, peer_value) = (1e9 / median(times), 1e9 / median(peer_times));
-            rows.push(Row {
-                name: name.clone(),
-                value,
-                unit: RATE,
-                peer: Some(peer.clone()),
-                peer_value: Some(peer_value),
-                ratio: Some(value / peer_value),
-            });
+            let (value, peer_value) = (1e9 / median(times.clone()), 1e9 / median(peer_times.clone()));
+            rows.push(Row::beside(name.clone(), value, RATE, peer.clone(), peer_value));
         }
     }
-    let largest = curve.last().map(|(_, cost)| *cost);
-    for (size, cost) in curve {
-        rows.push(Row {
-            name: format!("envelope, first {size} events"),
-            value: *cost,
-            unit: "ns/byte, flat is linear",
-            peer: Some(format!("envelope, all {EVENTS} events")),
-            peer_value: largest,
-            ratio: largest.map(|largest| cost / largest),
-        });
+    if let Some((_, largest)) = curve.last() {
+        let all = format!("envelope, all {EVENTS} events");
+        rows.extend(curve.iter().map(|(size, cost)| {
+            Row::beside(format!("envelope, first {size} events"), *cost, "ns/byte, flat is linear", &*all, *largest)
+        }));
     }
     rows
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its table")]
-fn print(results: &[(String, Vec<f64>)], rows: &[Row], bytes: usize) {
+fn print(results: &[(String, Vec<f64>)], bytes: usize) {
     println!("{EVENTS} events, mean {} bytes; vector instructions of this build: {}", bytes / EVENTS, built_for());
     println!("{:<34} {:>9} {:>7} {:>7} {:>7}", "reader", "ns/event", "min", "max", "GB/s");
     for (name, times) in results {
         let (low, high) = times.iter().fold((f64::MAX, 0.0f64), |(low, high), t| (low.min(*t), high.max(*t)));
-        let rate = bytes as f64 / EVENTS as f64 / median(times);
-        println!("{name:<34} {:>9.0} {low:>7.0} {high:>7.0} {rate:>7.2}", median(times));
+        let middle = median(times.clone());
+        let rate = bytes as f64 / EVENTS as f64 / middle;
+        println!("{name:<34} {middle:>9.0} {low:>7.0} {high:>7.0} {rate:>7.2}");
     }
     println!();
-    for row in rows {
-        let against = row.peer.as_ref().zip(row.ratio).map_or(String::new(), |(p, x)| format!("{x:.2} of {p}"));
-        println!("{:<30} {:>12.3} {:<30} {against}", row.name, row.value, row.unit);
-    }
 }
 
 #[expect(clippy::print_stderr, reason = "what is skipped must be seen")]
@@ -252,9 +224,10 @@ fn built_for() -> &'static str {
 
 /// The events, generated once.
 #[expect(clippy::disallowed_methods, reason = "a benchmark is its own main")]
-fn corpus(root: &Path, out: &Path) -> Result<PathBuf, Failure> {
+fn corpus(out: &Path) -> Result<PathBuf, Failure> {
     let file = out.join(format!("audit-{EVENTS}.ndjson"));
     if !file.exists() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
         let kit = std::env::var("LEADSMAN_BENCH_KIT").map_or_else(|_| root.join("../shared/bench"), PathBuf::from);
         let generator = kit.join("gen_audit.py");
         if !generator.exists() {
@@ -277,10 +250,4 @@ fn cpu_seconds() -> f64 {
 
 fn per_event(begun: f64) -> f64 {
     (cpu_seconds() - begun) * 1e9 / EVENTS as f64
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -4,8 +4,9 @@ use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use leadsman_decode::canonical;
 use leadsman_decode::envelope::readers_agree;
-use leadsman_decode::{AuditReader, DecodeContext, Limits, record};
+use leadsman_decode::{AuditReader, AuditScanner, DecodeContext, EventView, Limits, Part, record, redacted};
 use leadsman_domain::{Decoded, PayloadKind, RawRecord, RuntimeEvent, Timestamp, Untrusted};
 
 /// Small limits, so that small inputs reach them.
@@ -17,10 +18,11 @@ const MAX_REJECTS: usize = 1_001;
 
 /// The targets, one per decoder.
 #[allow(dead_code, reason = "a fuzz target knows its own name")]
-pub(crate) const TARGETS: [&str; 14] = [
+pub(crate) const TARGETS: [&str; 15] = [
     "aks",
     "audit",
     "aws",
+    "canonical",
     "cloud_events",
     "envelope",
     "falco",
@@ -40,11 +42,58 @@ pub(crate) fn check(target: &str, bytes: &[u8]) {
         let decoded = check_once(target, bytes, &limits);
         assert_eq!(decoded, check_once(target, bytes, &limits), "decoding is deterministic");
     }
-    let mut reader = AuditReader::new(bytes, context(), TIGHT, NOW).expect("memory can be read");
-    while reader.next_chunk(3).expect("memory can be read").is_some() {}
+    for limits in [TIGHT, Limits::default()] {
+        check_scanner(bytes, limits);
+    }
     if let Some(framed) = framed(target, bytes) {
         check_once(target, &framed, &Limits::default());
     }
+}
+
+/// What a file of canonical lines gives is the same when it is written and read again. Lines that came any other way
+/// than in a file are refused.
+fn check_stored(bytes: &[u8], limits: Limits) {
+    let first = read_file(bytes, limits);
+    let mut lines = Vec::new();
+    canonical::write(&first, &mut lines).expect("what was decoded can be written");
+    // A line may be longer than it was, by the fields that were left out.
+    let second = read_file(&lines, Limits::default());
+    assert_eq!(second.rejects, []);
+    let shown = |d: &Decoded| format!("{:?} {:?} {:?} {:?}", d.events, d.samples, d.runtime, d.flows);
+    assert_eq!(shown(&second), shown(&first));
+}
+
+fn read_file(bytes: &[u8], limits: Limits) -> Decoded {
+    let mut read = Decoded::default();
+    let mut reader = AuditReader::new(bytes, context(), limits, NOW).expect("memory can be read");
+    while let Some(chunk) = reader.next_chunk(3).expect("memory can be read") {
+        read.append(chunk);
+    }
+    read
+}
+
+/// Looking at a file sees what reading it gives.
+pub(crate) fn check_scanner(bytes: &[u8], limits: Limits) {
+    let mut read = read_file(bytes, limits);
+    let (mut seen, mut rest) = (Vec::new(), Decoded::default());
+    let mut watch =
+        |event: &EventView<'_>| seen.push((event.event_time, event.verb, redacted(event.actor, None).into_owned()));
+    let mut scanner = AuditScanner::new(bytes, context(), limits, NOW).expect("memory can be read");
+    let mut memory = Vec::new();
+    while let Some(part) = scanner.next(std::mem::take(&mut memory), &mut watch).expect("memory can be read") {
+        match part {
+            Part::Read(decoded) => rest.append(decoded),
+            Part::Lines(block) => {
+                rest.append(block.read(&context(), &limits, NOW, &mut watch));
+                memory = block.into_memory();
+            }
+        }
+    }
+    let events: Vec<_> = read.events.drain(..).map(|e| (e.event_time, e.verb, e.actor.name.into_string())).collect();
+    assert_eq!(seen, events);
+    // Items count from the beginning of a block there, and of the file here.
+    read.rejects.iter_mut().chain(&mut rest.rejects).for_each(|reject| reject.item = 0);
+    assert_eq!(rest, read);
 }
 
 /// Every reader of audit events takes the same from `bytes`: the portable one, those of the vector instructions and
@@ -59,6 +108,9 @@ pub(crate) fn check_readers(bytes: &[u8]) {
 pub(crate) fn check_once(target: &str, bytes: &[u8], limits: &Limits) -> Decoded {
     if target == "envelope" {
         check_readers(bytes);
+    }
+    if target == "canonical" {
+        check_stored(bytes, *limits);
     }
     let kind = match target {
         "metrics" => PayloadKind::MetricJson,

@@ -1,21 +1,24 @@
 //! From cut-out bytes to events, samples and rejects.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use leadsman_domain::{
     AuditEvent, Decoded, FlowEvent, Format, Reject, RejectReason, RuntimeEvent, SkipReason, Timestamp,
 };
+use memchr::memmem::Finder;
 
 use crate::canonical;
-use crate::envelope::{Envelope, Kernel};
+use crate::envelope::{Envelope, Kernel, Room};
 use crate::event;
 use crate::formats::{self, Document};
 use crate::json;
-use crate::line::RawItem;
+use crate::line::{Item, RawItem};
 use crate::metric;
 use crate::redact::{self, RedactionKey};
 use crate::refusal::Refusal;
 use crate::split::{Piece, Splitter};
+use crate::view::EventView;
 use crate::{DecodeContext, Limits};
 
 /// Most bytes of a refused item that a reject carries.
@@ -27,6 +30,9 @@ const MAX_REJECTS: usize = 1_000;
 /// How far a clock may be ahead of ours. Well below the allowed lateness of five minutes: an event from the future
 /// moves the watermark, and must not make what arrives in time late.
 const FUTURE_BOUND: Duration = Duration::from_secs(120);
+
+/// The key of a list. Building a search takes longer than most searches.
+static ITEMS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"items\""));
 
 /// What the items are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,28 +72,39 @@ impl Terms<'_> {
 
 /// Whether the items of the current list are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum List {
+pub(crate) enum List {
     Taken,
     Refused,
 }
 
 /// Gathers what a record or a file holds.
-#[derive(Debug)]
-pub(crate) struct Collector {
+pub(crate) struct Collector<'w> {
     key: Option<RedactionKey>,
     decoded: Decoded,
     /// Items seen so far, refused ones included.
     items: u64,
-    list: List,
+    pub(crate) list: List,
     /// Where the rejects of the current record or line begin.
     first_reject: usize,
     dropped: Option<Reject>,
     dropped_count: u64,
     /// Bytes inflated from wrappings in the current record or step.
     pub(crate) inflated: u64,
+    /// Who is shown audit events, which then are not gathered.
+    watcher: Option<Watcher<'w>>,
+    /// Memory for the texts of an event.
+    room: Vec<u8>,
 }
 
-impl Collector {
+/// Is shown each audit event.
+pub(crate) type Watcher<'w> = &'w mut dyn FnMut(&EventView<'_>);
+
+impl<'w> Collector<'w> {
+    /// Gathers everything but audit events, which `watcher` is shown.
+    pub(crate) fn watched(ctx: &DecodeContext, watcher: Watcher<'w>) -> Self {
+        Self { watcher: Some(watcher), ..Self::new(ctx) }
+    }
+
     pub(crate) fn new(ctx: &DecodeContext) -> Self {
         Self {
             key: ctx.redaction_key,
@@ -98,6 +115,8 @@ impl Collector {
             dropped: None,
             dropped_count: 0,
             inflated: 0,
+            watcher: None,
+            room: Vec::new(),
         }
     }
 
@@ -190,9 +209,8 @@ impl Collector {
 
     /// Records an event that was put together from a document of another format.
     pub(crate) fn audit(&mut self, document: Document<'_>, json: &str, format: Format) {
-        match plain(json, document.terms) {
-            Ok(event) => self.push(event, format),
-            Err(refusal) => self.reject(document.line, refusal, document.json.as_bytes()),
+        if let Err(refusal) = self.plain(json, document.terms, format) {
+            self.reject(document.line, refusal, document.json.as_bytes());
         }
     }
 
@@ -223,29 +241,33 @@ impl Collector {
     }
 
     /// One whole line.
-    pub(crate) fn line(&mut self, shape: Shape, item: &RawItem, terms: Terms<'_>) {
+    pub(crate) fn line(&mut self, shape: Shape, item: Item<'_>, terms: Terms<'_>) {
         match shape {
             Shape::Audit => self.document(item, terms),
-            Shape::Metric => match metric::sample(&item.bytes, terms) {
+            Shape::Metric => match metric::sample(item.bytes, terms) {
                 Ok(sample) => self.sample(sample, Format::MetricJson),
-                Err(refusal) => self.reject(item.line, refusal, &item.bytes),
+                Err(refusal) => self.reject(item.line, refusal, item.bytes),
             },
         }
     }
 
     /// One whole document: of any format, a list or an array.
-    pub(crate) fn document(&mut self, item: &RawItem, terms: Terms<'_>) {
+    pub(crate) fn document(&mut self, item: Item<'_>, terms: Terms<'_>) {
+        // Most documents are the API server's own events: only what is none pays for telling what else it is.
+        if self.quick(item.bytes, terms) {
+            return;
+        }
         let is_list = match item.bytes.trim_ascii_start().first() {
             Some(b'[') => true,
-            Some(b'{') => memchr::memmem::find(&item.bytes, b"\"items\"").is_some(),
+            Some(b'{') => ITEMS.find(item.bytes).is_some(),
             _ => false,
         };
         if !is_list {
-            return self.event(item, terms);
+            return self.other(item, terms);
         }
         let mut pieces = Vec::new();
         let mut splitter = Splitter::new(terms.limits.max_item_bytes, item.line);
-        splitter.feed(&item.bytes, &mut pieces);
+        splitter.feed(item.bytes, &mut pieces);
         splitter.finish(&mut pieces);
         // The header may stand behind the items; with the whole list at hand it is asked first.
         let closed = pieces.iter().find_map(|p| if let Piece::ListClosed(h) = p { Some(h.clone()) } else { None });
@@ -265,7 +287,11 @@ impl Collector {
             match piece {
                 Piece::Opened => self.list = List::Taken,
                 Piece::Item(_) | Piece::TooLarge(_) | Piece::CutOff(_) if self.list == List::Refused => {}
-                Piece::Item(item) | Piece::Object(item) => self.event(&item, terms),
+                Piece::Item(item) | Piece::Object(item) => {
+                    if !self.quick(&item.bytes, terms) {
+                        self.other(item.borrowed(), terms);
+                    }
+                }
                 Piece::TooLarge(head) => {
                     self.reject(head.line, Refusal::too_large(terms.limits.max_item_bytes), &head.bytes);
                 }
@@ -282,22 +308,26 @@ impl Collector {
         }
     }
 
-    fn event(&mut self, item: &RawItem, terms: Terms<'_>) {
-        let stored = canonical::is_event(&item.bytes);
-        if !stored && let Some(event) = quick(&item.bytes, terms) {
-            return self.push(event, Format::AuditEvent);
-        }
-        let json = match json::checked(&item.bytes, terms.limits.max_depth) {
+    /// Takes an event of the form that the API server writes; `false` says only that [`Self::other`] decides and
+    /// explains, and nothing was taken.
+    pub(crate) fn quick(&mut self, bytes: &[u8], terms: Terms<'_>) -> bool {
+        let mut envelope = Envelope::default();
+        Kernel::best().read_into(&mut envelope, bytes, terms.limits.max_depth)
+            && self.envelope(&envelope, bytes.len(), terms, Format::AuditEvent).is_ok()
+    }
+
+    /// An item that [`Self::quick`] left.
+    fn other(&mut self, item: Item<'_>, terms: Terms<'_>) {
+        let json = match json::checked(item.bytes, terms.limits.max_depth) {
             Ok(json) => json,
-            Err(refusal) => return self.reject(item.line, refusal, &item.bytes),
+            Err(refusal) => return self.reject(item.line, refusal, item.bytes),
         };
         let document = Document { json, line: item.line, terms };
-        if stored {
+        if canonical::is_event(item.bytes) {
             return canonical::decode(document, self);
         }
-        // Most lines are the API server's own events: only what is none pays for telling what else it is.
-        let refusal = match plain(json, terms) {
-            Ok(event) => return self.push(event, Format::AuditEvent),
+        let refusal = match self.plain(json, terms, Format::AuditEvent) {
+            Ok(()) => return,
             Err(refusal) => refusal,
         };
         let is_object = json.trim_start().starts_with('{');
@@ -317,8 +347,37 @@ impl Collector {
             | RejectReason::TooNested => false,
         };
         if !taken {
-            self.reject(item.line, refusal, &item.bytes);
+            self.reject(item.line, refusal, item.bytes);
         }
+    }
+
+    fn plain(&mut self, json: &str, terms: Terms<'_>, format: Format) -> Result<(), Refusal> {
+        let envelope = Envelope::plain(json).map_err(|e| Refusal::json(&e, "not a JSON object"))?;
+        self.envelope(&envelope, json.len(), terms, format)
+    }
+
+    /// Takes the event of an envelope whose JSON has `length` bytes.
+    fn envelope(
+        &mut self,
+        envelope: &Envelope<'_>,
+        length: usize,
+        terms: Terms<'_>,
+        format: Format,
+    ) -> Result<(), Refusal> {
+        let mut memory = std::mem::take(&mut self.room);
+        let mut room = Room::new(&mut memory, length);
+        let event = event::check(terms.ctx, envelope, &mut room)
+            .and_then(|event| terms.plausible(event.event_time).map(|()| event));
+        let taken = event.map(|event| match &mut self.watcher {
+            Some(watcher) => {
+                watcher(&EventView::from(&event));
+                self.format(format);
+                self.items += 1;
+            }
+            None => self.push(event.owned(terms.ctx), format),
+        });
+        self.room = memory;
+        taken
     }
 
     /// Records an audit event.
@@ -326,7 +385,10 @@ impl Collector {
         redact::event(&mut event, self.key.as_ref());
         self.format(format);
         self.items += 1;
-        self.decoded.events.push(event);
+        match &mut self.watcher {
+            Some(watcher) => watcher(&EventView::from(&event)),
+            None => self.decoded.events.push(event),
+        }
     }
 
     /// A list whose header names another kind or version is refused once, not per item.
@@ -350,30 +412,13 @@ impl Collector {
     }
 }
 
-/// What the fast reader makes of an event. It only ever says yes: what it or its envelope refuses, the plain one decides
-/// and explains.
-fn quick(bytes: &[u8], terms: Terms<'_>) -> Option<AuditEvent> {
-    let mut envelope = Envelope::default();
-    if !Kernel::best().read_into(&mut envelope, bytes, terms.limits.max_depth) {
-        return None;
-    }
-    let event = event::canonical(terms.ctx, &envelope).ok()?;
-    terms.plausible(event.event_time).ok()?;
-    Some(event)
-}
-
-fn plain(json: &str, terms: Terms<'_>) -> Result<AuditEvent, Refusal> {
-    let envelope = Envelope::plain(json).map_err(|e| Refusal::json(&e, "not a JSON object"))?;
-    let event = event::canonical(terms.ctx, &envelope)?;
-    terms.plausible(event.event_time)?;
-    Ok(event)
-}
-
 fn list_header(bytes: &[u8], terms: Terms<'_>) -> Result<(), Refusal> {
     let json = json::checked(bytes, terms.limits.max_depth)?;
     let header = Envelope::plain(json).map_err(|e| Refusal::json(&e, "the list is not an object"))?;
-    match event::optional(header.kind, "kind")?.as_deref() {
-        None | Some("EventList") => event::api_version(header.api_version).map(|_| ()),
+    let mut memory = Vec::new();
+    let mut room = Room::new(&mut memory, json.len());
+    match event::optional(header.kind, "kind", &mut room)? {
+        None | Some("EventList") => event::api_version(header.api_version, &mut room).map(|_| ()),
         Some(_) => Err(Refusal::new(RejectReason::UnknownShape, "kind of a list is not EventList")),
     }
 }

@@ -1,24 +1,54 @@
 //! One audit event in its canonical form.
+//!
+//! [`check`] borrows everything from the bytes of the event, so that whoever only counts events allocates nothing;
+//! [`Checked::owned`] then makes the event that is kept.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use leadsman_domain::{
-    Actor, AuditEvent, ContentHash, EventId, Level, ObjectRef, RejectReason, RequestKey, Stage, Timestamp,
+    Actor, ActorClass, AuditEvent, ContentHash, EventId, Level, RejectReason, RequestKey, RiskFlags, Stage, Timestamp,
     UNAUTHENTICATED, Untrusted, Verb,
 };
 
 use crate::DecodeContext;
-use crate::envelope::{Addresses, Envelope, Field, Text, User};
-use crate::json::{fields_of, optional_text, whole};
+use crate::asked::Asked;
+use crate::body::{self, Value};
+use crate::envelope::{Addresses, Envelope, Field, Room, Text, User};
 use crate::refusal::Refusal;
-use crate::risk::{self, Asked};
-use crate::uri;
+use crate::uri::Target;
+use crate::{accounts, risk, uri};
+
+static EVENT: LazyLock<ContentHash> = LazyLock::new(|| ContentHash::new("leadsman event v1"));
+static REQUEST: LazyLock<ContentHash> = LazyLock::new(|| ContentHash::new("leadsman request v1"));
+
+/// An event that is one, borrowed from where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checked<'a> {
+    pub(crate) stage: Stage,
+    pub(crate) level: Level,
+    pub(crate) event_time: Timestamp,
+    pub(crate) verb: Verb,
+    pub(crate) class: ActorClass,
+    pub(crate) user: &'a str,
+    pub(crate) object: Target<'a>,
+    pub(crate) source_ip: Option<&'a str>,
+    pub(crate) user_agent: Option<&'a str>,
+    pub(crate) code: Option<u16>,
+    pub(crate) risk: RiskFlags,
+    asked: Option<Asked<'a>>,
+    forbidden: bool,
+    impersonated: Option<&'a str>,
+    logged_verb: &'a str,
+    audit_id: &'a str,
+    request_uri: &'a str,
+}
 
 /// Makes one event of its envelope. Bodies are parsed only where a name or a risk may be in them.
-pub(crate) fn canonical(ctx: &DecodeContext, e: &Envelope<'_>) -> Result<AuditEvent, Refusal> {
-    let named = is_event(e.kind)? | api_version(e.api_version)?;
+pub(crate) fn check<'a>(ctx: &DecodeContext, e: &Envelope<'a>, room: &mut Room<'a>) -> Result<Checked<'a>, Refusal> {
+    let named = is_event(e.kind, room)? | api_version(e.api_version, room)?;
     let (audit_id, stage, verb) =
-        (optional(e.audit_id, "auditID")?, optional(e.stage, "stage")?, optional(e.verb, "verb")?);
+        (optional(e.audit_id, "auditID", room)?, optional(e.stage, "stage", room)?, optional(e.verb, "verb", room)?);
     // Some shippers strip kind and apiVersion; these three fields together are nothing else.
     if !named && (audit_id.is_none() || stage.is_none() || verb.is_none()) {
         return Err(Refusal::new(
@@ -27,56 +57,90 @@ pub(crate) fn canonical(ctx: &DecodeContext, e: &Envelope<'_>) -> Result<AuditEv
         ));
     }
     let audit_id = audit_id.ok_or_else(|| Refusal::missing("auditID"))?;
-    let stage = stage_of(&stage.ok_or_else(|| Refusal::missing("stage"))?)?;
-    let verb = verb.ok_or_else(|| Refusal::missing("verb"))?;
+    let stage = stage_of(stage.ok_or_else(|| Refusal::missing("stage"))?)?;
+    let logged_verb = verb.ok_or_else(|| Refusal::missing("verb"))?;
     // A request that failed authentication (401) is logged with an empty user: it is somebody, namely nobody known.
-    let user = match (e.user, username(e.user, "user", "user.username")?) {
+    let user = match (e.user, username(e.user, "user", "user.username", room)?) {
         (Field::Absent, _) => return Err(Refusal::missing("user")),
         (Field::Given(_) | Field::Wrong, Some(name)) => name,
-        (Field::Given(_) | Field::Wrong, None) => Cow::Borrowed(UNAUTHENTICATED),
+        (Field::Given(_) | Field::Wrong, None) => UNAUTHENTICATED,
     };
-    let impersonated = username(e.impersonated_user, "impersonatedUser", "impersonatedUser.username")?;
-    let request_uri = optional(e.request_uri, "requestURI")?.unwrap_or_default();
-    let event_time = event_time(e)?;
-    let object = object_ref(e, &request_uri, &verb)?;
-
-    let bound = |hash: ContentHash| {
-        hash.field(&*user)
-            .optional(impersonated.as_deref())
-            .field(&*verb)
-            .field(&*request_uri)
-            .field(event_time.as_micros().to_le_bytes())
-            .finish()
-    };
-    let id = ContentHash::new("leadsman event v1").field(&ctx.cluster).field(&*audit_id).field(stage.as_str());
-    let request = ContentHash::new("leadsman request v1").field(&ctx.cluster).field(&*audit_id);
-    let Asked { risk, accounts } = risk::of_request(&verb, &object, e.request_object)?;
-
-    Ok(AuditEvent {
-        id: EventId::new(bound(id)),
-        request: RequestKey::new(bound(request)),
+    let impersonated = username(e.impersonated_user, "impersonatedUser", "impersonatedUser.username", room)?;
+    let request_uri = optional(e.request_uri, "requestURI", room)?.unwrap_or_default();
+    let event_time = event_time(e, room)?;
+    let object = object_ref(e, request_uri, logged_verb, room)?;
+    let asked = Asked::of_request(logged_verb, &object, e.request_object)?;
+    Ok(Checked {
         stage,
-        level: level_of(e)?,
+        level: level_of(e, room)?,
         event_time,
-        verb: canonical_verb(&verb, &object),
-        source_ip: last_address(e.source_ips)?.map(untrusted),
-        user_agent: optional(e.user_agent, "userAgent")?.map(untrusted),
+        verb: canonical_verb(logged_verb, &object),
+        source_ip: last_address(e.source_ips, room)?,
+        user_agent: optional(e.user_agent, "userAgent", room)?,
         code: code(e.response_status)?,
-        forbidden: optional(e.decision, "annotations").ok().flatten().as_deref() == Some("forbid"),
-        risk,
-        accounts: accounts.into(),
+        forbidden: optional(e.decision, "annotations", room).ok().flatten() == Some("forbid"),
+        risk: risk::of_body(asked),
+        asked,
         object,
-        actor: Actor { class: ctx.rules.classify(&user), name: user.into(), impersonated: impersonated.map(untrusted) },
-        audit_id: untrusted(audit_id),
-        request_uri: untrusted(request_uri),
+        class: ctx.rules.classify(user),
+        user,
+        impersonated,
+        logged_verb,
+        audit_id,
+        request_uri,
     })
 }
 
+impl Checked<'_> {
+    /// The event, with its identities.
+    pub(crate) fn owned(&self, ctx: &DecodeContext) -> AuditEvent {
+        let bound = |mut hash: ContentHash, stage: Option<Stage>| {
+            hash.add(&ctx.cluster).add(self.audit_id);
+            if let Some(stage) = stage {
+                hash.add(stage.as_str());
+            }
+            hash.add(self.user)
+                .add_optional(self.impersonated)
+                .add(self.logged_verb)
+                .add(self.request_uri)
+                .add(self.event_time.as_micros().to_le_bytes())
+                .finish()
+        };
+        let (namespace, created) = (self.object.namespace.unwrap_or_default(), self.verb == Verb::Create);
+        AuditEvent {
+            id: EventId::new(bound(EVENT.clone(), Some(self.stage))),
+            request: RequestKey::new(bound(REQUEST.clone(), None)),
+            stage: self.stage,
+            level: self.level,
+            event_time: self.event_time,
+            verb: self.verb,
+            source_ip: self.source_ip.map(Untrusted::new),
+            user_agent: self.user_agent.map(Untrusted::new),
+            code: self.code,
+            forbidden: self.forbidden,
+            risk: self.risk,
+            accounts: self.asked.map(|asked| accounts::of_body(asked, namespace, created)).unwrap_or_default(),
+            object: self.object.owned(),
+            actor: Actor {
+                class: self.class,
+                name: self.user.into(),
+                impersonated: self.impersonated.map(Untrusted::new),
+            },
+            audit_id: Untrusted::new(self.audit_id),
+            request_uri: Untrusted::new(self.request_uri),
+        }
+    }
+}
+
 /// The text of an optional field; the empty string counts as absent, as Go's `omitempty` has it.
-pub(crate) fn optional<'a>(value: Field<Text<'a>>, field: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+pub(crate) fn optional<'a>(
+    value: Field<Text<'a>>,
+    field: &'static str,
+    room: &mut Room<'a>,
+) -> Result<Option<&'a str>, Refusal> {
     let text = match value {
         Field::Absent => return Ok(None),
-        Field::Given(text) => text.get(),
+        Field::Given(text) => room.text(text),
         Field::Wrong => None,
     };
     let text = text.ok_or_else(|| Refusal::invalid(field, "a string"))?;
@@ -84,8 +148,8 @@ pub(crate) fn optional<'a>(value: Field<Text<'a>>, field: &'static str) -> Resul
 }
 
 /// Whether `version` names an API version that is read here; an absent one names none.
-pub(crate) fn api_version(version: Field<Text<'_>>) -> Result<bool, Refusal> {
-    match optional(version, "apiVersion")?.as_deref() {
+pub(crate) fn api_version<'a>(version: Field<Text<'a>>, room: &mut Room<'a>) -> Result<bool, Refusal> {
+    match optional(version, "apiVersion", room)? {
         None => Ok(false),
         Some("audit.k8s.io/v1" | "audit.k8s.io/v1beta1" | "audit.k8s.io/v1alpha1") => Ok(true),
         Some(other) if other.starts_with("audit.k8s.io/") => Err(Refusal::new(
@@ -97,8 +161,8 @@ pub(crate) fn api_version(version: Field<Text<'_>>) -> Result<bool, Refusal> {
 }
 
 /// `kind: Event` alone says nothing: the core API has one too.
-fn is_event(kind: Field<Text<'_>>) -> Result<bool, Refusal> {
-    match optional(kind, "kind")?.as_deref() {
+fn is_event<'a>(kind: Field<Text<'a>>, room: &mut Room<'a>) -> Result<bool, Refusal> {
+    match optional(kind, "kind", room)? {
         None | Some("Event") => Ok(false),
         Some("EventList") => Err(Refusal::missing("items")),
         Some(_) => Err(Refusal::new(RejectReason::UnknownShape, "kind is neither Event nor EventList")),
@@ -116,8 +180,8 @@ fn stage_of(stage: &str) -> Result<Stage, Refusal> {
 }
 
 /// The level as logged; where it was stripped, the least that explains the bodies.
-fn level_of(e: &Envelope<'_>) -> Result<Level, Refusal> {
-    Ok(match optional(e.level, "level")?.as_deref() {
+fn level_of<'a>(e: &Envelope<'a>, room: &mut Room<'a>) -> Result<Level, Refusal> {
+    Ok(match optional(e.level, "level", room)? {
         Some("None") => Level::None,
         Some("Metadata") => Level::Metadata,
         Some("Request") => Level::Request,
@@ -133,24 +197,25 @@ fn username<'a>(
     user: Field<User<'a>>,
     field: &'static str,
     name_field: &'static str,
-) -> Result<Option<Cow<'a, str>>, Refusal> {
+    room: &mut Room<'a>,
+) -> Result<Option<&'a str>, Refusal> {
     match user {
         Field::Absent => Ok(None),
-        Field::Given(user) => optional(user.name, name_field),
+        Field::Given(user) => optional(user.name, name_field, room),
         Field::Wrong => Err(Refusal::invalid(field, "an object")),
     }
 }
 
 /// When the request was received, in the words of every API version since v1alpha1.
-fn event_time(e: &Envelope<'_>) -> Result<Timestamp, Refusal> {
+fn event_time<'a>(e: &Envelope<'a>, room: &mut Room<'a>) -> Result<Timestamp, Refusal> {
     for (value, field) in [
         (e.request_received, "requestReceivedTimestamp"),
         (e.timestamp, "timestamp"),
         (e.created, "metadata.creationTimestamp"),
         (e.stage_time, "stageTimestamp"),
     ] {
-        if let Some(text) = optional(value, field)? {
-            let time = Timestamp::parse(&text).map_err(|_| Refusal::invalid(field, "an RFC 3339 time"))?;
+        if let Some(text) = optional(value, field, room)? {
+            let time = Timestamp::parse(text).map_err(|_| Refusal::invalid(field, "an RFC 3339 time"))?;
             // Go writes its zero time, in the year 1, for a time that was never set.
             if time >= Timestamp::default() {
                 return Ok(time);
@@ -160,44 +225,55 @@ fn event_time(e: &Envelope<'_>) -> Result<Timestamp, Refusal> {
     Err(Refusal::missing("requestReceivedTimestamp"))
 }
 
-fn object_ref(e: &Envelope<'_>, request_uri: &str, verb: &str) -> Result<ObjectRef, Refusal> {
+fn object_ref<'a>(
+    e: &Envelope<'a>,
+    request_uri: &'a str,
+    verb: &str,
+    room: &mut Room<'a>,
+) -> Result<Target<'a>, Refusal> {
     let mut found = match e.object_ref {
-        Field::Absent => ObjectRef::default(),
-        Field::Given(object) => ObjectRef {
-            group: optional(object.api_group, "objectRef.apiGroup")?.map(untrusted).unwrap_or_default(),
-            resource: optional(object.resource, "objectRef.resource")?.map(untrusted).unwrap_or_default(),
-            subresource: optional(object.subresource, "objectRef.subresource")?.map(untrusted),
-            namespace: optional(object.namespace, "objectRef.namespace")?.map(untrusted),
-            name: optional(object.name, "objectRef.name")?.map(untrusted),
+        Field::Absent => Target::default(),
+        Field::Given(object) => Target {
+            group: optional(object.api_group, "objectRef.apiGroup", room)?.unwrap_or_default(),
+            resource: optional(object.resource, "objectRef.resource", room)?.unwrap_or_default(),
+            subresource: optional(object.subresource, "objectRef.subresource", room)?,
+            namespace: optional(object.namespace, "objectRef.namespace", room)?,
+            name: optional(object.name, "objectRef.name", room)?,
         },
         Field::Wrong => return Err(Refusal::invalid("objectRef", "an object")),
     };
-    if found.resource.raw().is_empty() {
-        found = uri::object(request_uri);
+    if found.resource.is_empty() {
+        found = match uri::path(request_uri) {
+            Cow::Borrowed(path) => uri::target(path),
+            Cow::Owned(path) => room.copy(&path).map(uri::target).unwrap_or_default(),
+        };
     }
     // The server generates the name after objectRef is written, so only the bodies have it.
-    if verb == "create" && found.name.is_none() && !found.resource.raw().is_empty() {
-        let name = match body_name(e.response_object)? {
-            None => body_name(e.request_object)?,
+    if verb == "create" && found.name.is_none() && !found.resource.is_empty() {
+        found.name = match body_name(e.response_object, room)? {
+            None => body_name(e.request_object, room)?,
             given => given,
         };
-        found.name = name.map(untrusted);
     }
     Ok(found)
 }
 
-fn body_name(body: Option<&str>) -> Result<Option<Cow<'_, str>>, Refusal> {
-    let [metadata] = fields_of(body.map(whole).transpose()?, &["metadata"]);
-    let [name] = fields_of(metadata, &["name"]);
-    Ok(optional_text(name, "metadata.name").ok().flatten())
+fn body_name<'a>(body: Option<&'a str>, room: &mut Room<'a>) -> Result<Option<&'a str>, Refusal> {
+    let [metadata] = body::fields(body.map(Value::parse).transpose()?, &["metadata"]);
+    let [name] = body::fields(metadata, &["name"]);
+    let name = match name.and_then(Value::text) {
+        Some(Cow::Borrowed(name)) => Some(name),
+        Some(Cow::Owned(name)) => room.copy(&name),
+        None => None,
+    };
+    Ok(name.filter(|name| !name.is_empty()))
 }
 
 /// The verb by what happens, not by HTTP method: an exec over WebSocket is logged as `get`, over SPDY as
 /// `create` (falcosecurity/plugins#563, kubernetes/kubernetes#136550).
-fn canonical_verb(verb: &str, object: &ObjectRef) -> Verb {
-    let subresource = object.subresource.as_ref().map(Untrusted::raw);
-    if object.group.raw().is_empty() {
-        match (object.resource.raw(), subresource) {
+fn canonical_verb(verb: &str, object: &Target<'_>) -> Verb {
+    if object.group.is_empty() {
+        match (object.resource, object.subresource) {
             ("pods", Some("exec")) => return Verb::Exec,
             ("pods", Some("attach")) => return Verb::Attach,
             ("pods", Some("portforward")) => return Verb::PortForward,
@@ -227,16 +303,12 @@ fn code(status: Field<Field<u16>>) -> Result<Option<u16>, Refusal> {
     }
 }
 
-fn last_address(addresses: Field<Addresses<'_>>) -> Result<Option<Cow<'_, str>>, Refusal> {
+fn last_address<'a>(addresses: Field<Addresses<'a>>, room: &mut Room<'a>) -> Result<Option<&'a str>, Refusal> {
     let last = match addresses {
         Field::Absent => return Ok(None),
         Field::Given(Addresses { last: None, .. }) => return Ok(None),
-        Field::Given(Addresses { last: Some(last), .. }) => last.get(),
+        Field::Given(Addresses { last: Some(last), .. }) => room.text(last),
         Field::Wrong => None,
     };
     last.map(Some).ok_or_else(|| Refusal::invalid("sourceIPs", "an array of strings"))
-}
-
-fn untrusted(text: Cow<'_, str>) -> Untrusted {
-    Untrusted::new(text.into_owned())
 }

@@ -98,8 +98,15 @@ impl<R: Read> Body<R> {
 
 impl<R: Read> Read for Inflate<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let n = self.fill_buf()?.read(to)?;
-        self.consume(n);
+        if !self.bounded() {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let n = match &mut self.body {
+            Body::Plain(body) => body.read(to),
+            Body::Gzip(body) => body.read(to),
+            Body::Zstd(body) => body.read(to),
+        }?;
+        self.out = self.out.saturating_add(n as u64);
         Ok(n)
     }
 }

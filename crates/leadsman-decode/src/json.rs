@@ -47,7 +47,7 @@ pub(crate) fn scan(bytes: &[u8]) -> Scan {
 }
 
 /// One past the closing quote of a string that began before `at`.
-fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let found = at + memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
         if bytes[found] == b'"' {
@@ -99,11 +99,16 @@ pub(crate) fn elements(value: Option<&RawValue>) -> Vec<&RawValue> {
 
 /// The text of a JSON string; `None` when `value` is anything else.
 pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    text_of(value.get())
+}
+
+/// As [`text`], of a value that is known to be well formed.
+pub(crate) fn text_of(value: &str) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Some(Cow::Borrowed(inner));
     }
-    serde_json::from_str::<String>(value.get()).ok().map(Cow::Owned)
+    serde_json::from_str::<String>(value).ok().map(Cow::Owned)
 }
 
 /// The text of an optional field; the empty string counts as absent, as Go's `omitempty` has it.
@@ -114,11 +119,6 @@ pub(crate) fn optional_text<'a>(
     let Some(value) = value else { return Ok(None) };
     let text = text(value).ok_or_else(|| Refusal::invalid(field, "a string"))?;
     Ok(Some(text).filter(|t| !t.is_empty()))
-}
-
-/// `json` as one value, parsed in full.
-pub(crate) fn whole(json: &str) -> Result<&RawValue, Refusal> {
-    serde_json::from_str(json).map_err(|_| Refusal::new(RejectReason::MalformedJson, "a body is not JSON"))
 }
 
 struct Fields<'k, const N: usize>(&'k [&'k str; N]);

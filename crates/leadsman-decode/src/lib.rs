@@ -9,6 +9,9 @@
 //!
 //! [`Reject`]: leadsman_domain::Reject
 
+mod accounts;
+mod asked;
+mod body;
 pub mod canonical;
 mod collect;
 pub mod envelope;
@@ -25,10 +28,12 @@ mod redact;
 mod refusal;
 mod remote_write;
 mod risk;
+mod scan;
 mod split;
 mod stream;
 mod text;
 mod uri;
+mod view;
 mod workload;
 
 #[cfg(test)]
@@ -44,7 +49,9 @@ pub use envelope::Envelope;
 pub use limits::Limits;
 pub use line::{Line, LineReader, RawItem};
 pub use reader::{AuditReader, MetricReader, ReadError};
-pub use redact::RedactionKey;
+pub use redact::{RedactionKey, redacted};
+pub use scan::{AuditScanner, LineBlock, Part};
+pub use view::EventView;
 pub use workload::workload_of_pod;
 
 /// What decoding needs to know and the payload must not decide.
@@ -81,6 +88,10 @@ pub fn record(ctx: &DecodeContext, limits: &Limits, record: &RawRecord) -> Decod
 
 fn text(bytes: &[u8], shape: Shape, terms: Terms<'_>, out: &mut Collector) {
     if !inflate::is_compressed(bytes) {
+        let event = bytes.trim_ascii_end();
+        if shape == Shape::Audit && memchr::memchr(b'\n', event).is_none() && out.quick(event, terms) {
+            return;
+        }
         return drain(Documents::new(bytes, shape, terms.limits), terms, out);
     }
     match Inflate::record(bytes, terms.limits) {

@@ -11,6 +11,19 @@ pub struct RawItem {
     pub bytes: Vec<u8>,
 }
 
+/// As [`RawItem`], in somebody else's memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Item<'a> {
+    pub(crate) line: u64,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl RawItem {
+    pub(crate) fn borrowed(&self) -> Item<'_> {
+        Item { line: self.line, bytes: &self.bytes }
+    }
+}
+
 /// One line that is not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
@@ -85,6 +98,38 @@ impl<R: BufRead> LineReader<R> {
         }
     }
 
+    /// Shows the next line to `take` where it stands, if all of it is in the buffer; `false` when it is not. Blank lines
+    /// are passed over.
+    ///
+    /// Errors: those of the underlying reader.
+    pub(crate) fn in_place(&mut self, take: impl FnOnce(Item<'_>)) -> io::Result<bool> {
+        if !self.between_lines() {
+            return Ok(false);
+        }
+        let buffer = match self.inner.fill_buf() {
+            Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(false),
+            other => other?,
+        };
+        let Some(end) = memchr::memchr(b'\n', buffer).filter(|end| *end <= self.max) else { return Ok(false) };
+        let item = Item { line: self.line, bytes: without_return(&buffer[..end]) };
+        if !crate::json::is_blank(item.bytes) {
+            take(item);
+        }
+        self.inner.consume(end + 1);
+        self.line += 1;
+        Ok(true)
+    }
+
+    /// Whether a line begins at the current position, and not the first one, which may begin with a byte order mark.
+    pub(crate) fn between_lines(&self) -> bool {
+        self.line > 1 && !self.skipping && self.partial.is_empty()
+    }
+
+    /// Takes `beginning` as what was read of the current line.
+    pub(crate) fn resume(&mut self, beginning: &[u8]) {
+        self.partial.extend_from_slice(beginning);
+    }
+
     /// The unfinished line, with the end of line and the byte order mark removed.
     pub(crate) fn unfinished(&mut self) -> RawItem {
         let mut bytes = std::mem::take(&mut self.partial);
@@ -121,6 +166,11 @@ impl<R: BufRead> LineReader<R> {
     pub(crate) fn line(&self) -> u64 {
         self.line
     }
+}
+
+/// A line without the carriage return at its end.
+pub(crate) fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 impl<R: BufRead> Iterator for LineReader<R> {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::collect::{Collector, Terms};
 use crate::inflate::{self, Inflate};
 use crate::json;
-use crate::line::RawItem;
+use crate::line::Item;
 use crate::refusal::Refusal;
 
 /// Most wrappings around an item. Lambda, CloudWatch and CloudEvents together are three.
@@ -27,7 +27,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-impl Collector {
+impl Collector<'_> {
     /// What a wrapping holds: JSON of any known format, or lines of it, plain or compressed.
     pub(crate) fn payload(&mut self, line: u64, bytes: &[u8], terms: Terms<'_>) {
         if terms.depth == MAX_NESTING {
@@ -72,7 +72,7 @@ impl Collector {
     /// base64 of compressed data (Kinesis), or a time and a document (CloudWatch export).
     ///
     /// `false` when it is none of them, and nothing was taken.
-    pub(crate) fn not_a_document(&mut self, item: &RawItem, text: &str, terms: Terms<'_>) -> bool {
+    pub(crate) fn not_a_document(&mut self, item: Item<'_>, text: &str, terms: Terms<'_>) -> bool {
         let trimmed = text.trim_ascii();
         match trimmed.as_bytes().first() {
             Some(b'{' | b'[') => self.concatenated(item, trimmed, terms),
@@ -92,17 +92,17 @@ impl Collector {
         }
     }
 
-    fn concatenated(&mut self, item: &RawItem, text: &str, terms: Terms<'_>) -> bool {
+    fn concatenated(&mut self, item: Item<'_>, text: &str, terms: Terms<'_>) -> bool {
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
         let Some(Ok(first)) = values.next() else { return false };
         let mut rest = text.get(values.byte_offset()..).unwrap_or_default().trim_ascii_start();
         if !rest.starts_with(['{', '[']) {
             return false;
         }
-        self.document(&RawItem { line: item.line, bytes: first.get().as_bytes().to_vec() }, terms);
+        self.document(Item { line: item.line, bytes: first.get().as_bytes() }, terms);
         while let Some(value) = values.next() {
             let Ok(value) = value else { break };
-            self.document(&RawItem { line: item.line, bytes: value.get().as_bytes().to_vec() }, terms);
+            self.document(Item { line: item.line, bytes: value.get().as_bytes() }, terms);
             rest = text.get(values.byte_offset()..).unwrap_or_default().trim_ascii_start();
         }
         if !rest.is_empty() {
@@ -129,7 +129,7 @@ impl Collector {
         if bytes.len() > terms.limits.max_item_bytes {
             return self.reject(line, Refusal::too_large(terms.limits.max_item_bytes), bytes);
         }
-        self.document(&RawItem { line, bytes: bytes.to_vec() }, terms);
+        self.document(Item { line, bytes }, terms);
     }
 
     /// Inflates within the limits of one record, which all its compressed parts share.

@@ -78,7 +78,7 @@ struct Chunks<R: Read> {
     runtime: IntoIter<RuntimeEvent>,
     flows: IntoIter<FlowEvent>,
     /// What is decoded beyond that; it also counts the items.
-    collector: Collector,
+    collector: Collector<'static>,
     failed: Option<ReadError>,
 }
 

@@ -154,6 +154,12 @@ fn replacement(kind: &str, found: &Captures<'_>, key: Option<&RedactionKey>) -> 
     out
 }
 
+/// `text` without its secrets; `key` as in [`DecodeContext`](crate::DecodeContext).
+#[must_use]
+pub fn redacted<'t>(text: &'t str, key: Option<&RedactionKey>) -> Cow<'t, str> {
+    string(text, key).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 fn string(text: &str, key: Option<&RedactionKey>) -> Option<String> {
     match bytes(text.as_bytes(), key) {
         Cow::Borrowed(same) if same.len() == text.len() => None,
@@ -175,8 +181,8 @@ fn optional(text: &mut Option<Untrusted>, key: Option<&RedactionKey>) {
 
 /// Takes secrets out of every text of an event. Its ids are those of the text as it came.
 pub(crate) fn event(event: &mut AuditEvent, key: Option<&RedactionKey>) {
-    let AuditEvent { audit_id, actor, object, request_uri, source_ip, user_agent, .. } = event;
-    for text in [audit_id, &mut object.group, &mut object.resource, request_uri] {
+    let AuditEvent { audit_id, actor, object, request_uri, source_ip, user_agent, accounts, .. } = event;
+    for text in [audit_id, &mut object.group, &mut object.resource, request_uri].into_iter().chain(accounts) {
         untrusted(text, key);
     }
     let names = [&mut object.subresource, &mut object.namespace, &mut object.name];

@@ -45,6 +45,11 @@ impl<R: BufRead> Documents<R> {
         }
     }
 
+    /// The lines, when every one of them is a document and one begins at the current position.
+    pub(crate) fn whole_lines(&mut self) -> Option<&mut LineReader<R>> {
+        (matches!(self.mode, Mode::Lines) && self.lines.between_lines()).then_some(&mut self.lines)
+    }
+
     /// The reader below.
     pub(crate) fn source(&self) -> &R {
         self.lines.source()
@@ -63,17 +68,21 @@ impl<R: BufRead> Documents<R> {
                 more
             });
         }
+        let shape = self.shape;
+        if matches!(self.mode, Mode::Lines) && self.lines.in_place(|item| out.line(shape, item, terms))? {
+            return Ok(true);
+        }
         // Nothing is taken out of `mode` before the read that may fail.
         let next = self.lines.next_line()?;
         match (std::mem::replace(&mut self.mode, Mode::Lines), next) {
             (Mode::Undecided, None) | (Mode::Lines | Mode::Document(_), None) => return Ok(false),
             (Mode::Begun(first), None) => {
-                out.line(self.shape, &first, terms);
+                out.line(self.shape, first.borrowed(), terms);
                 return Ok(false);
             }
             (Mode::Undecided, Some(Line::Whole(first))) => {
                 if !opens_document(&first) || json::scan(&first.bytes).complete {
-                    out.line(self.shape, &first, terms);
+                    out.line(self.shape, first.borrowed(), terms);
                 } else {
                     self.mode = Mode::Begun(first);
                 }
@@ -82,12 +91,12 @@ impl<R: BufRead> Documents<R> {
                 self.begin(None, &Line::TooLong(head), terms, out);
             }
             (Mode::Begun(first), Some(Line::Whole(second))) if was_cut_off(&first, &second) => {
-                out.line(self.shape, &first, terms);
-                out.line(self.shape, &second, terms);
+                out.line(self.shape, first.borrowed(), terms);
+                out.line(self.shape, second.borrowed(), terms);
             }
             (Mode::Begun(first), Some(second)) => self.begin(Some(&first), &second, terms, out),
             (Mode::Lines | Mode::Document(_), Some(Line::Whole(item))) => {
-                out.line(self.shape, &item, terms);
+                out.line(self.shape, item.borrowed(), terms);
             }
             (Mode::Undecided | Mode::Lines | Mode::Document(_), Some(Line::TooLong(head))) => {
                 out.reject(head.line, Refusal::too_large(terms.limits.max_item_bytes), &head.bytes);
@@ -112,7 +121,7 @@ impl<R: BufRead> Documents<R> {
             }
         };
         if json::scan(&part.bytes).complete {
-            out.line(self.shape, &part, terms);
+            out.line(self.shape, part.borrowed(), terms);
         }
         out.reject(part.line, inflate::refusal(), &part.bytes);
     }

@@ -6,14 +6,43 @@ use std::borrow::Cow;
 
 use leadsman_domain::{ObjectRef, Untrusted};
 
-/// The object that `uri` addresses; the default (a non-resource URL) when it addresses none.
-pub(crate) fn object(uri: &str) -> ObjectRef {
-    let path = percent_decoded(uri.split(['?', '#']).next().unwrap_or_default());
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let (group, rest) = match parts.as_slice() {
+/// Parts of a path that can matter, and some more.
+const MAX_PARTS: usize = 12;
+
+/// What a request is about: an [`ObjectRef`] that is borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Target<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) subresource: Option<&'a str>,
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
+}
+
+impl Target<'_> {
+    pub(crate) fn owned(&self) -> ObjectRef {
+        ObjectRef {
+            group: Untrusted::new(self.group),
+            resource: Untrusted::new(self.resource),
+            subresource: self.subresource.map(Untrusted::new),
+            namespace: self.namespace.map(Untrusted::new),
+            name: self.name.map(Untrusted::new),
+        }
+    }
+}
+
+/// The object that `path`, without escapes, addresses; the default (a non-resource URL) when it addresses none.
+pub(crate) fn target(path: &str) -> Target<'_> {
+    let mut parts = [""; MAX_PARTS];
+    let mut count = 0;
+    for (part, slot) in path.trim_matches('/').split('/').zip(&mut parts) {
+        *slot = part;
+        count += 1;
+    }
+    let (group, rest) = match parts.get(..count).unwrap_or_default() {
         ["api", _version, rest @ ..] => ("", rest),
         ["apis", group, _version, rest @ ..] => (*group, rest),
-        _ => return ObjectRef::default(),
+        _ => return Target::default(),
     };
     let (rest, old_proxy) = match rest {
         ["watch", rest @ ..] => (rest, false),
@@ -27,21 +56,16 @@ pub(crate) fn object(uri: &str) -> ObjectRef {
         ["namespaces", name] => (Some(*name), rest),
         rest => (None, rest),
     };
-    let Some(resource) = rest.first().filter(|r| !r.is_empty()) else { return ObjectRef::default() };
+    let Some(resource) = rest.first().filter(|r| !r.is_empty()) else { return Target::default() };
     let part = |n: usize| rest.get(n).copied().filter(|p| !p.is_empty());
     // Before 1.10, `/api/v1/proxy/…` was what the subresource is today; what follows the name is the target's.
     let subresource = if old_proxy { Some("proxy") } else { part(2) };
-    ObjectRef {
-        group: Untrusted::new(group),
-        resource: Untrusted::new(*resource),
-        subresource: subresource.map(Untrusted::new),
-        namespace: namespace.filter(|n| !n.is_empty()).map(Untrusted::new),
-        name: part(1).map(Untrusted::new),
-    }
+    Target { group, resource, subresource, namespace: namespace.filter(|n| !n.is_empty()), name: part(1) }
 }
 
-/// `text` with `%xx` resolved, or as it is when that gives no text.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
+/// The path of `uri` with `%xx` resolved, or as it is when that gives no text.
+pub(crate) fn path(uri: &str) -> Cow<'_, str> {
+    let text = uri.split(['?', '#']).next().unwrap_or_default();
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

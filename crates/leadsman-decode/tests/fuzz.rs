@@ -143,4 +143,4 @@ macro_rules! targets {
     };
 }
 
-targets! { aks audit aws cloud_events envelope falco gke hubble metrics mixed remote_write shipper tetragon tracee }
+targets! { aks audit aws canonical cloud_events envelope falco gke hubble metrics mixed remote_write shipper tetragon tracee }

@@ -198,19 +198,8 @@ impl ObjectRef {
     /// `resource`, `resource/subresource`, `group/resource…`; `nonresource` for plain URLs.
     #[must_use]
     pub fn api(&self) -> String {
-        if self.resource.raw().is_empty() {
-            return "nonresource".to_owned();
-        }
         let mut api = String::new();
-        if !self.group.raw().is_empty() {
-            api.push_str(self.group.raw());
-            api.push('/');
-        }
-        api.push_str(self.resource.raw());
-        if let Some(sub) = &self.subresource {
-            api.push('/');
-            api.push_str(sub.raw());
-        }
+        write_api(self.group.raw(), self.resource.raw(), self.subresource.as_ref().map(Untrusted::raw), &mut api);
         api
     }
 
@@ -218,6 +207,22 @@ impl ObjectRef {
     #[must_use]
     pub fn is(&self, resource: &str) -> bool {
         self.resource.raw() == resource && self.subresource.is_none()
+    }
+}
+
+/// Appends [`ObjectRef::api`] of these parts to `to`.
+pub fn write_api(group: &str, resource: &str, subresource: Option<&str>, to: &mut String) {
+    if resource.is_empty() {
+        return to.push_str("nonresource");
+    }
+    if !group.is_empty() {
+        to.push_str(group);
+        to.push('/');
+    }
+    to.push_str(resource);
+    if let Some(subresource) = subresource {
+        to.push('/');
+        to.push_str(subresource);
     }
 }
 

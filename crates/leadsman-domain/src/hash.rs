@@ -13,17 +13,29 @@ impl ContentHash {
     /// Adds one field.
     #[must_use]
     pub fn field(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        let bytes = bytes.as_ref();
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        self.add(bytes);
         self
     }
 
     /// Adds one field that may be absent.
     #[must_use]
     pub fn optional(mut self, bytes: Option<impl AsRef<[u8]>>) -> Self {
+        self.add_optional(bytes);
+        self
+    }
+
+    /// As [`Self::field`], in place: moving a hash takes longer than adding a short field.
+    pub fn add(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let bytes = bytes.as_ref();
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    /// As [`Self::optional`], in place.
+    pub fn add_optional(&mut self, bytes: Option<impl AsRef<[u8]>>) -> &mut Self {
         match bytes {
-            Some(b) => self.field(b),
+            Some(b) => self.add(b),
             None => {
                 self.0.update(&u64::MAX.to_le_bytes());
                 self
@@ -34,8 +46,8 @@ impl ContentHash {
     /// The first 128 bits.
     #[must_use]
     pub fn finish(&self) -> u128 {
-        let mut head = [0u8; 16];
-        self.0.finalize_xof().fill(&mut head);
+        let mut head = [0; 16];
+        head.copy_from_slice(&self.0.finalize().as_bytes()[..16]);
         u128::from_be_bytes(head)
     }
 }

@@ -25,7 +25,7 @@ mod time;
 pub use actor::{Actor, ActorClass, ActorRules, UNAUTHENTICATED};
 pub use client::{Network, NetworkError, Source, SourceClass, UserAgent};
 pub use error::ErrorKind;
-pub use event::{AuditEvent, Level, ObjectRef, Risk, RiskFlags, Stage, Verb};
+pub use event::{AuditEvent, Level, ObjectRef, Risk, RiskFlags, Stage, Verb, write_api};
 pub use finding::{
     Baseline, Change, Contribution, Counterfactual, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingKind,
     Link, LinkKind, ModelRef, Rarity, Severity, Technique, WindowRef,

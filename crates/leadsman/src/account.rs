@@ -35,6 +35,17 @@ impl Account {
         self.formats.merge(&decoded.formats);
     }
 
+    /// Adds what `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.events += other.events;
+        self.samples += other.samples;
+        self.runtime += other.runtime;
+        self.flows += other.flows;
+        self.rejected.merge(&other.rejected);
+        self.skipped.merge(&other.skipped);
+        self.formats.merge(&other.formats);
+    }
+
     /// Items that were decoded, of every kind.
     #[must_use]
     pub fn decoded(&self) -> u64 {

@@ -1,6 +1,8 @@
 //! Telemetry from files, directories and standard input, decoded under limits, with every refusal counted
 //! and named by file and line.
 
+mod inspect;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};

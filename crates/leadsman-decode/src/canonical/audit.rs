@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Text, Version, text, untrusted};
 use crate::DecodeContext;
-use crate::risk::MAX_ACCOUNTS;
+use crate::accounts::MAX_ACCOUNTS;
 
 /// An audit event. A field that is absent was unknown or empty in the event.
 #[derive(Debug, Serialize, Deserialize)]

@@ -171,6 +171,66 @@ impl<'a, S: Scan> Cursor<'a, S> {
         self.text.get(from..self.at)
     }
 
+    /// Any value by the full grammar, without blanks between tokens and less than 128 brackets deep.
+    #[inline(always)]
+    pub(super) fn whole(&mut self) -> Option<()> {
+        // The brackets around the current value, the innermost lowest: 1 is an object.
+        let (mut around, mut depth) = (0u128, 0);
+        loop {
+            let begun = match self.rest().first()? {
+                b'"' => {
+                    self.text()?;
+                    false
+                }
+                b'{' => {
+                    self.at += 1;
+                    !self.eat(b"}")
+                }
+                b'[' => {
+                    self.at += 1;
+                    !self.eat(b"]")
+                }
+                _ => {
+                    self.at += scalar(self.rest())?;
+                    false
+                }
+            };
+            if begun {
+                let is_object = self.bytes.get(self.at - 1) == Some(&b'{');
+                depth += 1;
+                if depth == 128 {
+                    return None;
+                }
+                around = around << 1 | u128::from(is_object);
+                if is_object {
+                    self.key()?;
+                }
+                continue;
+            }
+            loop {
+                if depth == 0 {
+                    return Some(());
+                }
+                let is_object = around & 1 == 1;
+                if self.eat(b",") {
+                    if is_object {
+                        self.key()?;
+                    }
+                    break;
+                }
+                self.need(if is_object { b"}" } else { b"]" })?;
+                around >>= 1;
+                depth -= 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn key(&mut self) -> Option<()> {
+        self.text()?;
+        self.need(b":")
+    }
+
     /// Any value, `depth` brackets deep.
     #[inline(always)]
     pub(super) fn skip(&mut self, depth: usize) -> Option<()> {

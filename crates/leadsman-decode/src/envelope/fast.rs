@@ -21,6 +21,20 @@ pub(super) fn read<'a, S: Scan>(to: &mut Envelope<'a>, item: &'a [u8], max_depth
     (cursor.at == item.len()).then_some(())
 }
 
+/// Whether `json` is one value without blanks between tokens. `false` says nothing.
+#[inline(always)]
+pub(super) fn is_whole<S: Scan>(json: &str) -> bool {
+    let Some(text) = simd::text::<S>(json.as_bytes()) else { return false };
+    let mut cursor = Cursor::<S>::new(text, usize::MAX);
+    cursor.whole().is_some() && cursor.at == text.len()
+}
+
+/// Where the array or object is over that begins at `from` in well-formed JSON of any depth.
+#[inline(always)]
+pub(super) fn container_end<S: Scan>(json: &str, from: usize) -> Option<usize> {
+    Cursor::<S>::new(json, usize::MAX).container(from, 0)
+}
+
 impl<'a, S: Scan> Cursor<'a, S> {
     #[inline(always)]
     fn event(&mut self, e: &mut Envelope<'a>) -> Option<()> {
@@ -128,7 +142,8 @@ impl<'a, S: Scan> Cursor<'a, S> {
                 *annotated = true;
                 self.annotations(e)
             }
-            "annotations" | "metadata" | "timestamp" => None,
+            // What has `items` may be a list.
+            "annotations" | "metadata" | "timestamp" | "items" => None,
             _ => self.skip(1),
         }
     }

@@ -12,18 +12,20 @@
 //!   literals nor that a bracket is closed by its own kind**. A body is parsed in full before a rule reads it.
 //!
 //! It gives up on white space between tokens, equal keys in one object, escapes in keys, `null` and other unexpected
-//! types, and `metadata` and `timestamp`, which only the versions before v1 write.
+//! types, `metadata` and `timestamp`, which only the versions before v1 write, and `items`, which makes it a list.
 
 mod cursor;
 mod fast;
 mod plain;
+mod room;
 mod simd;
 mod unescape;
 
 use std::borrow::Cow;
 
+pub(crate) use room::Room;
 pub use simd::Kernel;
-use unescape::unescape;
+use unescape::{room_for, unescape};
 
 /// What stands in the place of an optional value. `null` is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -151,7 +153,7 @@ impl<'a> Text<'a> {
         if !self.escaped {
             return Some(Cow::Borrowed(self.raw()));
         }
-        unescape(self.raw(), &mut Vec::new()).map(|text| Cow::Owned(text.to_owned()))
+        unescape(self.raw(), &mut vec![0; room_for(self.raw())]).map(|text| Cow::Owned(text.to_owned()))
     }
 
     /// As [`Self::get`], where a text with escapes is written to the beginning of `room`. Its memory is used again and
@@ -163,6 +165,10 @@ impl<'a> Text<'a> {
     {
         if !self.escaped {
             return Some(self.raw());
+        }
+        let needed = room_for(self.raw());
+        if room.len() < needed {
+            room.resize(needed, 0);
         }
         unescape(self.raw(), room)
     }

@@ -4,15 +4,20 @@
 const PIECE: usize = 16;
 const EACH: u128 = u128::from_le_bytes([1; PIECE]);
 
+/// How much room [`unescape`] needs for `raw`.
+pub(super) fn room_for(raw: &str) -> usize {
+    raw.len() + PIECE
+}
+
 /// What `raw` means, at the beginning of `room`; its escapes are known to be well formed. `None` at a surrogate without
-/// its other half.
+/// its other half, and when there is less room than [`room_for`] says.
 ///
 /// Escapes stand close together where they stand at all (quotes in a reason, `&` in a URL). So whole pieces are copied,
 /// and what stands behind a backslash is written over: half the cost of a search and a copy per escape.
-pub(super) fn unescape<'b>(raw: &str, room: &'b mut Vec<u8>) -> Option<&'b str> {
+pub(super) fn unescape<'b>(raw: &str, room: &'b mut [u8]) -> Option<&'b str> {
     let bytes = raw.as_bytes();
-    if room.len() < bytes.len() + PIECE {
-        room.resize(bytes.len() + PIECE, 0);
+    if room.len() < room_for(raw) {
+        return None;
     }
     let (mut from, mut to) = (0, 0);
     while from < bytes.len() {

@@ -1,16 +1,32 @@
 //! Falco alerts, from Falco itself (`json_output: true`) or through falcosidekick.
 
-use leadsman_domain::{Format, RuntimeEvent, RuntimeSeverity, RuntimeTool};
+use leadsman_domain::{Format, RuntimeEvent, RuntimeSeverity, RuntimeTool, SkipReason};
 
-use super::Document;
 use super::fields::{number, required, time, word, words};
 use super::runtime::{MAX_TAGS, Seen};
+use super::{Document, Raw};
 use crate::collect::Collector;
 use crate::json::{fields, fields_of, optional_text};
 use crate::refusal::Refusal;
 
+/// What Falco says about itself comes under names of rules that no rule has.
+const DROPS: &str = "Falco internal: syscall event drop";
+const METRICS: &str = "Falco internal: metrics snapshot";
+
 pub(crate) fn decode(document: Document<'_>, out: &mut Collector) {
-    out.runtime(document, alert(document));
+    let [rule, uuid] = fields(document.json, &["rule", "uuid"]).unwrap_or_default();
+    let reason = match word(rule).as_deref() {
+        Some(DROPS) => SkipReason::SourceLoss,
+        Some(METRICS) => SkipReason::ToolStatus,
+        Some(_) | None => return out.runtime(document, alert(document)),
+    };
+    out.format(format_of(uuid));
+    out.skip(reason);
+}
+
+/// Only falcosidekick gives alerts an id.
+fn format_of(uuid: Raw<'_>) -> Format {
+    if uuid.is_some() { Format::Falcosidekick } else { Format::Falco }
 }
 
 fn alert(document: Document<'_>) -> Result<(Format, RuntimeEvent), Refusal> {
@@ -39,7 +55,7 @@ fn alert(document: Document<'_>) -> Result<(Format, RuntimeEvent), Refusal> {
     let [audit_verb, audit_namespace, audit_pod, audit_user] =
         fields_of(output_fields, &["ka.verb", "ka.target.namespace", "ka.target.pod.name", "ka.user.name"]);
     let priority = required(priority, "priority")?;
-    let format = if uuid.is_some() { Format::Falcosidekick } else { Format::Falco };
+    let format = format_of(uuid);
     let seen = Seen {
         native_id: optional_text(uuid, "uuid")?,
         rule: required(rule, "rule")?,

@@ -14,6 +14,7 @@ use super::{Document, Raw, list};
 use crate::collect::Collector;
 use crate::json::{self, fields, fields_of, optional_text};
 use crate::refusal::Refusal;
+use crate::uri;
 
 /// A message that Pub/Sub pushes or a subscriber pulled.
 pub(crate) fn pub_sub(document: Document<'_>, message: &RawValue, out: &mut Collector) {
@@ -175,14 +176,16 @@ impl<'a> Method<'a> {
 
     /// The object of the request: what it is by the method, where it is by the resource name.
     fn object(&self, mut object: EventJson, resource_name: &str) -> EventJson {
-        let found = crate::uri::object(&path(resource_name));
+        let path = path(resource_name);
+        let path = uri::path(&path);
+        let found = uri::target(&path);
         object = object.text("resource", self.resource);
         if let Some(subresource) = self.subresource {
             object = object.text("subresource", subresource);
         }
         for (key, value) in [("apiGroup", Some(found.group)), ("namespace", found.namespace), ("name", found.name)] {
-            if let Some(value) = value.filter(|v| !v.raw().is_empty()) {
-                object = object.text(key, value.raw());
+            if let Some(value) = value.filter(|v| !v.is_empty()) {
+                object = object.text(key, value);
             }
         }
         object

@@ -185,7 +185,7 @@ fn is_array(value: &&RawValue) -> bool {
     value.get().starts_with('[')
 }
 
-impl Collector {
+impl Collector<'_> {
     /// Accounts for a list that was walked through.
     fn list(&mut self, document: Document<'_>, result: Result<usize, crate::refusal::Refusal>) {
         match result {

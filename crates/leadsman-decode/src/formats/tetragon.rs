@@ -97,10 +97,14 @@ fn event(document: Document<'_>, kind: &'static str, body: &RawValue) -> Result<
 fn arguments_of_probe(args: Raw<'_>) -> Option<Cow<'_, str>> {
     let mut shown: Vec<Cow<'_, str>> = Vec::new();
     let walked = list::each(args?, "args", |arg| {
-        let [text, path, file, socket] = fields_of(Some(arg), &["string_arg", "path_arg", "file_arg", "sock_arg"]);
-        let [path] = fields_of(path.or(file), &["path"]);
-        let [address, port] = fields_of(socket, &["daddr", "dport"]);
-        let address = word(address).map(|address| match word(port) {
+        let [text, path, file, program, socket, address] = fields_of(
+            Some(arg),
+            &["string_arg", "path_arg", "file_arg", "linux_binprm_arg", "sock_arg", "sockaddr_arg"],
+        );
+        let [path] = fields_of(path.or(file).or(program), &["path"]);
+        let ([to, to_port], [address, port]) =
+            (fields_of(socket, &["daddr", "dport"]), fields_of(address, &["addr", "port"]));
+        let address = word(to.or(address)).map(|address| match word(to_port.or(port)) {
             Some(port) => Cow::Owned(format!("{address} {port}")),
             None => address,
         });

@@ -129,9 +129,9 @@ goldens! {
     "aks": "event_hub.json" "line.json" "properties_text.json" "azure_diagnostics.json" "table.json";
     "gke": "exec.json" "binding.json" "denied.json" "other_service.json" "nonresource.json" "pub_sub_push.json";
     "cloud_events": "data.json" "data_base64.json" "text.json" "batch.json";
-    "falco": "falco.json" "falcosidekick.json" "k8saudit.json";
+    "falco": "falco.json" "falcosidekick.json" "k8saudit.json" "drops.json" "metrics.json";
     "tracee": "exec.json" "signature.json" "v1beta1.json";
-    "tetragon": "exec.json" "kprobe.json" "tracepoint.json" "rate_limit.json";
+    "tetragon": "exec.json" "kprobe.json" "tracepoint.json" "lsm.json" "rate_limit.json";
     "hubble": "dropped.json" "dns.json" "lost.json";
     "mixed": "lines.jsonl" "six_deep.json";
 }

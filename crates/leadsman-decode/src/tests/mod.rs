@@ -1,5 +1,6 @@
 //! Fixtures and helpers that the tests of this crate share.
 
+mod bodies;
 mod canonical;
 mod documents;
 mod envelope;
@@ -11,6 +12,7 @@ mod properties;
 mod readers;
 mod redaction;
 mod risks;
+mod scan;
 mod stored;
 
 use std::io::Write;

@@ -8,7 +8,13 @@ use super::{context, ids, now, numbered};
 use crate::{AuditReader, Limits, Line, LineReader, RawItem};
 
 /// Fails after its content, as a network file system does.
-struct Failing(Cursor<Vec<u8>>);
+pub(super) struct Failing(Cursor<Vec<u8>>);
+
+impl Failing {
+    pub(super) fn new(content: String) -> Self {
+        Self(Cursor::new(content.into_bytes()))
+    }
+}
 
 impl Read for Failing {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {

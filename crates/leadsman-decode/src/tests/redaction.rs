@@ -108,8 +108,11 @@ fn no_planted_secret_is_found_in_anything_decoded() {
             r#"{{"timestamp":"2026-03-02T10:00:00Z","value":"1","name":"{text}","labels":{{"namespace":"{text}","pod":"{text}"}}}}"#
         );
         let refused = format!(r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v9","auditID":"{text}"}}"#);
+        let bound = format!(
+            r#"{{"auditID":"a","stage":"ResponseComplete","verb":"create","user":{{"username":"jane"}},"objectRef":{{"resource":"rolebindings","apiGroup":"rbac.authorization.k8s.io"}},"requestObject":{{"subjects":[{{"kind":"User","name":"{text}"}}]}},"requestReceivedTimestamp":"2026-03-02T10:00:00Z"}}"#
+        );
         let cut = &audit[..audit.len() - 3];
-        for document in [&audit, &falco, &flow, &sample, &refused, cut, text.as_str()] {
+        for document in [&audit, &bound, &falco, &flow, &sample, &refused, cut, text.as_str()] {
             let decoded = decode(document);
             let mut shown = format!("{decoded:?}");
             for reject in &decoded.rejects {
@@ -118,6 +121,7 @@ fn no_planted_secret_is_found_in_anything_decoded() {
             assert!(!shown.contains(secret.as_str()), "{secret}\nin {document}\nas {shown}");
         }
         assert_eq!(decode(&audit).events.len(), 1);
+        assert_eq!(decode(&bound).events[0].accounts.len(), 1);
         assert_eq!(decode(&flow).flows.len(), 1);
         assert_eq!(decode(&falco).runtime.len(), 1);
     }

@@ -26,6 +26,23 @@ fn accounts(group: &str, resource: &str, body: &str) -> Vec<String> {
 }
 
 #[test]
+fn accounts_are_found_in_patches() {
+    let cart = "system:serviceaccount:shop:cart";
+    for (group, resource, path, value, expected) in [
+        ("apps", "deployments", "/spec/template/spec/serviceAccountName", r#""cart""#, cart),
+        ("apps", "deployments", "/spec/template/spec", r#"{"serviceAccountName":"cart"}"#, cart),
+        ("apps", "deployments", "/spec/template", r#"{"spec":{"serviceAccountName":"cart"}}"#, cart),
+        ("batch", "cronjobs", "/spec/jobTemplate/spec", r#"{"template":{"spec":{"serviceAccountName":"cart"}}}"#, cart),
+        (RBAC, "rolebindings", "/subjects/-", r#"{"kind":"ServiceAccount","name":"cart"}"#, cart),
+        (RBAC, "rolebindings", "/subjects", r#"[{"kind":"User","name":"jane"}]"#, "jane"),
+        (RBAC, "rolebindings", "", r#"{"subjects":[{"kind":"User","name":"jane"}]}"#, "jane"),
+    ] {
+        let patch = format!(r#"[{{"op":"add","path":"{path}","value":{value}}}]"#);
+        assert_eq!(accounts(group, resource, &patch), [expected], "{patch}");
+    }
+}
+
+#[test]
 fn accounts_are_those_a_body_puts_to_work() {
     let binding = r#"{"roleRef":{"name":"edit"},"subjects":[{"kind":"User","name":"jane"},{"kind":"User","name":"jane"},
         {"kind":"ServiceAccount","name":"cart"},{"kind":"ServiceAccount","name":"ci","namespace":"build"},

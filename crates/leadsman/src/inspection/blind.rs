@@ -1,6 +1,7 @@
 //! What detectors cannot see in a log.
 
-use leadsman_domain::{AuditEvent, SkipReason, Stage, Verb};
+use leadsman_decode::EventView;
+use leadsman_domain::{SkipReason, Stage, Verb};
 use serde::Serialize;
 
 use super::Inspection;
@@ -41,35 +42,52 @@ struct Bodies {
 }
 
 impl Bodies {
-    fn add(&mut self, event: &AuditEvent) {
+    fn add(&mut self, event: &EventView<'_>) {
         self.writes += 1;
-        self.unread += u64::from(!event.risk.is_observed());
+        self.unread += u64::from(!event.has_risks);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.writes += other.writes;
+        self.unread += other.unread;
     }
 }
 
 impl Gaps {
-    pub(super) fn event(&mut self, event: &AuditEvent) {
-        self.user_agent += u64::from(event.user_agent.is_none());
-        self.source_ip += u64::from(event.source_ip.is_none());
+    pub(super) fn event(&mut self, event: &EventView<'_>) {
+        self.user_agent += u64::from(!event.has_user_agent);
+        self.source_ip += u64::from(!event.has_source_ip);
         if matches!(event.stage, Stage::ResponseStarted | Stage::ResponseComplete) {
             self.finished += 1;
-            self.without_code += u64::from(event.code.is_none());
+            self.without_code += u64::from(!event.has_code);
         }
-        let (group, object) = (event.object.group.raw(), &event.object);
-        self.secrets += u64::from(group.is_empty() && object.is("secrets"));
+        let secrets = event.group.is_empty() && event.resource == "secrets" && event.subresource.is_none();
+        self.secrets += u64::from(secrets);
         self.reads += u64::from(event.verb.is_read());
         let writes = matches!(event.verb, Verb::Create | Verb::Update | Verb::Patch);
         // Before the request is handled its body is not logged at any level.
-        if !writes || object.subresource.is_some() || event.stage == Stage::RequestReceived {
+        if !writes || event.subresource.is_some() || event.stage == Stage::RequestReceived {
             return;
         }
-        match (group, object.resource.raw()) {
+        match (event.group, event.resource) {
             ("rbac.authorization.k8s.io", _) => self.rbac.add(event),
             ("", "pods")
             | ("apps", "deployments" | "daemonsets" | "statefulsets" | "replicasets")
             | ("batch", "jobs" | "cronjobs") => self.workloads.add(event),
             _ => {}
         }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        let Self { user_agent, source_ip, finished, without_code, secrets, reads, rbac, workloads } = other;
+        self.user_agent += user_agent;
+        self.source_ip += source_ip;
+        self.finished += finished;
+        self.without_code += without_code;
+        self.secrets += secrets;
+        self.reads += reads;
+        self.rbac.merge(rbac);
+        self.workloads.merge(workloads);
     }
 
     pub(super) fn blind(&self, seen: &Inspection) -> Vec<Blind> {

@@ -2,6 +2,8 @@ use leadsman_decode::{DecodeContext, Limits, record};
 use leadsman_domain::{PayloadKind, RawRecord, Timestamp};
 
 use super::*;
+use crate::input::{Inputs, Reading};
+use crate::progress::{Progress, ProgressMode};
 
 fn inspect(lines: &str) -> Inspection {
     let received_at = Timestamp::parse("2026-06-02T00:00:00Z").unwrap();
@@ -55,4 +57,83 @@ fn names_beyond_the_bound_are_counted_together() {
     assert_eq!(names.top(1, |n| *n), [("7", &2)]);
     let mut long: Named<u64> = Named::default();
     assert!(long.entry(&"x".repeat(MAX_NAME_BYTES + 1)).is_none());
+}
+
+/// Everything that is shown of an inspection.
+fn shown(i: &Inspection) -> String {
+    let actors: Vec<_> = i.actors.top(usize::MAX, |actor| actor.events);
+    let resources: Vec<_> = i.resources.top(usize::MAX, |levels| levels.values().sum());
+    let rest = (&i.account, i.period, &i.classes, &i.levels, &i.verbs, &i.stages);
+    format!("{actors:?} {resources:?} {rest:?} {:?} {} {}", i.blind(), i.actors.beyond, i.resources.beyond)
+}
+
+#[test]
+fn parts_add_up_to_the_whole() {
+    let lines: Vec<_> = (0..40)
+        .map(|n| {
+            let (verb, resource) = [("get", "secrets"), ("create", "pods"), ("list", "nodes")][n % 3];
+            let line = event(&format!("2026-03-{:02}T00:00:00Z", n % 20 + 1), verb, resource, "", ["", WHOLE][n % 2]);
+            line.replace("jane", &format!("user-{}", n % 7))
+        })
+        .collect();
+    let whole = inspect(&lines.join("\n"));
+    for cut in [0, 1, 17, 40] {
+        let mut parts = inspect(&lines[..cut].join("\n"));
+        parts.merge(&inspect(&lines[cut..].join("\n")));
+        assert_eq!(shown(&parts), shown(&whole), "{cut}");
+    }
+}
+
+#[test]
+fn names_beyond_the_bound_are_counted_together_when_parts_are_added() {
+    let count = |names: std::ops::Range<usize>| {
+        let mut named: Named<u64> = Named::default();
+        for n in names.clone().chain(names) {
+            if let Some(count) = named.entry(&n.to_string()) {
+                *count += 1;
+            }
+        }
+        named
+    };
+    let mut all = count(0..MAX_NAMES);
+    all.merge(&count(MAX_NAMES - 3..MAX_NAMES + 5), |n| *n, |to, n| *to += n);
+    assert_eq!((all.len(), all.beyond), (MAX_NAMES, 10));
+    assert_eq!(all.top(3, |n| *n).iter().map(|(_, n)| **n).collect::<Vec<_>>(), [4, 4, 4]);
+}
+
+#[test]
+fn a_file_is_looked_at_as_it_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.log");
+    let mut text = String::new();
+    for n in 0..5_000 {
+        let actor = if n % 10 == 0 { "u:AKIAIOSFODNN7EXAMPLE" } else { "jane" };
+        text.push_str(&match n % 100 {
+            99 => "{\"bad\":}".to_owned(),
+            98 => r#"{"timestamp":"2026-03-02T10:00:00Z","value":"1","name":"up","labels":{"job":"x"}}"#.to_owned(),
+            _ => event("2026-03-02T00:00:00Z", "get", "secrets", "", WHOLE).replace("jane", actor),
+        });
+        text.push('\n');
+    }
+    std::fs::write(&path, text).unwrap();
+    let inputs = Inputs::find(&[path]).unwrap();
+    let context = DecodeContext::default();
+    let now = Timestamp::parse("2026-06-02T00:00:00Z").unwrap();
+    let reading = Reading { context: &context, limits: Limits::default(), now, strict: false };
+    let mut progress = Progress::new(ProgressMode::None, "test", 0);
+    let mut kept = Inspection::default();
+    let read = inputs
+        .read(&reading, &mut progress, |decoded| {
+            kept.add(&decoded);
+            Ok(())
+        })
+        .unwrap();
+    let (inspection, report) = inputs.inspect(&reading, &mut progress).unwrap();
+    assert_eq!(shown(&inspection), shown(&kept));
+    assert_eq!((report.examples.len(), &report.examples, &report.account), (20, &read.examples, &read.account));
+    let actors = inspection.actors.top(2, |actor| actor.events);
+    assert_eq!(actors[1].0, "u:[redacted:aws]");
+    let missing = Inputs::find(&[directory.path().join("audit.log")]).unwrap();
+    drop(directory);
+    assert!(missing.inspect(&reading, &mut progress).is_err(), "a file that went away is an error");
 }

@@ -133,6 +133,34 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Whether `json` is one value without blanks between tokens. `false` says only that `serde_json` decides.
+    pub(crate) fn is_whole(self, json: &str) -> bool {
+        match self.0 {
+            // SAFETY: `Set::Avx512` is only made where `has_avx512` holds.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { x86::is_whole_avx512(json) },
+            // SAFETY: `Set::Avx2` is only made where `has_avx2` holds.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { x86::is_whole_avx2(json) },
+            Set::Portable => fast::is_whole::<Portable>(json),
+        }
+    }
+
+    /// Where the array or object is over that begins at `from` in well-formed JSON.
+    pub(crate) fn container_end(self, json: &str, from: usize) -> Option<usize> {
+        match self.0 {
+            // SAFETY: `Set::Avx512` is only made where `has_avx512` holds.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { x86::end_avx512(json, from) },
+            // SAFETY: `Set::Avx2` is only made where `has_avx2` holds.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { x86::end_avx2(json, from) },
+            Set::Portable => fast::container_end::<Portable>(json, from),
+        }
+    }
+}
+
 /// `bytes` as text; `None` when they are none, or hold a control character.
 #[inline(always)]
 pub(super) fn text<S: Scan>(bytes: &[u8]) -> Option<&str> {

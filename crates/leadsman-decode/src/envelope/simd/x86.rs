@@ -10,10 +10,20 @@ use crate::envelope::{Envelope, fast};
 /// Declares the functions that the features of one instruction set are switched on for. Everything they call is
 /// `inline(always)`, so that it is compiled for the same features.
 macro_rules! entries {
-    ($set:ident, $read:ident, $features:literal) => {
+    ($set:ident, $read:ident, $end:ident, $whole:ident, $features:literal) => {
         #[target_feature(enable = $features)]
         pub(super) fn $read<'a>(to: &mut Envelope<'a>, item: &'a [u8], max_depth: usize) -> Option<()> {
             fast::read::<$set>(to, item, max_depth)
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn $whole(json: &str) -> bool {
+            fast::is_whole::<$set>(json)
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn $end(json: &str, from: usize) -> Option<usize> {
+            fast::container_end::<$set>(json, from)
         }
 
         impl $set {
@@ -35,10 +45,10 @@ pub(super) struct Avx512;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx2;
 
-entries!(Avx512, read_avx512, "avx512f,avx512bw,bmi1,bmi2,lzcnt,popcnt,pclmulqdq");
-entries!(Avx2, read_avx2, "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq");
+entries!(Avx512, read_avx512, end_avx512, is_whole_avx512, "avx512f,avx512bw,bmi1,bmi2,lzcnt,popcnt,pclmulqdq");
+entries!(Avx2, read_avx2, end_avx2, is_whole_avx2, "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq");
 
-// All methods below are reached from the two functions above only, whose caller has asked for the features.
+// All methods below are reached from the functions above only, whose caller has asked for the features.
 
 #[inline(always)]
 fn parity(bits: u64) -> u64 {

@@ -25,12 +25,8 @@ pub(super) fn run(args: &InspectArgs, global: &Global) -> Result<()> {
     let inputs = Inputs::find(&args.data)?;
     let context = DecodeContext::default();
     let reading = Reading { context: &context, limits: Limits::default(), now: clock::now(), strict: false };
-    let mut inspection = Inspection::default();
     let mut progress = Progress::new(global.progress, "inspect", inputs.bytes());
-    let report = inputs.read(&reading, &mut progress, |decoded| {
-        inspection.add(&decoded);
-        Ok(())
-    })?;
+    let (inspection, report) = inputs.inspect(&reading, &mut progress)?;
     progress.finish();
     if global.json {
         output::json(&document(&inspection, &report, args.top))?;
