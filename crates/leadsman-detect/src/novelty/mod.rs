@@ -158,6 +158,10 @@ pub struct EventNovelty {
     pub strongest: f64,
 }
 
+/// What the surprise of an account without history counts for. To a newcomer everything is new; a new operator or
+/// pipeline would outdo every stolen credential. Whoever creates the account and binds its rights has a history.
+const NEWCOMER: f64 = 0.5;
+
 /// Weights of the strongest, second and third key.
 const RANK_WEIGHTS: [f64; 3] = [1.0, 0.5, 0.25];
 
@@ -232,6 +236,7 @@ impl NoveltyModel {
         let group = self.group_of(&event.actor.name, event.actor.class);
         let mut nats = [0.0; FAMILIES];
         let mut first = [false; FAMILIES];
+        let trust = if profile.is_some() { 1.0 } else { NEWCOMER };
         for family in KeyFamily::ALL {
             let i = family as usize;
             if let Some(key) = keys.get(family) {
@@ -240,7 +245,7 @@ impl NoveltyModel {
                 let trained = profile.map_or(0, |p| p.families[i].get(key).days);
                 let since = state.earlier_days(&event.actor.name, family, key, event.event_time.day());
                 let earlier = if own > 0.0 { 0 } else { trained + since };
-                nats[i] = self.surprise(profile, group, family, key, own) / (1.0 + f64::from(earlier));
+                nats[i] = trust * self.surprise(profile, group, family, key, own) / (1.0 + f64::from(earlier));
                 first[i] = own <= 0.0 && earlier == 0;
             }
         }
