@@ -135,44 +135,6 @@ pub fn sensitivity(event: &AuditEvent) -> f64 {
     action + f64::from(event.risk.count().min(3))
 }
 
-/// What an action would mean if it is hostile, in decades of evidence: 3 for handing out the cluster or a node, 1.5
-/// for reading secrets of all namespaces and for reaching into kube-system. It ranks findings; it never makes one.
-///
-/// Source: the weights w_R of the rule floor; chosen, not fitted.
-#[must_use]
-pub fn consequence(event: &AuditEvent) -> f64 {
-    if !event.succeeded() {
-        return 0.0;
-    }
-    let everywhere = event.object.namespace.is_none() && matches!(event.verb, Verb::List | Verb::Watch);
-    let in_kube_system = event.object.namespace.as_ref().is_some_and(|n| n.raw() == "kube-system");
-    match entries(event).0 {
-        FindingKind::RbacBindingChange
-            if event.risk.has(Risk::ClusterAdminBinding) || event.risk.has(Risk::BroadSubject) =>
-        {
-            3.0
-        }
-        FindingKind::WorkloadPrivileged | FindingKind::WorkloadSensitiveMount | FindingKind::Impersonation => 3.0,
-        FindingKind::SecretsAccess if everywhere => 1.5,
-        FindingKind::ExecAttachPortforward | FindingKind::TokenRequest if in_kube_system => 1.5,
-        FindingKind::RbacRoleChange if event.risk.count() > 0 => 1.5,
-        FindingKind::SecretsAccess
-        | FindingKind::ExecAttachPortforward
-        | FindingKind::TokenRequest
-        | FindingKind::RbacBindingChange
-        | FindingKind::RbacRoleChange
-        | FindingKind::WorkloadChange
-        | FindingKind::PermissionProbe
-        | FindingKind::MassDelete
-        | FindingKind::DeniedBurst
-        | FindingKind::NewSourceOrClient
-        | FindingKind::ResourceUsage
-        | FindingKind::AuditSilence
-        | FindingKind::DetectorBlinded
-        | FindingKind::UnusualActivity => 0.0,
-    }
-}
-
 /// User name of the service account whose token was asked for, if that is what the event is.
 #[must_use]
 pub fn minted_account(event: &AuditEvent) -> Option<String> {

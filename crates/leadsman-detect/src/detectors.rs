@@ -20,7 +20,7 @@ pub struct Detectors {
     pub forest: bool,
     /// Peer groups; when off, an actor without history is judged by the whole cluster.
     pub peers: bool,
-    /// Fixed rules, and the consequence that ranks a finding.
+    /// Fixed rules: the floor, and evidence of what is new and matters.
     pub rules: bool,
 }
 
@@ -62,22 +62,27 @@ impl Detectors {
         rests.into_iter().filter(|(_, on, rest)| *on && *rest != Self::NONE).map(|(name, _, rest)| (name, rest))
     }
 
-    /// Evidence of an actor's open window.
+    /// Evidence of an actor's open window; `rules` is that of its hits.
     #[must_use]
-    pub fn open(self, habit: Rareness) -> Evidence {
-        Evidence { habit: if self.novelty { habit.evidence() } else { 0.0 }, forest: None, forest_alone: !self.novelty }
+    pub fn open(self, habit: Rareness, rules: f64) -> Evidence {
+        Evidence {
+            habit: if self.novelty { habit.evidence() } else { 0.0 },
+            forest: None,
+            forest_alone: !self.novelty,
+            rules: if self.rules { rules } else { 0.0 },
+        }
     }
 
     /// Evidence of an actor's closed window.
     #[must_use]
-    pub fn closed(self, habit: Rareness, forest: Rareness) -> Evidence {
-        Evidence { forest: self.forest.then(|| forest.evidence()), ..self.open(habit) }
+    pub fn closed(self, habit: Rareness, forest: Rareness, rules: f64) -> Evidence {
+        Evidence { forest: self.forest.then(|| forest.evidence()), ..self.open(habit, rules) }
     }
 
-    /// Evidence of a workload's closed window: its habit is no matter of novelty.
+    /// Evidence of a workload's closed window: its habit is no matter of novelty, and no rule is about it.
     #[must_use]
     pub fn usage(self, habit: Rareness, forest: Rareness) -> Evidence {
-        self.of_usage().closed(habit, forest)
+        self.of_usage().closed(habit, forest, 0.0)
     }
 
     /// The rarer of two results, of those that count.
@@ -145,11 +150,14 @@ mod tests {
     #[test]
     fn what_is_off_gives_no_evidence() {
         let rare = |per_day| Rareness { p: 0.001, per_day, extrapolated: false };
-        let total = |d: Detectors| d.closed(rare(0.1), rare(0.01)).total();
+        let (habit, forest) = (rare(0.1).evidence(), rare(0.01).evidence());
+        let total = |d: Detectors| d.closed(rare(0.1), rare(0.01), 1.5).total();
         let all = Detectors::ALL;
-        assert!((total(all) - 4.0).abs() < 1e-9, "max + ½·min");
-        assert!((total(Detectors { novelty: false, ..all }) - 3.0).abs() < 1e-9);
-        assert!((total(Detectors { forest: false, ..all }) - 2.0).abs() < 1e-9);
-        assert!(total(Detectors { novelty: false, forest: false, ..all }).abs() < 1e-9);
+        assert!(habit > 0.0 && forest > habit);
+        assert!((total(all) - (1.5 * habit + 1.5)).abs() < 1e-9, "habit + half of the lesser + rules");
+        assert!((total(Detectors { novelty: false, ..all }) - (forest + 1.5)).abs() < 1e-9);
+        assert!((total(Detectors { forest: false, ..all }) - (habit + 1.5)).abs() < 1e-9);
+        assert!((total(Detectors { rules: false, ..all }) - 1.5 * habit).abs() < 1e-9);
+        assert!((total(Detectors { novelty: false, forest: false, ..all }) - 1.5).abs() < 1e-9);
     }
 }

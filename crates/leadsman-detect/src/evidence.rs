@@ -1,4 +1,4 @@
-//! From two detectors to one number: combined evidence, the alert line for a budget, and the 0–100 score.
+//! From the detectors and rules to one number: combined evidence, the alert line for a budget, and the 0–100 score.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,20 +11,22 @@ pub struct Evidence {
     pub forest: Option<f64>,
     /// Nothing judges habit, so the forest has nothing to corroborate and speaks for itself.
     pub forest_alone: bool,
+    /// From the rules: the most that a hit gives. It needs no calibration.
+    pub rules: f64,
 }
 
 impl Evidence {
-    /// E = habit + ½·min(habit, forest): the forest corroborates what habit says, by half of it at most. A window whose
+    /// E = habit + ½·min(habit, forest) + rules: the forest corroborates what habit says, by half of it at most. A window whose
     /// counts are odd but that holds nothing new is odd every day somewhere; letting it alarm alone spent half of the
     /// budget and found nothing more (docs/adr/0009). The total of a closed window is at least that of the same window
     /// while it was open.
     #[must_use]
     pub fn total(self) -> f64 {
         let (habit, forest) = self.shares();
-        habit + forest
+        habit + forest + self.rules
     }
 
-    /// What each detector gives to the total: (habit, forest).
+    /// What each detector gives to the total besides the rules: (habit, forest).
     #[must_use]
     pub fn shares(self) -> (f64, f64) {
         let forest = self.forest.unwrap_or(0.0);
@@ -130,10 +132,13 @@ mod tests {
         }
 
         #[test]
-        fn closing_a_window_never_lowers_its_evidence(habit in 0.0..7.0f64, forest in 0.0..7.0f64) {
-            let open = Evidence { habit, forest: None }.total();
-            let closed = Evidence { habit, forest: Some(forest) };
-            prop_assert!(closed.total() >= open);
+        fn closing_a_window_never_lowers_its_evidence(
+            habit in 0.0..7.0f64, forest in 0.0..7.0f64, rules in 0.0..3.0f64, forest_alone: bool,
+        ) {
+            let open = Evidence { habit, forest: None, forest_alone, rules };
+            let closed = Evidence { forest: Some(forest), ..open };
+            prop_assert!(closed.total() >= open.total());
+            prop_assert!(open.total() >= rules);
         }
     }
 }

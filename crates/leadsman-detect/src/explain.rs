@@ -4,7 +4,7 @@
 //! Every clause of a sentence maps to a contribution. Sentences are built from templates and checked
 //! identifiers only: telemetry is hostile text.
 
-use leadsman_domain::{Baseline, Change, Contribution, EventId, Explanation, FeatureSchema, identifier};
+use leadsman_domain::{Baseline, Change, Contribution, EventId, Explanation, FeatureSchema, RuleHit, identifier};
 
 use crate::novelty::{ACROSS, KeyFamily, KeyPart};
 use crate::usage::Habit;
@@ -120,16 +120,16 @@ pub fn forest_shares(
     shares
 }
 
-/// The share of what the strangest actions would mean if they were hostile.
+/// The share of the rule whose hit counts most: `total` evidence, by `event`.
 #[must_use]
-pub fn consequence_share(total: f64, event: EventId) -> Share {
+pub fn rule_share(rule: &RuleHit, total: f64, event: EventId) -> Share {
     Share {
         share: total,
         contribution: Contribution {
-            id: "consequence".to_owned(),
+            id: format!("rule {}", rule.id),
             detector: "rules".to_owned(),
             points: 0,
-            observed: "what it would mean if it is hostile".to_owned(),
+            observed: identifier(&rule.title).into_owned(),
             baseline: None,
             event_ids: vec![event],
         },
@@ -210,9 +210,14 @@ pub fn to_points(mut shares: Vec<Share>, score: u8) -> Vec<Contribution> {
     out
 }
 
-/// The sentence about an actor: its strangest event first, then what else was new about it.
+/// The sentence about an actor: its strangest event first, then what else was new about it, then the rule that counted.
 #[must_use]
-pub fn actor_sentence(actor: &str, events: &[StrangeEvent<'_>], contributions: Vec<Contribution>) -> Explanation {
+pub fn actor_sentence(
+    actor: &str,
+    events: &[StrangeEvent<'_>],
+    rule: Option<&RuleHit>,
+    contributions: Vec<Contribution>,
+) -> Explanation {
     let who = identifier(actor);
     let strangest = events.first().map_or(&[][..], |e| e.parts);
     // What was done leads, unless doing it was the least of it.
@@ -222,6 +227,7 @@ pub fn actor_sentence(actor: &str, events: &[StrangeEvent<'_>], contributions: V
     let mut sentence = match (action, strangest.first()) {
         (Some(action), _) => format!("{who} did {}, which {}", action.observed, history(action)),
         (None, Some(part)) => format!("{who} showed {}, which {}", clause(part), history(part)),
+        (None, None) if rule.is_some() => format!("{who} did nothing that is unusual for it"),
         (None, None) => format!("{who} behaved unlike itself in this window as a whole"),
     };
     let mut told = vec![Some(KeyFamily::Action), None, action.or(strangest.first()).and_then(|p| p.family)];
@@ -237,6 +243,9 @@ pub fn actor_sentence(actor: &str, events: &[StrangeEvent<'_>], contributions: V
     if !also.is_empty() {
         sentence.push_str("; also new for it: ");
         sentence.push_str(&also.join(", "));
+    }
+    if let Some(rule) = rule {
+        sentence.push_str(&format!("; the {} rule {} matches", rule.level.as_str(), identifier(&rule.title)));
     }
     sentence.push('.');
     Explanation { sentence, contributions, counterfactual: None }

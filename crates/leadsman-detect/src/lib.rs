@@ -7,7 +7,7 @@
 //! - [`usage`]: resource usage of a workload against its own habit.
 //! - [`calibration`]: raw scores to expected benign recurrences per day.
 //! - [`detectors`]: which detectors are on.
-//! - [`evidence`]: two detectors to one number, the alert line and the 0–100 score.
+//! - [`evidence`]: detectors and rules to one number, the alert line and the 0–100 score.
 //! - [`attack`]: techniques by id.
 //! - [`rules`]: the rule floor and decoys, in Sigma form.
 //! - [`explain`]: the sentence and the contributions.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibration::Calibrator;
 use crate::evidence::EvidenceTail;
 use crate::novelty::NoveltyModel;
+use crate::rules::RuleSet;
 use crate::sight::Sight;
 use crate::strangeness::StratifiedForest;
 use crate::usage::UsageModel;
@@ -53,6 +54,8 @@ pub struct FittedModel {
     pub calibration_days: f64,
     /// What could be seen in training.
     pub sight: Sight,
+    /// Digest of the rules that were in force on the calibration windows.
+    pub rule_set: String,
 }
 
 /// Calibration of both detectors in one stratum.
@@ -92,6 +95,12 @@ impl FittedModel {
     #[must_use]
     pub fn is_learning(&self) -> bool {
         self.calibration_days < 1.0
+    }
+
+    /// Whether these rules were in force on the calibration windows, or rules are off.
+    #[must_use]
+    pub fn is_calibrated_with(&self, rules: &RuleSet) -> bool {
+        !self.detectors.rules || self.rule_set == rules.digest()
     }
 
     /// Refuses a model that was trained on other features than `schema`.

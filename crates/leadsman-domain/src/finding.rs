@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ActorClass, EventId, FindingId, IncidentId, Timestamp};
+use crate::{ActorClass, EventId, FindingId, IncidentId, RuleHit, Timestamp};
 
 /// One entity-window worth a human's look, with its why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct Finding {
     /// Why it belongs to an incident that another entity began.
     #[serde(default)]
     pub links: Vec<Link>,
+    /// Rules that matched its events, what counted most first.
+    #[serde(default)]
+    pub rules: Vec<RuleHit>,
 }
 
 /// What ties a finding to the rest of its incident.

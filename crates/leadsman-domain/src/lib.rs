@@ -15,6 +15,7 @@ mod id;
 mod matrix;
 mod metric;
 mod registry;
+mod rule;
 mod runtime;
 mod store;
 mod stream;
@@ -37,6 +38,7 @@ pub use id::{EventId, FindingId, IdError, IncidentId, RequestKey};
 pub use matrix::{FeatureMatrix, FeatureSchema, MatrixError, RowKey};
 pub use metric::MetricSample;
 pub use registry::{ModelAlias, ModelManifest, ModelSummary};
+pub use rule::{RuleHit, RuleLevel};
 pub use runtime::{Process, RuntimeEvent, RuntimeSeverity, RuntimeTool, WorkloadRef};
 pub use store::{Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Store, StoreError, StoreStats};
 pub use stream::{

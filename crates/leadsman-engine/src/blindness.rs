@@ -127,6 +127,7 @@ impl Reporter {
             detected_at: c.noticed,
             limits: vec![c.limit],
             links: Vec::new(),
+            rules: Vec::new(),
         }
     }
 }

@@ -20,9 +20,8 @@ pub(crate) struct Benign<'a> {
 /// A line that lets n of these through gives n incidents, or fewer where a weak window joins two strong ones.
 pub(crate) fn incidents(mut windows: Vec<Benign<'_>>) -> Vec<f64> {
     windows.retain(|w| w.evidence > 0.0);
-    windows.sort_by(|a, b| {
-        b.evidence.total_cmp(&a.evidence).then_with(|| (a.start, a.entity).cmp(&(b.start, b.entity)))
-    });
+    windows
+        .sort_by(|a, b| b.evidence.total_cmp(&a.evidence).then_with(|| (a.start, a.entity).cmp(&(b.start, b.entity))));
     let mut seen: BTreeMap<&str, BTreeSet<Timestamp>> = BTreeMap::new();
     let mut on_day: BTreeMap<(&str, i64), usize> = BTreeMap::new();
     let mut opening = Vec::new();

@@ -25,16 +25,27 @@ pub(crate) enum Alteration {
     Usual(usize),
 }
 
+/// What a window is judged by, before calibration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Raw {
+    /// Raw score against habit.
+    pub(crate) habit: f64,
+    /// Raw score of the forest.
+    pub(crate) forest: f64,
+    /// Evidence of rules.
+    pub(crate) rules: f64,
+}
+
 /// A window that can be judged as if it had been different.
 pub(crate) trait Altered {
     /// Why judging can fail.
     type Error;
     /// What could still be changed.
     fn candidates(&self, changes: &[Alteration]) -> Vec<Alteration>;
-    /// Raw scores (habit, forest) with these changes.
-    fn raw(&self, changes: &[Alteration]) -> Result<(f64, f64), Self::Error>;
+    /// Raw scores with these changes.
+    fn raw(&self, changes: &[Alteration]) -> Result<Raw, Self::Error>;
     /// Evidence of raw scores.
-    fn evidence(&self, raw: (f64, f64)) -> Evidence;
+    fn evidence(&self, raw: Raw) -> Evidence;
 }
 
 /// The changes that bring a window below `line`, with the evidence that is left; `None` when [`MAX_CHANGES`] do not.
@@ -50,11 +61,15 @@ pub(crate) fn smallest<A: Altered>(window: &A, line: f64) -> Result<Option<(Vec<
             return Ok(None);
         }
         let evidence = window.evidence(raw);
-        let of_habit = evidence.habit >= evidence.forest.unwrap_or(0.0);
-        let order = if of_habit { [false, true] } else { [true, false] };
+        let mut order: [(f64, RawScore); 3] = [
+            (evidence.habit, |raw| raw.habit),
+            (evidence.forest.unwrap_or(0.0), |raw| raw.forest),
+            (evidence.rules, |raw| raw.rules),
+        ];
+        order.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut best = None;
-        for forest in order {
-            best = best_of(window, &changes, raw, forest)?;
+        for (_, score) in order {
+            best = best_of(window, &changes, raw, score)?;
             if best.is_some() {
                 break;
             }
@@ -73,11 +88,12 @@ pub(crate) fn smallest<A: Altered>(window: &A, line: f64) -> Result<Option<(Vec<
     Ok(Some((changes, left)))
 }
 
-type Step = Option<(Alteration, (f64, f64))>;
+type RawScore = fn(Raw) -> f64;
+
+type Step = Option<(Alteration, Raw)>;
 
 /// The change that lowers one raw score most.
-fn best_of<A: Altered>(window: &A, changes: &[Alteration], raw: (f64, f64), forest: bool) -> Result<Step, A::Error> {
-    let of = |raw: (f64, f64)| if forest { raw.1 } else { raw.0 };
+fn best_of<A: Altered>(window: &A, changes: &[Alteration], raw: Raw, of: RawScore) -> Result<Step, A::Error> {
     let mut best: Step = None;
     for candidate in window.candidates(changes) {
         let more: Vec<Alteration> = changes.iter().copied().chain([candidate]).collect();

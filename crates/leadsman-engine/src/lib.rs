@@ -9,6 +9,7 @@ mod budget;
 mod counterfactual;
 mod engine;
 mod error;
+mod hits;
 mod incidents;
 mod links;
 mod observer;

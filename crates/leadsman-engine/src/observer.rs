@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use leadsman_detect::novelty::{EventNovelty, NoveltyModel};
+use leadsman_detect::rules::{RuleSet, newness};
 use leadsman_detect::sight::body_logged;
 use leadsman_detect::{Detectors, action};
 use leadsman_domain::{AuditEvent, Surprise, Timestamp};
 
 use crate::ALLOWED_LATENESS;
+use crate::hits::Matched;
 use crate::links;
 use crate::requests::Admission;
 use crate::shard::{Judged, OpenWindow, ShardState, StrangeAction};
@@ -15,6 +17,7 @@ pub(crate) struct Observer<'m> {
     pub(crate) novelty: &'m NoveltyModel,
     pub(crate) window: Duration,
     pub(crate) detectors: Detectors,
+    pub(crate) rules: &'m RuleSet,
 }
 
 impl Observer<'_> {
@@ -78,15 +81,27 @@ impl Observer<'_> {
                 event: event.id,
                 kind,
                 techniques,
-                consequence: action::consequence(event),
                 parts: self.novelty.parts(event, &judged, &state.novelty),
                 judged: vec![as_judged()],
             });
         } else if open.is_telling(judged.total) {
             open.add_judged(&name, &judged, as_judged);
         }
+        if self.detectors.rules {
+            self.match_rules(event, &judged, open);
+        }
         self.novelty.learn(event, &judged, &mut state.novelty);
         Some((surprise, open))
+    }
+
+    fn match_rules(&self, event: &AuditEvent, judged: &EventNovelty, open: &mut OpenWindow) {
+        let mut matching = self.rules.matching(event).peekable();
+        if matching.peek().is_none() {
+            return;
+        }
+        let newness = newness(self.novelty, &event.actor.name, event.actor.class, judged, &[]);
+        let matched = Matched { event: event.id, kind: action::classify(event).0, judged, newness };
+        matching.for_each(|rule| open.hits.add(rule, &matched));
     }
 
     /// What the features of a window are told: nothing of a detector that is off.

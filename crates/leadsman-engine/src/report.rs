@@ -3,7 +3,7 @@ use leadsman_detect::action::{resource_hijacking, valid_accounts};
 use leadsman_detect::calibration::Rareness;
 use leadsman_detect::evidence::{Evidence, score};
 use leadsman_detect::explain::{
-    Share, StrangeEvent, actor_sentence, consequence_share, forest_shares, novelty_shares, to_points, usage_sentence,
+    Share, StrangeEvent, actor_sentence, forest_shares, novelty_shares, rule_share, to_points, usage_sentence,
     usage_shares,
 };
 use leadsman_detect::novelty::KeyFamily;
@@ -13,7 +13,7 @@ use leadsman_domain::{
     ModelRef, Rarity, RowKey, Severity, Technique, Timestamp, Window, WindowRef, identifier,
 };
 
-use crate::shard::{EntityKey, OpenWindow, TOP_ACTIONS, rank_weights};
+use crate::shard::{EntityKey, MAX_EVIDENCE, OpenWindow, TOP_ACTIONS, rank_weights};
 
 /// Writes findings.
 #[derive(Debug, Clone)]
@@ -79,16 +79,15 @@ impl Reporter {
             .zip(rank_weights())
             .map(|(a, weight)| StrangeEvent { id: a.event, weight, parts: &a.parts })
             .collect();
-        let event_ids: Vec<EventId> = open.evidence.iter().map(|(_, id)| *id).collect();
+        let event_ids = event_ids(open);
         let (of_habit, of_forest) = evidence.shares();
         let mut shares: Vec<Share> = novelty_shares(&events, of_habit);
         if let Some(w) = closed {
             shares.extend(forest_shares(w.schema, &w.by_feature, &w.values, of_forest, &event_ids));
         }
-        // What is at stake ranks findings; whether there is one is the evidence's business alone.
-        let gravest = open.gravest().filter(|_| self.detectors.rules);
-        shares.extend(gravest.map(|a| consequence_share(a.consequence, a.event)));
-        let score = score(evidence.total() + gravest.map_or(0.0, |a| a.consequence));
+        let rule = open.hits.strongest();
+        shares.extend(rule.map(|hit| rule_share(&hit.rule, evidence.rules, hit.event)));
+        let score = score(evidence.total());
         let (kind, techniques) = judge(open);
         let rareness = self.detectors.rarest(habit, closed.map(|w| w.strangeness));
         Finding {
@@ -102,7 +101,7 @@ impl Reporter {
             score,
             severity: Severity::of(score),
             rarity: rarity(rareness, calibration_n, stratum),
-            explanation: actor_sentence(entity, &events, to_points(shares, score)),
+            explanation: actor_sentence(entity, &events, rule.map(|hit| &hit.rule), to_points(shares, score)),
             techniques,
             model: self.model.clone(),
             evidence: EvidenceRef { event_ids, total: open.count },
@@ -112,6 +111,7 @@ impl Reporter {
             detected_at: open.detected_at.unwrap_or(window.end),
             limits: limits(open),
             links: open.links.clone(),
+            rules: open.hits.iter().map(|hit| hit.rule.clone()).collect(),
         }
     }
 
@@ -146,23 +146,37 @@ impl Reporter {
             detected_at: w.key.window.end,
             limits: Vec::new(),
             links: Vec::new(),
+            rules: Vec::new(),
         }
     }
 }
 
-/// The kind of the strangest action that has one, and the techniques of all strange actions.
+/// What rules matched, then the strangest; at most [`MAX_EVIDENCE`].
+fn event_ids(open: &OpenWindow) -> Vec<EventId> {
+    let mut ids: Vec<EventId> = open.hits.iter().filter(|h| h.evidence > 0.0).map(|h| h.event).collect();
+    ids.dedup();
+    let others: Vec<EventId> = open.evidence.iter().map(|(_, id)| *id).filter(|id| !ids.contains(id)).collect();
+    ids.extend(others);
+    ids.truncate(MAX_EVIDENCE);
+    ids
+}
+
+/// The kind of what is always reported, else of the strangest action that has one; the techniques of all strange actions
+/// and of the rules that count.
 fn judge(open: &OpenWindow) -> (FindingKind, Vec<Technique>) {
     let strange: Vec<_> = open.strange().collect();
     let new_place = strange.iter().flat_map(|a| &a.parts).any(|p| {
         p.first_seen && matches!(p.family, Some(KeyFamily::Source | KeyFamily::Client)) && p.baseline.own_days > 0.0
     });
-    let named = strange.iter().map(|a| a.kind).find(|k| *k != FindingKind::UnusualActivity);
+    let reported = open.hits.iter().filter(|h| h.rule.level.always_reports()).map(|h| h.kind);
+    let named = reported.chain(strange.iter().map(|a| a.kind)).find(|k| *k != FindingKind::UnusualActivity);
     let kind = match named {
         Some(kind) => kind,
         None if new_place => FindingKind::NewSourceOrClient,
         None => FindingKind::UnusualActivity,
     };
     let mut techniques: Vec<Technique> = strange.iter().flat_map(|a| a.techniques.clone()).collect();
+    techniques.extend(open.hits.iter().filter(|h| h.evidence > 0.0).flat_map(|h| h.techniques.clone()));
     if new_place {
         techniques.push(valid_accounts());
     }

@@ -6,6 +6,7 @@ use leadsman_detect::novelty::{EventNovelty, KeyFamily, KeyPart, NoveltyState};
 use leadsman_domain::{ActorClass, EventId, FindingKind, IncidentId, Link, MetricSample, Technique, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::hits::Hits;
 use crate::incidents::{Claim, Incidents};
 use crate::requests::Requests;
 use crate::sight::Watch;
@@ -100,6 +101,8 @@ pub(crate) struct OpenWindow {
     pub(crate) links: Vec<Link>,
     /// Some event's body was not logged although its risks would matter.
     pub(crate) bodies_hidden: bool,
+    /// Rules that matched its events.
+    pub(crate) hits: Hits,
 }
 
 /// The strangest event of one action (verb, API, namespace) in a window.
@@ -110,8 +113,6 @@ pub(crate) struct StrangeAction {
     pub(crate) event: EventId,
     pub(crate) kind: FindingKind,
     pub(crate) techniques: Vec<Technique>,
-    /// What it would mean if it is hostile, in decades of evidence.
-    pub(crate) consequence: f64,
     pub(crate) parts: Vec<KeyPart>,
     /// It and the next strangest events of the action with other keys, for what would have made it normal.
     pub(crate) judged: Vec<Judged>,
@@ -140,6 +141,7 @@ impl OpenWindow {
             retied: false,
             links: Vec::new(),
             bodies_hidden: false,
+            hits: Hits::default(),
         }
     }
 
@@ -221,11 +223,6 @@ impl OpenWindow {
     pub(crate) fn strange(&self) -> impl Iterator<Item = &StrangeAction> {
         let least = self.least_strange();
         self.actions.iter().take(TOP_ACTIONS).filter(move |a| a.surprise >= least)
-    }
-
-    /// The gravest consequence among the strangest actions.
-    pub(crate) fn gravest(&self) -> Option<&StrangeAction> {
-        self.strange().filter(|a| a.consequence > 0.0).max_by(|a, b| a.consequence.total_cmp(&b.consequence))
     }
 }
 

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leadsman_detect::calibration::Calibrator;
 use leadsman_detect::evidence::{EvidenceTail, score};
 use leadsman_detect::model::{StratumCalibration, stratum};
 use leadsman_detect::novelty::{NoveltyBuilder, NoveltyModel};
+use leadsman_detect::rules::RuleSet;
 use leadsman_detect::sight::SightBuilder;
 use leadsman_detect::strangeness::StratifiedForest;
 use leadsman_detect::usage::{STRATUM, UsageHabits, UsageModel, largest};
@@ -77,6 +79,7 @@ pub struct TrainReport {
 /// calibrates was never fitted on, and every event is judged before it is learned from.
 pub struct Trainer {
     spec: TrainSpec,
+    rules: Arc<RuleSet>,
     summary: DataSummary,
     from: Timestamp,
     fit_until: Timestamp,
@@ -96,14 +99,16 @@ struct TrainRow {
     key: RowKey,
     class: ActorClass,
     novelty: f64,
+    /// Evidence of the rules that matched.
+    rules: f64,
     x: Vec<f64>,
 }
 
 impl Trainer {
-    /// A trainer for the data that `summary` describes.
+    /// A trainer for the data that `summary` describes, calibrated for scoring with `rules`.
     ///
     /// Errors: [`EngineError::TooLittleData`] when it holds nothing.
-    pub fn new(spec: TrainSpec, summary: DataSummary) -> Result<Self, EngineError> {
+    pub fn new(spec: TrainSpec, rules: Arc<RuleSet>, summary: DataSummary) -> Result<Self, EngineError> {
         let empty = || EngineError::TooLittleData("it holds no event");
         let (from, _) = summary.span().ok_or_else(empty)?;
         Ok(Self {
@@ -114,6 +119,7 @@ impl Trainer {
             metrics: summary.metrics(),
             from,
             spec,
+            rules,
             summary,
             novelty: None,
             state: ShardState::default(),
@@ -155,7 +161,8 @@ impl Trainer {
                     self.state.saw(event.event_time);
                 }
                 Some(novelty) => {
-                    let observer = Observer { novelty, window: self.spec.window, detectors: self.spec.detectors };
+                    let TrainSpec { window, detectors, .. } = self.spec;
+                    let observer = Observer { novelty, window, detectors, rules: &self.rules };
                     if let Some((surprise, _)) = observer.observe(&mut self.state, index, event) {
                         surprises.push(surprise);
                         self.builder.add(event);
@@ -200,8 +207,8 @@ impl Trainer {
         for (i, key) in matrix.rows.iter().enumerate() {
             self.state.closed(key.window.end);
             if let Some(open) = self.state.open.remove(&(key.window.start, key.entity.clone())) {
-                let (class, novelty) = (open.class, open.novelty());
-                self.rows.push(TrainRow { key: key.clone(), class, novelty, x: matrix.x.row(i).to_vec() });
+                let (class, novelty, rules) = (open.class, open.novelty(), open.hits.evidence());
+                self.rows.push(TrainRow { key: key.clone(), class, novelty, rules, x: matrix.x.row(i).to_vec() });
             }
         }
     }
@@ -257,8 +264,8 @@ impl Trainer {
         let mut benign = Vec::with_capacity(forest_score.len());
         for (row, s) in &forest_score {
             let (c, _) = stratum(&strata, &any, row.class);
-            let (habit, strangeness) = (c.novelty.rareness(row.novelty).among(any.novelty.rareness(row.novelty)), c.strangeness.rareness(*s));
-            let evidence = self.spec.detectors.closed(habit, strangeness).total();
+            let habit = c.novelty.rareness(row.novelty).among(any.novelty.rareness(row.novelty));
+            let evidence = self.spec.detectors.closed(habit, c.strangeness.rareness(*s), row.rules).total();
             benign.push(Benign { entity: &row.key.entity, start: row.key.window.start, evidence });
         }
         let usage = self.fit_usage(calibration_days, &mut benign)?;
@@ -297,6 +304,7 @@ impl Trainer {
             tail,
             calibration_days,
             sight: self.sight.finish(),
+            rule_set: self.rules.digest().to_owned(),
         };
         let line = |budget: f64| score(model.tail.alert_line(budget));
         let report = TrainReport {

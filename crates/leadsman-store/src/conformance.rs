@@ -63,6 +63,7 @@ pub(crate) fn finding(id: u128, rev: u64, score: u8) -> Finding {
         detected_at: seen,
         limits: Vec::new(),
         links: Vec::new(),
+        rules: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use leadsman::model;
 use leadsman::pipeline::{Outcome, Shard};
 use leadsman_decode::{DecodeContext, Limits};
+use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{AuditEvent, PayloadKind, RawRecord, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_sim::{Payload, SimConfig, Simulation};
@@ -72,7 +73,9 @@ fn main() -> Result<(), Failure> {
 
 fn engine() -> Result<Engine, Failure> {
     let model = model::demo()?;
-    let settings = EngineSettings { cluster: "bench".to_owned(), budget_per_day: 1.0, polarity: Polarity::Normal };
+    let rules = RuleSet::shipped()?;
+    let settings =
+        EngineSettings { cluster: "bench".to_owned(), budget_per_day: 1.0, polarity: Polarity::Normal, rules };
     Ok(Engine::new(model.fitted.clone(), model.reference(), settings))
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use leadsman::model;
 use leadsman::pipeline::{Outcome, Shard};
 use leadsman_decode::{DecodeContext, Limits};
+use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{AuditEvent, PayloadKind, RawRecord, Surprise, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_features::{EventFrame, extract_audit};
@@ -112,7 +113,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 fn main() -> Result<(), Failure> {
     let model = model::demo()?;
-    let settings = EngineSettings { cluster: "bench".to_owned(), budget_per_day: 1.0, polarity: Polarity::Normal };
+    let rules = RuleSet::shipped()?;
+    let settings =
+        EngineSettings { cluster: "bench".to_owned(), budget_per_day: 1.0, polarity: Polarity::Normal, rules };
     let engine = Engine::new(model.fitted.clone(), model.reference(), settings);
     let context = DecodeContext { cluster: "bench".to_owned(), rules: model.fitted.rules.clone(), redaction_key: None };
     let simulation = Simulation::new(&SimConfig { from_day: 28, days: 7, ..SimConfig::default() })?;

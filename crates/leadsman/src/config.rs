@@ -3,7 +3,7 @@
 //! The shipped [`DEFAULTS`] are documentation and default values at once. [`load`] lays over them, key by key, the
 //! files, the environment and the flags, and returns either a checked [`Config`] with the [`Effective`] values and
 //! their origins, or every [`Problem`] of every layer. Nothing here reads the environment, and only [`read_file`]
-//! touches the disk.
+//! touches the disk. Rule files that the configuration names are read and checked with it.
 
 mod check;
 mod effective;
@@ -15,6 +15,7 @@ mod layers;
 mod place;
 mod problem;
 mod redact;
+mod rules;
 mod suggest;
 mod values;
 
@@ -28,6 +29,7 @@ pub use effective::Effective;
 pub use invalid::Invalid;
 pub use layers::{Layers, Loaded, load};
 pub use problem::{ConfigError, Fault, Origin, Position, Problem};
+pub use rules::{RulesError, RulesFault};
 pub use values::{
     Auth, ClusterConfig, Config, DetectConfig, KafkaSettings, LogConfig, LogFormat, LogLevel, ServerConfig,
     SourcesConfig, StateConfig,

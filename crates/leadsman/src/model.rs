@@ -18,6 +18,10 @@ const DEMO_WEIGHTS: &[u8] = include_bytes!("../../../models/demo/1/weights.bin")
 /// Name under which the built-in demo model can be asked for.
 pub const DEMO: &str = "builtin:demo";
 
+/// What to say when a model meets other rules than those it was calibrated with.
+pub const OTHER_RULES: &str = "the model was calibrated with other rules: its alert line may miss the budget until it \
+                               is trained again";
+
 /// A model that is ready to score.
 #[derive(Clone)]
 pub struct ReadyModel {

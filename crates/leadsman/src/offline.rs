@@ -1,9 +1,11 @@
 //! Training and scoring over files: the same line as the stream, without a stream.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use leadsman_decode::{DecodeContext, Limits};
+use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{Decoded, Timestamp};
 use leadsman_engine::{DataSummary, Engine, ObserveCounts, TrainReport, TrainSpec, Trainer};
 use leadsman_store::ModelFiles;
@@ -44,11 +46,11 @@ pub struct Trained {
     pub read: ReadReport,
 }
 
-/// Trains on files. Reads them twice: first for the period and the metrics, then to learn.
+/// Trains on files, for scoring with `rules`. Reads them twice: first for the period and the metrics, then to learn.
 ///
 /// Errors: when the data cannot be read or is too little.
-pub fn train(data: &DataOptions<'_>, spec: &TrainSpec, name: &str) -> Result<Trained> {
-    train_with(data, spec, name, |_, _| {})
+pub fn train(data: &DataOptions<'_>, spec: &TrainSpec, rules: Arc<RuleSet>, name: &str) -> Result<Trained> {
+    train_with(data, spec, rules, name, |_, _| {})
 }
 
 /// As [`train`]; `tell` hears the step and the share of the whole work done.
@@ -57,6 +59,7 @@ pub fn train(data: &DataOptions<'_>, spec: &TrainSpec, name: &str) -> Result<Tra
 pub fn train_with(
     data: &DataOptions<'_>,
     spec: &TrainSpec,
+    rules: Arc<RuleSet>,
     name: &str,
     mut tell: impl FnMut(&'static str, f64),
 ) -> Result<Trained> {
@@ -73,7 +76,7 @@ pub fn train_with(
     })?;
     progress.finish();
     tell("learn", 0.3);
-    let mut trainer = Trainer::new(spec.clone(), summary.clone())?;
+    let mut trainer = Trainer::new(spec.clone(), rules, summary.clone())?;
     let mut windows = Windows::new(spec.window);
     let mut progress = Progress::new(data.progress, "learn", inputs.bytes());
     inputs.read(&data.reading(), &mut progress, |d| feed(&mut windows, &mut trainer, &d))?;

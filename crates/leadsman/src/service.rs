@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use leadsman_decode::{DecodeContext, Limits};
+use leadsman_detect::rules::RuleSet;
 use leadsman_engine::Engine;
 use leadsman_store::SqliteStore;
 use tokio::sync::Notify;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub engine: Engine,
     /// The champion.
     pub model: ReadyModel,
+    /// Rules and decoys.
+    pub rules: Arc<RuleSet>,
     /// Cluster and actor classes.
     pub context: DecodeContext,
     /// Bounds of decoding.

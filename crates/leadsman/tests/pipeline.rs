@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use leadsman::model::{self, ReadyModel};
 use leadsman::pipeline::{Outcome, Shard};
 use leadsman_decode::{DecodeContext, Limits};
+use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{AuditEvent, Finding, FindingId, IncidentId, MetricSample, PayloadKind, RawRecord, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, Simulation, Style};
@@ -24,7 +25,9 @@ fn day() -> &'static Day {
     static DAY: OnceLock<Day> = OnceLock::new();
     DAY.get_or_init(|| {
         let model = model::demo().expect("the built-in model loads");
-        let settings = EngineSettings { cluster: "test".to_owned(), budget_per_day: 1.0, polarity: Polarity::Normal };
+        let rules = RuleSet::shipped().expect("the built-in rules compile");
+        let settings =
+            EngineSettings { cluster: "test".to_owned(), budget_per_day: 1.0, polarity: Polarity::Normal, rules };
         let engine = Engine::new(model.fitted.clone(), model.reference(), settings);
         let at = Timestamp::parse("2026-04-02T09:40:00Z").expect("a time");
         let attack = Some(AttackPlan { scenario: Scenario::TokenTheft, style: Style::Paced, at });

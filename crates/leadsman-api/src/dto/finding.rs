@@ -1,6 +1,6 @@
 use leadsman_domain::{
     ActorClass, Baseline, Change, Contribution, Counterfactual, Entity, EntityType, EvidenceRef, Explanation, Finding,
-    FindingKind, Link, LinkKind, ModelRef, Rarity, Severity, Technique, WindowRef,
+    FindingKind, Link, LinkKind, ModelRef, Rarity, RuleHit, RuleLevel, Severity, Technique, WindowRef,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -64,6 +64,8 @@ pub(crate) struct FindingDto {
     limits: Vec<String>,
     /// Why it belongs to an incident that another entity began.
     links: Vec<LinkDto>,
+    /// Rules that matched its events, what counted most first.
+    rules: Vec<RuleHitDto>,
 }
 
 impl From<(i64, Finding)> for FindingDto {
@@ -89,6 +91,7 @@ impl From<(i64, Finding)> for FindingDto {
             detected_at,
             limits,
             links,
+            rules,
         } = finding;
         Self {
             schema: SCHEMA,
@@ -113,6 +116,7 @@ impl From<(i64, Finding)> for FindingDto {
             detected_at: time(detected_at),
             limits,
             links: links.into_iter().map(Into::into).collect(),
+            rules: rules.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -147,6 +151,29 @@ mirror! {
     LinkKindDto as LinkKind from LinkKind {
         MintedToken, Impersonation, BoundSubject, WorkloadAccount, Source, Incident,
     }
+}
+
+/// A rule that matched an event of a finding.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RuleHit)]
+struct RuleHitDto {
+    /// UUID of the rule.
+    id: String,
+    /// What it finds.
+    title: String,
+    /// How much a hit means.
+    level: RuleLevelDto,
+}
+
+impl From<RuleHit> for RuleHitDto {
+    fn from(RuleHit { id, title, level }: RuleHit) -> Self {
+        Self { id, title, level: level.into() }
+    }
+}
+
+mirror! {
+    /// high and critical are always reported, medium counts by how new the action is, the others are context.
+    RuleLevelDto as RuleLevel from RuleLevel { Informational, Low, Medium, High, Critical }
 }
 
 mirror! {

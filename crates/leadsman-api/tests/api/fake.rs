@@ -172,6 +172,7 @@ pub(crate) fn finding(seq: i64) -> Finding {
         detected_at: t,
         limits: vec![],
         links: Vec::new(),
+        rules: Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! From a YAML document to a rule.
 
+use leadsman_domain::RuleLevel;
+
 use crate::attack;
 
 use super::condition;
@@ -7,7 +9,7 @@ use super::expr::{Expr, Test};
 use super::field::Field;
 use super::pattern::{MODIFIERS, Pattern, Place};
 use super::yaml::{At, Node, Value};
-use super::{Rule, RuleLevel, RuleProblem};
+use super::{Rule, RuleProblem};
 
 /// Most values of all selections of a rule together.
 const MAX_VALUES: usize = 1_000;

@@ -3,7 +3,7 @@
 //!
 //! A rule set is compiled once. Rules are indexed by verb and resource, so an event is compared with the few that can
 //! match it, and matching allocates nothing. Levels decide what a hit means: `high` and `critical` always report,
-//! `medium` counts by how new the action is for its actor, `low` and `informational` are context.
+//! `medium` counts by how new the action is for its actor ([`evidence`]), `low` and `informational` are context.
 //!
 //! ```
 //! use leadsman_detect::rules::{RuleSet, RuleSource};
@@ -30,6 +30,7 @@ mod error;
 mod expr;
 mod field;
 mod index;
+mod newness;
 mod pattern;
 mod yaml;
 
@@ -37,12 +38,13 @@ mod yaml;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
-use leadsman_domain::{AuditEvent, ContentHash, Technique};
-use serde::{Deserialize, Serialize};
+use leadsman_domain::{AuditEvent, ContentHash, RuleHit, RuleLevel, Technique};
 
 pub use decoys::Decoys;
 pub use error::{RuleError, RuleProblem};
+pub use newness::{evidence, newness};
 
 use self::expr::Expr;
 use self::index::Index;
@@ -66,49 +68,6 @@ pub struct RuleSource<'t> {
     pub text: &'t str,
 }
 
-/// How much a hit means, in Sigma's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RuleLevel {
-    /// Context.
-    Informational,
-    /// Context.
-    Low,
-    /// Evidence, as far as the action is new for its actor.
-    Medium,
-    /// Always reported.
-    High,
-    /// Always reported.
-    Critical,
-}
-
-impl RuleLevel {
-    /// Every level, ascending.
-    pub const ALL: [Self; 5] = [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
-
-    /// The name in rule files and JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Informational => "informational",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|l| l.as_str() == name)
-    }
-
-    /// Whether a hit is reported whatever else is known.
-    #[must_use]
-    pub fn always_reports(self) -> bool {
-        self >= Self::High
-    }
-}
-
 /// A compiled rule.
 #[derive(Debug, Clone)]
 pub struct Rule {
@@ -125,6 +84,14 @@ pub struct Rule {
     expr: Expr,
 }
 
+impl Rule {
+    /// How a finding refers to it.
+    #[must_use]
+    pub fn hit(&self) -> RuleHit {
+        RuleHit { id: self.id.clone(), title: self.title.clone(), level: self.level }
+    }
+}
+
 /// Rules, ready to match.
 #[derive(Debug, Clone)]
 pub struct RuleSet {
@@ -134,16 +101,30 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
+    /// The rules that are built in, alone.
+    ///
+    /// Errors: [`RuleError`] when this build's rule file is broken, which its tests rule out.
+    pub fn shipped() -> Result<Arc<Self>, RuleError> {
+        static SET: OnceLock<Result<Arc<RuleSet>, RuleError>> = OnceLock::new();
+        SET.get_or_init(|| Self::compile(&[SHIPPED]).map(Arc::new)).clone()
+    }
+
+    /// Everything that is wrong with files, each seen alone; in order.
+    #[must_use]
+    pub fn problems(sources: &[RuleSource<'_>]) -> Vec<RuleError> {
+        sources.iter().filter_map(|source| file(source).err()).flatten().collect()
+    }
+
     /// Compiles files, in order. A rule replaces the rule of the same id of an earlier file; one whose `status` is
     /// `deprecated` or `unsupported` takes it out.
     ///
-    /// Errors: [`RuleError`] names file, line and rule.
+    /// Errors: the first [`RuleError`], which names file, line and rule; [`Self::problems`] has the others.
     pub fn compile(sources: &[RuleSource<'_>]) -> Result<Self, RuleError> {
         let mut rules: BTreeMap<String, Rule> = BTreeMap::new();
         let mut digest = ContentHash::new("leadsman rule set v1");
         for source in sources {
             digest = digest.field(source.text);
-            for (id, rule) in file(source)? {
+            for (id, rule) in file(source).map_err(|mut all| all.swap_remove(0))? {
                 match rule {
                     Some(rule) => rules.insert(id, rule),
                     None => rules.remove(&id),
@@ -178,20 +159,25 @@ impl RuleSet {
 }
 
 /// The rules of one file by id; `None` for those that are switched off.
-fn file(source: &RuleSource<'_>) -> Result<BTreeMap<String, Option<Rule>>, RuleError> {
+///
+/// Errors: what is wrong with it, at least one.
+fn file(source: &RuleSource<'_>) -> Result<BTreeMap<String, Option<Rule>>, Vec<RuleError>> {
     if source.text.len() > MAX_BYTES {
-        return Err(error(source, None, (1, RuleProblem::TooLarge)));
+        return Err(vec![error(source, None, (1, RuleProblem::TooLarge))]);
     }
-    let documents = yaml::documents(source.text).map_err(|at| error(source, None, at))?;
-    let mut found = BTreeMap::new();
+    let documents = yaml::documents(source.text).map_err(|at| vec![error(source, None, at)])?;
+    let (mut found, mut wrong) = (BTreeMap::new(), Vec::new());
     for document in &documents {
-        let failed = |at: At| error(source, compile::title(document), at);
-        let (id, rule) = compile::rule(document).map_err(failed)?;
-        if found.insert(id.clone(), rule).is_some() {
-            return Err(failed((document.line, RuleProblem::DuplicateId(id))));
-        }
+        let problem = match compile::rule(document) {
+            Ok((id, rule)) => {
+                let before = found.insert(id.clone(), rule);
+                before.map(|_| (document.line, RuleProblem::DuplicateId(id)))
+            }
+            Err(at) => Some(at),
+        };
+        wrong.extend(problem.map(|at| error(source, compile::title(document), at)));
     }
-    Ok(found)
+    if wrong.is_empty() { Ok(found) } else { Err(wrong) }
 }
 
 fn error(source: &RuleSource<'_>, rule: Option<String>, (line, problem): At) -> RuleError {

@@ -12,12 +12,15 @@ use leadsman_domain::{Change, Counterfactual, FeatureSchema, RowKey};
 use ndarray::ArrayView2;
 
 use super::Engine;
-use crate::counterfactual::{Alteration, Altered, MAX_HABIT_KEYS, smallest};
+use crate::counterfactual::{Alteration, Altered, MAX_HABIT_KEYS, Raw, smallest};
 use crate::shard::{Judged, OpenWindow, StrangeAction, TOP_ACTIONS, rank_weights};
 
 impl Engine {
-    /// What would have kept an actor's open window below the alert line.
+    /// What would have kept an actor's open window below the alert line; nothing would where a rule always reports.
     pub(super) fn counterfactual_open(&self, entity: &str, open: &OpenWindow) -> Option<Counterfactual> {
+        if open.hits.always_reports() {
+            return None;
+        }
         let window = OpenActor { engine: self, entity, open };
         let Ok(found) = smallest(&window, self.line);
         found.and_then(|(changes, left)| {
@@ -34,6 +37,9 @@ impl Engine {
         schema: &FeatureSchema,
         row: &[f64],
     ) -> Result<Option<Counterfactual>, DetectError> {
+        if open.hits.always_reports() {
+            return Ok(None);
+        }
         let window = ClosedActor {
             habit: OpenActor { engine: self, entity, open },
             row,
@@ -105,41 +111,48 @@ impl OpenActor<'_> {
         ranked
     }
 
-    fn raw(&self, changes: &[Alteration]) -> f64 {
-        self.ranked(changes).iter().take(TOP_ACTIONS).zip(rank_weights()).map(|((s, _), w)| w * s).sum()
+    fn raw(&self, changes: &[Alteration], forest: f64) -> Raw {
+        let habit = self.ranked(changes).iter().take(TOP_ACTIONS).zip(rank_weights()).map(|((s, _), w)| w * s).sum();
+        let known: Vec<(KeyFamily, u64)> = changes.iter().flat_map(known).collect();
+        let who = (self.entity, self.open.class);
+        let rules = self.open.hits.evidence_if_known(&self.engine.model.novelty, who, &known);
+        Raw { habit, forest, rules }
     }
 
     fn keys(&self, changes: &[Alteration]) -> Vec<Alteration> {
         let ranked = self.ranked(changes);
         let judged = ranked.into_iter().take(TOP_ACTIONS).flat_map(|(_, action)| &action.judged);
-        let keys = judged.flat_map(|j| j.seen.iter().map(|(habit, _)| as_known(j, *habit)));
+        let keys = judged.flat_map(|j| j.seen.iter().map(|(habit, _)| as_known(&j.novelty, *habit)));
         let distinct: BTreeSet<Alteration> = keys.filter(|c| !changes.contains(c)).collect();
         distinct.into_iter().collect()
     }
 
-    fn evidence(&self, habit: f64, forest: Option<f64>) -> Evidence {
+    fn evidence(&self, raw: Raw, closed: bool) -> Evidence {
         let (calibration, _) = self.engine.model.stratum(self.open.class);
-        let habit = self.engine.habit_rareness(self.open.class, habit);
+        let habit = self.engine.habit_rareness(self.open.class, raw.habit);
+        let rules = self.engine.polarity.rules(raw.rules);
         let detectors = self.engine.model.detectors;
-        match forest {
-            Some(raw) => detectors.closed(habit, self.engine.rareness(&calibration.strangeness, raw)),
-            None => detectors.open(habit),
+        if closed {
+            detectors.closed(habit, self.engine.rareness(&calibration.strangeness, raw.forest), rules)
+        } else {
+            detectors.open(habit, rules)
         }
     }
 
     fn tell(&self, change: Alteration) -> Option<Told> {
         let Alteration::Known(habit, _) = change else { return None };
         let mut judged = self.open.actions.iter().flat_map(|a| &a.judged);
-        let shows = judged.find(|j| as_known(j, habit) == change && j.seen.iter().any(|(h, _)| *h == habit))?;
+        let shows =
+            judged.find(|j| as_known(&j.novelty, habit) == change && j.seen.iter().any(|(h, _)| *h == habit))?;
         let observed = shows.seen.iter().find(|(h, _)| *h == habit)?.1.clone();
         let would_be = format!("known to it from {KNOWN_HOURS} hours");
         Some((Some(habit), Change { id: habit.id().to_owned(), observed, would_be }))
     }
 }
 
-fn as_known(judged: &Judged, habit: KeyFamily) -> Alteration {
+fn as_known(judged: &EventNovelty, habit: KeyFamily) -> Alteration {
     let mut keys = [None; MAX_HABIT_KEYS];
-    keys.iter_mut().zip(habit_keys(judged.novelty.keys(), habit)).for_each(|(slot, key)| *slot = Some(key));
+    keys.iter_mut().zip(habit_keys(judged.keys(), habit)).for_each(|(slot, key)| *slot = Some(key));
     Alteration::Known(habit, keys)
 }
 
@@ -158,12 +171,12 @@ impl Altered for OpenActor<'_> {
         self.keys(changes)
     }
 
-    fn raw(&self, changes: &[Alteration]) -> Result<(f64, f64), Infallible> {
-        Ok((Self::raw(self, changes), 0.0))
+    fn raw(&self, changes: &[Alteration]) -> Result<Raw, Infallible> {
+        Ok(Self::raw(self, changes, 0.0))
     }
 
-    fn evidence(&self, (habit, _): (f64, f64)) -> Evidence {
-        Self::evidence(self, habit, None)
+    fn evidence(&self, raw: Raw) -> Evidence {
+        Self::evidence(self, raw, false)
     }
 }
 
@@ -192,14 +205,14 @@ impl Altered for ClosedActor<'_> {
         all
     }
 
-    fn raw(&self, changes: &[Alteration]) -> Result<(f64, f64), DetectError> {
+    fn raw(&self, changes: &[Alteration]) -> Result<Raw, DetectError> {
         let row = altered(self.row, self.typical, changes);
         let forest = self.habit.engine.model.forest.score(one_row(&row)?, self.habit.open.class.as_str())?;
-        Ok((self.habit.raw(changes), forest[0]))
+        Ok(self.habit.raw(changes, forest[0]))
     }
 
-    fn evidence(&self, (habit, forest): (f64, f64)) -> Evidence {
-        self.habit.evidence(habit, Some(forest))
+    fn evidence(&self, raw: Raw) -> Evidence {
+        self.habit.evidence(raw, true)
     }
 }
 
@@ -217,15 +230,15 @@ impl Altered for Usage<'_> {
         unusual(self.z, &vec![0.0; self.z.len()], changes)
     }
 
-    fn raw(&self, changes: &[Alteration]) -> Result<(f64, f64), DetectError> {
+    fn raw(&self, changes: &[Alteration]) -> Result<Raw, DetectError> {
         let z = altered(self.z, &vec![0.0; self.z.len()], changes);
         let furthest = z.iter().fold(0.0, |most: f64, d| most.max(d.abs()));
-        Ok((furthest, self.usage.forest.score(one_row(&z)?, STRATUM)?[0]))
+        Ok(Raw { habit: furthest, forest: self.usage.forest.score(one_row(&z)?, STRATUM)?[0], rules: 0.0 })
     }
 
-    fn evidence(&self, (habit, forest): (f64, f64)) -> Evidence {
-        let habit = self.engine.rareness(&self.usage.deviation, habit);
-        self.engine.model.detectors.usage(habit, self.engine.rareness(&self.usage.strangeness, forest))
+    fn evidence(&self, raw: Raw) -> Evidence {
+        let habit = self.engine.rareness(&self.usage.deviation, raw.habit);
+        self.engine.model.detectors.usage(habit, self.engine.rareness(&self.usage.strangeness, raw.forest))
     }
 }
 

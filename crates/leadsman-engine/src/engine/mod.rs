@@ -7,6 +7,7 @@ use std::sync::Arc;
 use leadsman_detect::FittedModel;
 use leadsman_detect::calibration::{Calibrator, Rareness};
 use leadsman_detect::evidence::{Evidence, score};
+use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{
     ActorClass, AuditEvent, FeatureMatrix, Finding, MetricSample, ModelRef, Surprise, Timestamp, Window,
 };
@@ -26,6 +27,8 @@ pub struct EngineSettings {
     pub budget_per_day: f64,
     /// How scores are read.
     pub polarity: Polarity,
+    /// Rules and decoys; those that the model was calibrated with, or the alert line is not where the budget wants it.
+    pub rules: Arc<RuleSet>,
 }
 
 /// How scores are read. All but `Normal` exist to prove that the tests would notice.
@@ -34,7 +37,7 @@ pub enum Polarity {
     /// Higher is stranger.
     #[default]
     Normal,
-    /// Raw scores change sign before calibration: an engine like this must find nothing.
+    /// Raw scores change sign before calibration, and no rule counts: an engine like this must find nothing.
     Negated,
     /// Every raw score is the same: an engine like this must find nothing either.
     Frozen,
@@ -48,6 +51,11 @@ impl Polarity {
             Self::Frozen => 0.0,
         }
     }
+
+    /// Evidence of rules is never negative.
+    fn rules(self, evidence: f64) -> f64 {
+        self.apply(evidence).max(0.0)
+    }
 }
 
 /// Turns events and windows into findings with one model.
@@ -55,6 +63,7 @@ impl Polarity {
 pub struct Engine {
     model: Arc<FittedModel>,
     polarity: Polarity,
+    rules: Arc<RuleSet>,
     line: f64,
     reporter: Reporter,
 }
@@ -74,6 +83,8 @@ pub struct ScoredWindow {
     pub habit: f64,
     /// Raw score of the isolation forest, in (0, 1].
     pub forest: f64,
+    /// Evidence of the rules that matched, in decades; 0 for a workload.
+    pub rules: f64,
     /// Conformal p-value of the more telling of the two.
     pub p: f64,
     /// Combined evidence.
@@ -88,7 +99,7 @@ impl Engine {
     pub fn new(model: Arc<FittedModel>, reference: ModelRef, settings: EngineSettings) -> Self {
         let line = model.tail.alert_line(settings.budget_per_day);
         let reporter = Reporter { cluster: settings.cluster, model: reference, detectors: model.detectors };
-        Self { model, polarity: settings.polarity, line, reporter }
+        Self { model, polarity: settings.polarity, rules: settings.rules, line, reporter }
     }
 
     /// The same engine with the alert line at zero: every window is reported.
@@ -135,8 +146,8 @@ impl Engine {
         run_length(self.model.window(), state.sample_watermark(), earliest_end, samples.iter().map(|s| s.event_time))
     }
 
-    /// Judges events, then learns from them. Findings appear as soon as a window's novelty alone crosses the
-    /// alert line; the window's close completes them.
+    /// Judges events, then learns from them. Findings appear as soon as a window's novelty and rules alone cross the
+    /// alert line, or a rule matches that is always reported; the window's close completes them.
     pub fn observe(&self, state: &mut ShardState, events: &[AuditEvent]) -> (Vec<Surprise>, Vec<Finding>) {
         let observer = self.observer();
         let mut surprises = Vec::new();
@@ -147,8 +158,7 @@ impl Engine {
             findings.extend(blindness.map(|b| self.reporter.blindness(&b)));
             let Some((surprise, open)) = observer.observe(state, index, event) else { continue };
             surprises.push(surprise);
-            let rareness = self.novelty_rareness(open);
-            if self.model.detectors.open(rareness).total() >= self.line {
+            if self.reports(open, self.evidence_open(open)) {
                 open.detected_at.get_or_insert(event.event_time);
                 let key = (event.event_time.window(self.model.window()).start, event.actor.name.clone());
                 // The incident is settled event by event, in log order, not batch by batch.
@@ -160,8 +170,7 @@ impl Engine {
         }
         findings.extend(crossed.into_keys().filter_map(|(start, entity)| {
             let open = state.open.get(&(start, entity.clone()))?;
-            let evidence = self.model.detectors.open(self.novelty_rareness(open));
-            let mut finding = self.actor_finding(&entity, start, open, evidence, None);
+            let mut finding = self.actor_finding(&entity, start, open, self.evidence_open(open), None);
             finding.explanation.counterfactual = self.counterfactual_open(&entity, open);
             Some(finding)
         }));
@@ -205,7 +214,7 @@ impl Engine {
             let habit = self.novelty_rareness(open);
             let strangeness = calibration.strangeness.rareness(self.polarity.apply(forest));
             let detectors = self.model.detectors;
-            let evidence = detectors.closed(habit, strangeness);
+            let evidence = detectors.closed(habit, strangeness, self.polarity.rules(open.hits.evidence()));
             scored.push(ScoredWindow {
                 entity: row.entity.to_string(),
                 class: Some(open.class),
@@ -213,11 +222,12 @@ impl Engine {
                 count: row.count,
                 habit: open.novelty(),
                 forest,
+                rules: evidence.rules,
                 p: detectors.rarest(habit, Some(strangeness)).p,
                 evidence: evidence.total(),
                 score: score(evidence.total()),
             });
-            if evidence.total() >= self.line {
+            if self.reports(open, evidence) {
                 open.detected_at.get_or_insert(row.window.end);
                 self.settle(state, &key);
                 let x = matrix.x.select(Axis(0), &[i]);
@@ -241,7 +251,21 @@ impl Engine {
     }
 
     fn observer(&self) -> Observer<'_> {
-        Observer { novelty: &self.model.novelty, window: self.model.window(), detectors: self.model.detectors }
+        Observer {
+            novelty: &self.model.novelty,
+            window: self.model.window(),
+            detectors: self.model.detectors,
+            rules: &self.rules,
+        }
+    }
+
+    fn evidence_open(&self, open: &OpenWindow) -> Evidence {
+        self.model.detectors.open(self.novelty_rareness(open), self.polarity.rules(open.hits.evidence()))
+    }
+
+    /// Whether a window becomes a finding: by its evidence, or by a rule that no budget holds back.
+    fn reports(&self, open: &OpenWindow, evidence: Evidence) -> bool {
+        evidence.total() >= self.line || (self.polarity == Polarity::Normal && open.hits.always_reports())
     }
 
     fn rareness(&self, calibrator: &Calibrator, raw: f64) -> Rareness {

@@ -30,7 +30,7 @@ impl Engine {
             state.closed_samples(row.window.end);
             let habit = self.rareness(&usage.deviation, furthest[i]);
             let strangeness = self.rareness(&usage.strangeness, forest[i]);
-            let evidence = detectors.closed(habit, strangeness);
+            let evidence = self.model.detectors.usage(habit, strangeness);
             scored.push(ScoredWindow {
                 entity: row.entity.to_string(),
                 class: None,
@@ -38,6 +38,7 @@ impl Engine {
                 count: row.count,
                 habit: furthest[i],
                 forest: forest[i],
+                rules: evidence.rules,
                 p: detectors.rarest(habit, Some(strangeness)).p,
                 evidence: evidence.total(),
                 score: score(evidence.total()),

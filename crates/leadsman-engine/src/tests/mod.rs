@@ -5,5 +5,6 @@ mod counterfactuals;
 mod detectors;
 mod incidents;
 mod poisoning;
+mod rules;
 mod sight;
 mod world;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use leadsman_detect::rules::RuleSet;
 use leadsman_detect::{Detectors, FittedModel};
 use leadsman_domain::{
     Actor, ActorClass, ActorRules, AuditEvent, EventId, FeatureMatrix, FeatureSchema, Finding, FindingId, Level,
     ModelRef, ObjectRef, RequestKey, RiskFlags, RowKey, Stage, Surprise, Timestamp, Untrusted, Verb,
 };
 
-use crate::{DataSummary, Engine, EngineSettings, Polarity, ShardState, TrainSpec, Trainer};
+use crate::{DataSummary, Engine, EngineSettings, Polarity, ScoredWindow, ShardState, TrainSpec, Trainer};
 
 pub(super) const DAY: i64 = 86_400;
 pub(super) const WINDOW: Duration = Duration::from_secs(300);
@@ -139,7 +140,7 @@ pub(super) fn train(events: &[AuditEvent], detectors: Detectors) -> FittedModel 
     let mut summary = DataSummary::default();
     summary.add(events, &[]);
     let spec = TrainSpec { seed: 1, window: WINDOW, rules: ActorRules::default(), detectors };
-    let mut trainer = Trainer::new(spec, summary).unwrap();
+    let mut trainer = Trainer::new(spec, RuleSet::shipped().unwrap(), summary).unwrap();
     let (mut windows, mut rest) = (OpenWindows::default(), events);
     while !rest.is_empty() {
         let (n, watermark) = trainer.run_length(windows.earliest_end(), rest);
@@ -164,7 +165,11 @@ pub(super) fn model() -> &'static Arc<FittedModel> {
 }
 
 pub(super) fn engine(model: &Arc<FittedModel>, polarity: Polarity) -> Engine {
-    let settings = EngineSettings { cluster: "test".to_owned(), budget_per_day: 1.0, polarity };
+    engine_with(model, polarity, 1.0, RuleSet::shipped().unwrap())
+}
+
+pub(super) fn engine_with(model: &Arc<FittedModel>, polarity: Polarity, budget: f64, rules: Arc<RuleSet>) -> Engine {
+    let settings = EngineSettings { cluster: "test".to_owned(), budget_per_day: budget, polarity, rules };
     Engine::new(Arc::clone(model), ModelRef { name: "t".into(), version: 1, digest: String::new() }, settings)
 }
 
@@ -174,6 +179,7 @@ pub(super) struct Run {
     pub(super) state: ShardState,
     pub(super) windows: OpenWindows,
     pub(super) findings: BTreeMap<FindingId, Finding>,
+    pub(super) scored: Vec<ScoredWindow>,
 }
 
 impl Run {
@@ -191,7 +197,8 @@ impl Run {
 
     pub(super) fn close(&mut self, engine: &Engine, watermark: Timestamp) {
         if let Some(matrix) = self.windows.take(watermark) {
-            let (_, findings) = engine.close(&mut self.state, &matrix).unwrap();
+            let (scored, findings) = engine.close(&mut self.state, &matrix).unwrap();
+            self.scored.extend(scored);
             self.add(findings);
         }
     }

@@ -111,7 +111,7 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
     let runs: Vec<(usize, u32)> = (0..trained.len()).flat_map(|v| BUDGETS.map(|budget| (v, budget))).collect();
     let tallies = parallel(&runs, |&(v, budget)| {
         let (variant, model, _) = &trained[v];
-        let engine = lab::engine(model, budget, polarity);
+        let engine = lab::engine(model, budget, polarity)?;
         let day;
         let (week, attempts) = if *variant == Variant::ColdStart {
             day = lab.first_day();
@@ -139,7 +139,7 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
         return Ok(());
     }
     let rivals = Rivals::new(watched.clone(), lab.seed)?;
-    for ((baseline, budget), rivalry) in rivals.live_through(&lab::engine(full, 1, polarity), &lab.week, &lab.attempts)? {
+    for ((baseline, budget), rivalry) in rivals.live_through(&lab::engine(full, 1, polarity)?, &lab.week, &lab.attempts)? {
         let tally = report.baselines.entry(baseline.as_str()).or_default();
         for (attempt, found) in lab.attempts.iter().zip(rivalry.found) {
             let verdict = attempt::Verdict { delay: found.then_some(0.0), explained: false };
@@ -156,7 +156,7 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
         let week = lab.upheaval(*kind)?;
         let mut tally = Tally::default();
         for budget in BUDGETS {
-            let (_, quiet) = attempt::live_through(&lab::engine(full, budget, polarity), &week, &[])?;
+            let (_, quiet) = attempt::live_through(&lab::engine(full, budget, polarity)?, &week, &[])?;
             tally.quiet(budget, incidents(&quiet), week.days());
         }
         Ok(tally)

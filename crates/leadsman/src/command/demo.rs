@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use leadsman_decode::DecodeContext;
+use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{Finding, FindingQuery, Store, Timestamp};
 use leadsman_engine::Polarity;
 use leadsman_sim::{AttackPlan, Scenario, SimConfig, Simulation, Style};
@@ -66,6 +67,7 @@ pub fn run(args: &DemoArgs, global: &Global) -> Result<()> {
         cluster: CLUSTER.to_owned(),
         model,
         budget_per_day: BUDGET,
+        rules: RuleSet::shipped()?,
         polarity: if args.negate_scores { Polarity::Negated } else { Polarity::Normal },
         webhook: true,
         files: Vec::new(),

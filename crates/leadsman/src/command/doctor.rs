@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
+use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{
     Actor, ActorClass, AuditEvent, EventId, Level, ObjectRef, RequestKey, RiskFlags, Stage, Timestamp, Untrusted, Verb,
 };
@@ -46,6 +47,7 @@ pub fn run(global: &Global, config: &Config) -> Result<()> {
         Ok(m) => {
             checks.push(model_health(&m));
             checks.push(polarity(&m));
+            checks.push(rules(&m, config));
         }
         Err(e) => checks.push(check("model", Verdict::Fail, format!("`{spec}`: {e:#}"))),
     }
@@ -117,11 +119,22 @@ fn model_health(m: &ReadyModel) -> Check {
     }
 }
 
+fn rules(m: &ReadyModel, config: &Config) -> Check {
+    match config.detect.rule_set() {
+        Ok(rules) if m.fitted.is_calibrated_with(&rules) => {
+            check("rules", Verdict::Ok, format!("{} rules, which the model knows", rules.rules().len()))
+        }
+        Ok(_) => check("rules", Verdict::Warn, model::OTHER_RULES),
+        Err(e) => check("rules", Verdict::Fail, e.to_string()),
+    }
+}
+
 /// A planted outlier must outrank ordinary behaviour with the model as it is, and must not with its scores
 /// negated. Detectors that were inverted or inert have shipped under green tests before.
 fn polarity(m: &ReadyModel) -> Check {
     let p_value = |polarity, events: &[AuditEvent]| -> Result<f64> {
-        let settings = EngineSettings { cluster: "doctor".to_owned(), budget_per_day: 5.0, polarity };
+        let rules = RuleSet::shipped()?;
+        let settings = EngineSettings { cluster: "doctor".to_owned(), budget_per_day: 5.0, polarity, rules };
         let engine = Engine::new(m.fitted.clone(), m.reference(), settings);
         let mut shard = Shard::new(&engine, &m.manifest.weights_digest);
         let mut outcome = Outcome::default();

@@ -81,6 +81,9 @@ fn text(f: &Finding) -> String {
     for t in &f.techniques {
         out.push_str(&format!("ATT&CK v{} {} {}: {}\n", t.version, t.id, t.tactic, t.name));
     }
+    for r in &f.rules {
+        out.push_str(&format!("Rule {} ({}): {}\n", r.id, r.level.as_str(), identifier(&r.title)));
+    }
     for l in &f.links {
         out.push_str(&format!("Linked by {}: {}.\n", l.kind, identifier(&l.id)));
     }

@@ -28,11 +28,17 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
     }
     let spec = args.model.as_deref().or(config.detect.model.as_deref()).unwrap_or(DEFAULT_MODEL);
     let model = model::load(spec, &config.data_dir.join("models"))?;
-    let engine = Engine::new(
-        model.fitted.clone(),
-        model.reference(),
-        EngineSettings { cluster: config.cluster.name.clone(), budget_per_day: budget, polarity: Polarity::Normal },
-    );
+    let rules = config.detect.rule_set()?;
+    if !model.fitted.is_calibrated_with(&rules) {
+        eprintln!("{}", model::OTHER_RULES);
+    }
+    let settings = EngineSettings {
+        cluster: config.cluster.name.clone(),
+        budget_per_day: budget,
+        polarity: Polarity::Normal,
+        rules,
+    };
+    let engine = Engine::new(model.fitted.clone(), model.reference(), settings);
     // Actor classes must be those the model was trained with; declared accounts are part of it.
     let context =
         DecodeContext { cluster: config.cluster.name.clone(), rules: model.fitted.rules.clone(), redaction_key: None };
@@ -85,7 +91,7 @@ fn document(scored: &Scored, model: &model::ReadyModel, top: usize) -> serde_jso
         .map(|w| {
             json!({
                 "entity": w.entity, "class": w.class, "from": w.window.start, "to": w.window.end, "count": w.count,
-                "score": w.score, "p": w.p, "habit": w.habit, "forest": w.forest,
+                "score": w.score, "evidence": w.evidence, "p": w.p, "habit": w.habit, "forest": w.forest, "rules": w.rules,
             })
         })
         .collect();

@@ -23,6 +23,10 @@ pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
     if model.fitted.is_learning() {
         tracing::warn!("the model was calibrated on less than a day: it is learning, and its scores stay low");
     }
+    let rules = config.detect.rule_set()?;
+    if !model.fitted.is_calibrated_with(&rules) {
+        tracing::warn!("{}", model::OTHER_RULES);
+    }
     std::fs::create_dir_all(&config.data_dir).with_context(|| format!("cannot make {}", config.data_dir.display()))?;
     let token_file = config.server.token_file.clone().unwrap_or_else(|| config.data_dir.join("token"));
     let token = match config.server.auth {
@@ -39,6 +43,7 @@ pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
         model,
         budget_per_day: config.detect.budget_per_day,
         polarity: Polarity::Normal,
+        rules,
         webhook: config.sources.webhook,
         files: if args.files.is_empty() { config.sources.files.clone() } else { args.files.clone() },
         kafka: config.kafka.clone(),

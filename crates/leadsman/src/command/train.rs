@@ -26,7 +26,7 @@ pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
         strict: args.strict,
         progress: global.progress,
     };
-    let trained = train(&data, &spec, &args.name)?;
+    let trained = train(&data, &spec, config.detect.rule_set()?, &args.name)?;
     trained.read.report();
     let (manifest, place) = match &args.out {
         Some(dir) => (write_model(dir, &trained.files, 1)?, dir.clone()),

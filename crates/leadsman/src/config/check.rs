@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use leadsman_detect::rules::Decoys;
+
 use super::invalid::{Invalid, quoted};
 use super::values::Choice;
 
@@ -125,6 +127,37 @@ pub(super) fn hosts(list: &[String]) -> Result<Vec<String>, Invalid> {
 pub(super) fn files(list: &[String]) -> Result<Vec<PathBuf>, Invalid> {
     let has_empty = list.iter().any(|entry| entry.trim().is_empty());
     if has_empty { Err(Invalid::EmptyEntry) } else { Ok(list.iter().map(PathBuf::from).collect()) }
+}
+
+/// Kinds of decoys by how they are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decoy {
+    /// `namespace/name`.
+    Object,
+    /// A namespace.
+    Namespace,
+}
+
+/// Decoys of one kind.
+pub(super) fn decoys(list: &[String], kind: Decoy) -> Result<Vec<String>, Invalid> {
+    for entry in list {
+        let one = vec![entry.clone()];
+        let (decoys, wanted) = match kind {
+            Decoy::Object => (Decoys { secrets: one, ..Decoys::default() }, "namespace/name"),
+            Decoy::Namespace => (Decoys { namespaces: one, ..Decoys::default() }, "the name of a namespace"),
+        };
+        decoys.to_sigma().map_err(|_| Invalid::NotADecoy { found: quoted(entry), wanted })?;
+    }
+    Ok(list.to_vec())
+}
+
+/// User names that may touch decoys.
+pub(super) fn exceptions(list: &[String]) -> Result<Vec<String>, Invalid> {
+    for entry in users(list)? {
+        let decoys = Decoys { secrets: vec!["any/any".to_owned()], except: vec![entry.clone()], ..Decoys::default() };
+        decoys.to_sigma().map_err(|_| Invalid::NotAUser { found: quoted(&entry) })?;
+    }
+    Ok(list.to_vec())
 }
 
 /// The name of a librdkafka setting that may be set freely.

@@ -77,6 +77,10 @@ impl Effective {
         self.entries.get(key).map(|entry| &entry.origin)
     }
 
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
     pub(super) fn set(&mut self, key: String, entry: Entry) {
         self.entries.insert(key, entry);
     }

@@ -78,6 +78,20 @@ pub enum Invalid {
         /// The entry, quoted.
         found: String,
     },
+    /// Not what a decoy is called.
+    #[error("has {found}: write {wanted}, of lower-case letters, digits, dots and hyphens")]
+    NotADecoy {
+        /// The entry, quoted.
+        found: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// Not a user name.
+    #[error("has {found}: give a user name of at most 253 characters, without ?, \\ and control characters")]
+    NotAUser {
+        /// The entry, quoted.
+        found: String,
+    },
     /// Not the name of a librdkafka setting.
     #[error("is not a name of librdkafka's: letters, digits, dots, underscores and hyphens only")]
     NotAProperty,

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check;
+use super::check::{self, Decoy};
 use super::invalid::Invalid;
 use super::values::{Config, KafkaSettings};
 
@@ -9,11 +9,12 @@ use super::values::{Config, KafkaSettings};
 pub(super) const PROPERTIES: &str = "kafka.properties";
 
 /// Every section, in the order of the shipped file; the first is none.
-pub(super) const SECTIONS: [Option<&str>; 9] = [
+pub(super) const SECTIONS: [Option<&str>; 10] = [
     None,
     Some("server"),
     Some("cluster"),
     Some("detect"),
+    Some("detect.decoys"),
     Some("sources"),
     Some("kafka"),
     Some(PROPERTIES),
@@ -63,7 +64,7 @@ enum Setter {
 const DAY: u64 = 24 * 60 * 60;
 
 /// Every key, in the order of the shipped file.
-const KEYS: [(&str, Setter); 24] = [
+const KEYS: [(&str, Setter); 29] = [
     ("data_dir", Setter::Text(|d, v| put(&mut d.config.data_dir, check::filled(v).map(PathBuf::from)))),
     ("server.listen", Setter::Text(|d, v| put(&mut d.config.server.listen, check::address(v)))),
     ("server.auth", Setter::Text(|d, v| put(&mut d.config.server.auth, check::choice(v)))),
@@ -87,6 +88,20 @@ const KEYS: [(&str, Setter); 24] = [
             put(&mut d.config.detect.window, minutes)
         }),
     ),
+    ("detect.rules", Setter::List(|d, v| put(&mut d.config.detect.rules, check::files(v)))),
+    (
+        "detect.decoys.secrets",
+        Setter::List(|d, v| put(&mut d.config.detect.decoys.secrets, check::decoys(v, Decoy::Object))),
+    ),
+    (
+        "detect.decoys.service_accounts",
+        Setter::List(|d, v| put(&mut d.config.detect.decoys.service_accounts, check::decoys(v, Decoy::Object))),
+    ),
+    (
+        "detect.decoys.namespaces",
+        Setter::List(|d, v| put(&mut d.config.detect.decoys.namespaces, check::decoys(v, Decoy::Namespace))),
+    ),
+    ("detect.decoys.except", Setter::List(|d, v| put(&mut d.config.detect.decoys.except, check::exceptions(v)))),
     ("sources.webhook", Setter::Bool(|d, v| d.config.sources.webhook = v)),
     ("sources.files", Setter::List(|d, v| put(&mut d.config.sources.files, check::files(v)))),
     (

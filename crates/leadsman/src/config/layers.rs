@@ -6,7 +6,7 @@ use super::keys::{Draft, Value};
 use super::place::{Document, Excerpt};
 use super::problem::{ConfigError, Fault, Origin, Problem};
 use super::values::{Auth, Config};
-use super::{DEFAULTS, environment, file};
+use super::{DEFAULTS, environment, file, rules};
 
 /// Everything the configuration is made of besides the defaults.
 pub struct Layers<'a> {
@@ -69,6 +69,7 @@ pub fn load(layers: &Layers<'_>) -> Result<Loaded, ConfigError> {
         }
     }
     problems.extend(contradictions(&draft, &effective));
+    problems.extend(wrong_rules(&draft, &effective, layers.read));
     if problems.is_empty() {
         return Ok(Loaded { config: draft.finish(), effective });
     }
@@ -100,6 +101,21 @@ fn contradictions(draft: &Draft, effective: &Effective) -> Vec<(usize, Problem)>
         }
     }
     found
+}
+
+/// What is wrong with the rules that the configuration names.
+fn wrong_rules(
+    draft: &Draft,
+    effective: &Effective,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+) -> Vec<(usize, Problem)> {
+    let Err(rules::RulesError(wrong)) = rules::compile(&draft.config.detect, read) else { return Vec::new() };
+    let Some(entry) = effective.get("detect.rules") else { return Vec::new() };
+    let problem = |wrong: rules::RulesFault| {
+        let fault = Fault::Rules { reason: wrong.to_string() };
+        (entry.rank, Problem { fault, origin: entry.origin.clone(), excerpt: entry.excerpt.clone() })
+    };
+    wrong.into_iter().map(problem).collect()
 }
 
 /// A file that may be part of the configuration.

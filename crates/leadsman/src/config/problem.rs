@@ -81,6 +81,12 @@ pub enum Fault {
         /// What was found, with article.
         found: String,
     },
+    /// A rule file that cannot be read, or a rule in it that is wrong.
+    #[error("`detect.rules`: {reason}")]
+    Rules {
+        /// What is wrong, with file, line and rule.
+        reason: String,
+    },
     /// The value has the right type and cannot be.
     #[error("`{key}` {reason}")]
     Invalid {
@@ -200,7 +206,11 @@ impl Fault {
                 Some("set `server.auth = \"token\"`, or listen on a loopback address such as 127.0.0.1".to_owned())
             }
             Self::SameTopic { .. } => Some("give each its own topic".to_owned()),
-            Self::Unreadable { .. } | Self::Syntax { .. } | Self::WrongType { .. } | Self::Invalid { .. } => None,
+            Self::Unreadable { .. }
+            | Self::Syntax { .. }
+            | Self::WrongType { .. }
+            | Self::Rules { .. }
+            | Self::Invalid { .. } => None,
         }
     }
 }

@@ -100,6 +100,39 @@ fn each_layer_overrides_the_one_before_key_by_key() {
 }
 
 #[test]
+fn rules_and_decoys_are_compiled_at_the_start() {
+    let rule = |level| {
+        format!(
+            "title: Mine\nid: 5a4a5c8e-35a7-4fd8-9d8f-0c6a3d2c3b11\nlogsource: {{product: kubernetes, \
+                                service: audit}}\ndetection:\n  s: {{verb: get}}\n  condition: s\nlevel: {level}\n"
+        )
+    };
+    let text = "[detect]\nrules = [\"mine.yml\"]\n[detect.decoys]\nsecrets = [\"a/b\"]\nexcept = [\"backup:*\"]\n";
+    let (good, bad) = (rule("high"), format!("{}---\n{}", rule("loud"), rule("quiet")));
+    let files = [("leadsman.toml", text), ("mine.yml", good.as_str())];
+    let detect = Given { files: &files, ..Given::default() }.load().unwrap().config.detect;
+    assert_eq!(detect.rules, [PathBuf::from("mine.yml")]);
+    assert_eq!((detect.decoys.secrets, detect.decoys.except), (vec!["a/b".to_owned()], vec!["backup:*".to_owned()]));
+
+    let files = [("leadsman.toml", text.replace("mine.yml\"", "mine.yml\", \"gone.yml\"")), ("mine.yml", bad)];
+    let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let error = Given { files: &files, ..Given::default() }.load().unwrap_err();
+    let lines: Vec<_> = error.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[0].contains("gone.yml") && lines[0].ends_with("(leadsman.toml:2:9)"), "{lines:?}");
+    assert!(lines[1].contains("mine.yml:7") && lines[2].contains("mine.yml:15"), "{lines:?}");
+}
+
+#[test]
+fn decoys_are_names() {
+    for (key, value) in [("secrets", "a"), ("service_accounts", "A/b"), ("namespaces", "a/b"), ("except", "a?b")] {
+        let error = of_file(&format!("detect.decoys.{key} = [\"{value}\"]")).unwrap_err();
+        let [problem] = error.problems.as_slice() else { panic!("{error}") };
+        assert!(matches!(problem.fault, Fault::Invalid { .. }) && problem.to_string().contains(value), "{problem}");
+    }
+}
+
+#[test]
 fn config_flag_replaces_the_local_file_and_must_exist() {
     let files = [("leadsman.toml", "cluster.name = \"local\""), ("other.toml", "detect.window_minutes = 2")];
     let loaded = Given { files: &files, asked: Some("other.toml"), ..Given::default() }.load().unwrap();

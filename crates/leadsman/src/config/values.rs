@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use leadsman_detect::rules::Decoys;
 use leadsman_domain::ActorRules;
 
 /// The checked configuration. Its default is what the shipped `leadsman.toml` says.
@@ -60,6 +61,10 @@ pub struct DetectConfig {
     pub budget_per_day: f64,
     /// Length of a scoring window: whole minutes, 1 to 60.
     pub window: Duration,
+    /// Files of rules beside the built-in ones. Loading has compiled them.
+    pub rules: Vec<PathBuf>,
+    /// What nobody has a reason to touch.
+    pub decoys: Decoys,
 }
 
 /// Sources other than Kafka.
@@ -185,7 +190,13 @@ impl Default for Config {
                 max_body: 64 * 1024 * 1024,
             },
             cluster: ClusterConfig { name: "default".to_owned(), rules: ActorRules::default() },
-            detect: DetectConfig { model: None, budget_per_day: 5.0, window: Duration::from_secs(5 * 60) },
+            detect: DetectConfig {
+                model: None,
+                budget_per_day: 5.0,
+                window: Duration::from_secs(5 * 60),
+                rules: Vec::new(),
+                decoys: Decoys::default(),
+            },
             sources: SourcesConfig { webhook: true, files: Vec::new(), idle_after: Duration::from_secs(600) },
             kafka: None,
             state: StateConfig { snapshot_every: Duration::from_secs(30), snapshot_every_events: 200_000 },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use leadsman_api::{ApiError, DatasetId, Job, JobId, JobProgress, JobSpec, JobState, TrainSpec as TrainJob};
@@ -146,7 +146,7 @@ fn retrain(service: &Service, jobs: &Jobs, id: JobId, job: &TrainJob, data: Path
         strict: false,
         progress: ProgressMode::None,
     };
-    let trained = train_with(&data, &spec, name, |step, fraction| {
+    let trained = train_with(&data, &spec, Arc::clone(&service.rules), name, |step, fraction| {
         jobs.change(id, |j| {
             step.clone_into(&mut j.progress.step);
             j.progress.fraction = fraction;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use leadsman_api::{ApiConfig, Token, router};
 use leadsman_decode::{DecodeContext, Limits, RedactionKey};
+use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{PayloadKind, SourceId};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSink, KafkaSinkConfig, KafkaSource, OffsetCommitter, StartOffset};
@@ -46,6 +47,8 @@ pub struct Setup {
     pub model: ReadyModel,
     /// Incidents a day.
     pub budget_per_day: f64,
+    /// Rules and decoys.
+    pub rules: Arc<RuleSet>,
     /// Which way round scores are read.
     pub polarity: Polarity,
     /// Whether telemetry may be posted.
@@ -85,6 +88,7 @@ pub async fn start(setup: Setup) -> Result<Running> {
         cluster: setup.cluster.clone(),
         budget_per_day: setup.budget_per_day,
         polarity: setup.polarity,
+        rules: Arc::clone(&setup.rules),
     };
     let redaction_key = RedactionKey::new(&token::read_or_make(&setup.data_dir.join("redaction.key"))?);
     let rules = setup.model.fitted.rules.clone();
@@ -99,6 +103,7 @@ pub async fn start(setup: Setup) -> Result<Running> {
         outbox: Notify::new(),
         data_dir: setup.data_dir.clone(),
         model: setup.model.clone(),
+        rules: setup.rules,
     });
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();

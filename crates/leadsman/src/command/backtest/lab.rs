@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use leadsman_decode::DecodeContext;
+use leadsman_detect::rules::RuleSet;
 use leadsman_detect::{Detectors, FittedModel};
 use leadsman_domain::{ContentHash, ModelRef, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity, TrainSpec, Trainer};
@@ -121,7 +122,7 @@ impl Lab {
         watch: &mut Baselines,
     ) -> Result<Arc<FittedModel>> {
         let spec = TrainSpec { seed: self.seed, window: WINDOW, rules: self.context.rules.clone(), detectors };
-        let mut trainer = Trainer::new(spec, telemetry.summary())?;
+        let mut trainer = Trainer::new(spec, RuleSet::shipped()?, telemetry.summary())?;
         let mut windows = Windows::new(WINDOW);
         for (_, events, samples) in telemetry.stretches([]) {
             windows.events(&mut Watched { judge: &mut trainer, baselines: watch }, events)?;
@@ -188,10 +189,13 @@ impl Lab {
 }
 
 /// An engine with the alert line of a budget.
-pub(super) fn engine(model: &Arc<FittedModel>, budget: u32, polarity: Polarity) -> Engine {
+///
+/// Errors: when the built-in rules do not compile.
+pub(super) fn engine(model: &Arc<FittedModel>, budget: u32, polarity: Polarity) -> Result<Engine> {
     let reference = ModelRef { name: CLUSTER.to_owned(), version: 1, digest: String::new() };
-    let settings = EngineSettings { cluster: CLUSTER.to_owned(), budget_per_day: f64::from(budget), polarity };
-    Engine::new(Arc::clone(model), reference, settings)
+    let (cluster, rules) = (CLUSTER.to_owned(), RuleSet::shipped()?);
+    let settings = EngineSettings { cluster, budget_per_day: f64::from(budget), polarity, rules };
+    Ok(Engine::new(Arc::clone(model), reference, settings))
 }
 
 /// 0 is Monday. 1970-01-01 was a Thursday.
