@@ -291,7 +291,9 @@ impl NoveltyModel {
     /// Lets `state` learn from an event that was judged before.
     pub fn learn(&self, event: &AuditEvent, novelty: &EventNovelty, state: &mut NoveltyState) {
         state.learn(event, &novelty.keys, |family, key| {
-            self.actors.get(event.actor.name.as_ref()).is_some_and(|a| a.families[family as usize].get(key).weight > 0.0)
+            self.actors
+                .get(event.actor.name.as_ref())
+                .is_some_and(|a| a.families[family as usize].get(key).weight > 0.0)
         });
     }
 
@@ -319,7 +321,8 @@ impl NoveltyModel {
         let i = family as usize;
         let cluster = &self.cluster[i];
         // Names are made up all the time: what counts is how often one is new, not that it is this one.
-        let unseen = if family == KeyFamily::SecretName && cluster.get(key).weight <= 0.0 { cluster.distinct() } else { 1.0 };
+        let unseen =
+            if family == KeyFamily::SecretName && cluster.get(key).weight <= 0.0 { cluster.distinct() } else { 1.0 };
         let p_c = (cluster.get(key).tail + 0.5 * unseen) / (cluster.total + 0.5 * cluster.distinct());
         let back_off = |counts: &Counts, tail: f64, parent: f64| {
             let m = counts.distinct();

@@ -139,7 +139,9 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
         return Ok(());
     }
     let rivals = Rivals::new(watched.clone(), lab.seed)?;
-    for ((baseline, budget), rivalry) in rivals.live_through(&lab::engine(full, 1, polarity)?, &lab.week, &lab.attempts)? {
+    for ((baseline, budget), rivalry) in
+        rivals.live_through(&lab::engine(full, 1, polarity)?, &lab.week, &lab.attempts)?
+    {
         let tally = report.baselines.entry(baseline.as_str()).or_default();
         for (attempt, found) in lab.attempts.iter().zip(rivalry.found) {
             let verdict = attempt::Verdict { delay: found.then_some(0.0), explained: false };
@@ -182,7 +184,9 @@ fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((index, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?))) {
+                while let Some((index, item)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+                {
                     let result = work(item);
                     if let Ok(mut results) = results.lock() {
                         results[index] = Some(result);
@@ -192,5 +196,8 @@ fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync
         }
     });
     let results = results.into_inner().map_err(|_| anyhow::anyhow!("a worker of the back-test panicked"))?;
-    results.into_iter().map(|r| r.unwrap_or_else(|| Err(anyhow::anyhow!("a worker of the back-test gave no result")))).collect()
+    results
+        .into_iter()
+        .map(|r| r.unwrap_or_else(|| Err(anyhow::anyhow!("a worker of the back-test gave no result"))))
+        .collect()
 }

@@ -51,8 +51,11 @@ impl Attempt {
     }
 
     fn verdict(&self, findings: &Outcome) -> Verdict {
-        let telling: Vec<&Finding> =
-            findings.findings.values().filter(|f| f.evidence.event_ids.iter().any(|id| self.ids.contains(id))).collect();
+        let telling: Vec<&Finding> = findings
+            .findings
+            .values()
+            .filter(|f| f.evidence.event_ids.iter().any(|id| self.ids.contains(id)))
+            .collect();
         let first = telling.iter().map(|f| f.detected_at).min();
         Verdict {
             delay: first.map(|at| at.seconds_since(self.decisive_at).max(0.0)),

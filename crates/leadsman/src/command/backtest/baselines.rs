@@ -69,7 +69,12 @@ pub(super) struct Closed {
 /// Discounted sum of the strongest five: aggregation that the product's own novelty uses.
 fn top(weights: &mut [f64]) -> f64 {
     weights.sort_by(|a, b| b.total_cmp(a));
-    weights.iter().take(5).zip(std::iter::successors(Some(1.0), |w| Some(w / 2.0))).map(|(v, w): (&f64, f64)| v * w).sum()
+    weights
+        .iter()
+        .take(5)
+        .zip(std::iter::successors(Some(1.0), |w| Some(w / 2.0)))
+        .map(|(v, w): (&f64, f64)| v * w)
+        .sum()
 }
 
 impl Baselines {
@@ -114,7 +119,10 @@ impl Scorer {
     /// The plain forest is fitted on `rows`.
     ///
     /// Errors: when there is no row.
-    pub(super) fn fit<'r>(rows: impl Iterator<Item = &'r Closed>, seed: u64) -> Result<Self, leadsman_forest::ForestError> {
+    pub(super) fn fit<'r>(
+        rows: impl Iterator<Item = &'r Closed>,
+        seed: u64,
+    ) -> Result<Self, leadsman_forest::ForestError> {
         let forest = IsolationForest::params().n_trees(100).seed(seed).fit(&DatasetBase::from(matrix(rows)))?;
         Ok(Self { forest })
     }
@@ -122,7 +130,11 @@ impl Scorer {
     /// Scores in the order of `rows`. What is equal is told apart by a hash of the window, a billionth of a step.
     ///
     /// Errors: when a row is not finite.
-    pub(super) fn scores(&self, baseline: Baseline, rows: &[&Closed]) -> Result<Vec<f64>, leadsman_forest::ForestError> {
+    pub(super) fn scores(
+        &self,
+        baseline: Baseline,
+        rows: &[&Closed],
+    ) -> Result<Vec<f64>, leadsman_forest::ForestError> {
         let raw: Vec<f64> = match baseline {
             Baseline::FirstSeen => rows.iter().map(|r| r.first_seen).collect(),
             Baseline::FirstSeenSensitivity => rows.iter().map(|r| r.sensitive).collect(),
@@ -141,7 +153,9 @@ fn matrix<'r>(rows: impl Iterator<Item = &'r Closed>) -> Array2<f64> {
 
 /// A number in [0, 1) drawn by the window's identity.
 fn lot(row: &Closed) -> f64 {
-    let hash = ContentHash::new("leadsman baseline tie v1").field(row.entity.as_ref()).field(row.start.as_micros().to_le_bytes());
+    let hash = ContentHash::new("leadsman baseline tie v1")
+        .field(row.entity.as_ref())
+        .field(row.start.as_micros().to_le_bytes());
     (hash.finish() >> 75) as f64 / (1u64 << 53) as f64
 }
 

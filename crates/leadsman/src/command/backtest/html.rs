@@ -1,7 +1,5 @@
 //! The report as one page without scripts or anything to load. Its words come from closed sets of our own.
 
-use std::fmt::Write;
-
 use super::report::Document;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1a2330}\
@@ -80,22 +78,17 @@ fn table(body: &mut String, title: &str, rows: &Rows, share: bool) {
         return;
     }
     let heads: String = super::report::BUDGETS.iter().map(|b| format!("<th scope=\"col\">{b}</th>")).collect();
-    let mut cells = String::new();
-    for (name, figures) in rows {
-        let _ = write!(cells, "<tr><td>{name}</td>");
-        for figure in figures {
-            let _ = match figure {
-                Some(v) if share => write!(
-                    cells,
-                    "<td class=\"{}\"><span class=\"bar\" style=\"width:{:.1}rem\"></span>{v:.2}</td>",
-                    if *v < 0.5 { "low" } else { "" },
-                    v * 5.0,
-                ),
-                Some(v) => write!(cells, "<td>{v:.2}</td>"),
-                None => write!(cells, "<td>–</td>"),
-            };
+    let cell = |figure: &Option<f64>| match figure {
+        Some(v) if share => {
+            let class = if *v < 0.5 { " class=\"low\"" } else { "" };
+            format!("<td{class}><span class=\"bar\" style=\"width:{:.1}rem\"></span>{v:.2}</td>", v * 5.0)
         }
-        cells.push_str("</tr>");
-    }
-    let _ = write!(body, "<h2>{title}</h2><table><tr><th></th>{heads}</tr>{cells}</table>");
+        Some(v) => format!("<td>{v:.2}</td>"),
+        None => "<td>–</td>".to_owned(),
+    };
+    let row = |(name, figures): &(String, Vec<Option<f64>>)| {
+        format!("<tr><td>{name}</td>{}</tr>", figures.iter().map(cell).collect::<String>())
+    };
+    let cells: String = rows.iter().map(row).collect();
+    body.push_str(&format!("<h2>{title}</h2><table><tr><th></th>{heads}</tr>{cells}</table>"));
 }

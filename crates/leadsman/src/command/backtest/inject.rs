@@ -12,11 +12,11 @@ use leadsman_sim::{IdentityKind, Terrain, Trial, Victim, inject_within};
 use super::CLUSTER;
 use super::lab::{Lab, Stager};
 use super::timeline::Timeline;
+use crate::clock;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::input::{Inputs, Reading};
 use crate::progress::{Progress, ProgressMode};
-use crate::clock;
 
 /// Share of the period that trains; attacks come into the rest.
 const TRAIN_SHARE: f64 = 0.8;
@@ -54,7 +54,8 @@ impl Lab {
     ///
     /// Errors: when the log is too short to be divided, or no account in it can be impersonated.
     pub(super) fn of_log(log: &Timeline, context: DecodeContext, seed: u64) -> Result<Self> {
-        let too_short = || Exit::Usage("the logs hold too short a period: a back-test needs some days of them".to_owned());
+        let too_short =
+            || Exit::Usage("the logs hold too short a period: a back-test needs some days of them".to_owned());
         let (from, to) = log.span().ok_or_else(too_short)?;
         let split = from.plus(Duration::from_secs_f64(TRAIN_SHARE * to.seconds_since(from)));
         let (train, rest) = (log.part(from, split), log.part(split, to.plus(Duration::from_secs(1))));

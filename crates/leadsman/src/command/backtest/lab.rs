@@ -9,7 +9,9 @@ use leadsman_detect::rules::RuleSet;
 use leadsman_detect::{Detectors, FittedModel};
 use leadsman_domain::{ContentHash, ModelRef, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity, TrainSpec, Trainer};
-use leadsman_sim::{Attack, Change, ChangeKind, Cluster, ClusterSize, IdentityKind, SimConfig, Simulation, Style, Technique, Trial};
+use leadsman_sim::{
+    Attack, Change, ChangeKind, Cluster, ClusterSize, IdentityKind, SimConfig, Simulation, Style, Technique, Trial,
+};
 
 use super::attempt::Attempt;
 use super::baselines::{Baselines, Watched};

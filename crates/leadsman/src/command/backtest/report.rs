@@ -215,7 +215,8 @@ impl Report {
 
     /// The techniques missed at the smallest budget, the most missed first, with how often of how many.
     fn missed(&self) -> Vec<(Technique, Style, Hits)> {
-        let at_one = self.full.techniques.iter().filter(|((_, _, budget), hits)| *budget == BUDGETS[0] && hits.found < hits.of);
+        let at_one =
+            self.full.techniques.iter().filter(|((_, _, budget), hits)| *budget == BUDGETS[0] && hits.found < hits.of);
         let mut missed: Vec<_> = at_one.map(|((technique, style, _), hits)| (*technique, *style, *hits)).collect();
         missed.sort_by_key(|(_, _, hits)| std::cmp::Reverse(hits.of - hits.found));
         missed
@@ -242,7 +243,8 @@ impl fmt::Display for Report {
         }
         let others = self.baselines.iter().map(|(name, t)| (format!("baseline {name}"), t));
         let others = others.chain(self.ablation.iter().map(|(name, t)| (format!("without {name}"), t)));
-        let others = others.chain(self.poisoning.iter().map(|(share, t)| (format!("{share} % of the log poisoned"), t)));
+        let others =
+            others.chain(self.poisoning.iter().map(|(share, t)| (format!("{share} % of the log poisoned"), t)));
         let others = others.chain(std::iter::once(("after one day".to_owned(), &self.cold_start)));
         for (name, tally) in others.filter(|(_, t)| !t.hits.is_empty()) {
             for style in Style::ALL {
@@ -259,7 +261,12 @@ impl fmt::Display for Report {
                 write!(f, "{:>22}", tally.per_day(budget).map_or_else(String::new, |n| format!("{n:.2}")))?;
             }
         }
-        write!(f, "\n{:<44}{:>22}", "explained by the decisive request", format!("{:.2}", self.full.explained.recall()))?;
+        write!(
+            f,
+            "\n{:<44}{:>22}",
+            "explained by the decisive request",
+            format!("{:.2}", self.full.explained.recall())
+        )?;
         for (technique, style, hits) in self.missed() {
             write!(f, "\nmissed at 1 a day: {technique} {style}, {} of {}", hits.of - hits.found, hits.of)?;
         }

@@ -63,7 +63,10 @@ impl Timeline {
     pub(super) fn between(&self, from: Timestamp, until: Timestamp) -> (&[AuditEvent], &[MetricSample]) {
         let cut = |times: &[Timestamp]| times.partition_point(|t| *t < from)..times.partition_point(|t| *t < until);
         let (events, samples) = (cut(&self.logged), cut(&self.sampled));
-        (&self.events[events.start.min(events.end)..events.end], &self.samples[samples.start.min(samples.end)..samples.end])
+        (
+            &self.events[events.start.min(events.end)..events.end],
+            &self.samples[samples.start.min(samples.end)..samples.end],
+        )
     }
 
     /// The timeline hour by hour, so that events and samples take turns as they do in life, and cut at `stops`, too.
