@@ -68,7 +68,7 @@ impl Detectors {
         Evidence {
             habit: if self.novelty { habit.evidence() } else { 0.0 },
             forest: None,
-            forest_alone: !self.novelty,
+            either_leads: !self.novelty,
             rules: if self.rules { rules } else { 0.0 },
         }
     }
@@ -82,7 +82,7 @@ impl Detectors {
     /// Evidence of a workload's closed window: its habit is no matter of novelty, and no rule is about it.
     #[must_use]
     pub fn usage(self, habit: Rareness, forest: Rareness) -> Evidence {
-        self.of_usage().closed(habit, forest, 0.0)
+        Evidence { either_leads: true, ..self.of_usage().closed(habit, forest, 0.0) }
     }
 
     /// The rarer of two results, of those that count.

@@ -9,8 +9,8 @@ pub struct Evidence {
     pub habit: f64,
     /// From the isolation forest; `None` while the window is open, or when that detector is off.
     pub forest: Option<f64>,
-    /// Nothing judges habit, so the forest has nothing to corroborate and speaks for itself.
-    pub forest_alone: bool,
+    /// The stronger of the two leads, as for workloads; otherwise the forest only corroborates habit.
+    pub either_leads: bool,
     /// From the rules: the most that a hit gives. It needs no calibration.
     pub rules: f64,
 }
@@ -30,7 +30,11 @@ impl Evidence {
     #[must_use]
     pub fn shares(self) -> (f64, f64) {
         let forest = self.forest.unwrap_or(0.0);
-        if self.forest_alone { (0.0, forest) } else { (self.habit, 0.5 * forest.min(self.habit)) }
+        if self.either_leads && forest > self.habit {
+            (0.5 * self.habit, forest)
+        } else {
+            (self.habit, 0.5 * forest.min(self.habit))
+        }
     }
 }
 
@@ -133,9 +137,9 @@ mod tests {
 
         #[test]
         fn closing_a_window_never_lowers_its_evidence(
-            habit in 0.0..7.0f64, forest in 0.0..7.0f64, rules in 0.0..3.0f64, forest_alone: bool,
+            habit in 0.0..7.0f64, forest in 0.0..7.0f64, rules in 0.0..3.0f64, either_leads: bool,
         ) {
-            let open = Evidence { habit, forest: None, forest_alone, rules };
+            let open = Evidence { habit, forest: None, either_leads, rules };
             let closed = Evidence { forest: Some(forest), ..open };
             prop_assert!(closed.total() >= open.total());
             prop_assert!(open.total() >= rules);

@@ -27,8 +27,8 @@ const FIRST_DAY: u32 = 28;
 const DAYS: u32 = 7;
 /// Thursday morning of the simulated week.
 const ATTACK_AT: &str = "2026-04-02T09:40:00Z";
-/// Incidents a day that the demo allows itself: one a fortnight.
-const BUDGET: f64 = 1.0 / 14.0;
+/// Incidents a day that the demo allows itself: one a week.
+const BUDGET: f64 = 1.0 / 7.0;
 const CLUSTER: &str = "demo";
 /// The paced demo shows its week in about this time.
 const SHOW: Duration = Duration::from_secs(45);
