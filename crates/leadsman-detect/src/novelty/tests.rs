@@ -142,7 +142,9 @@ fn days_are_counted_forwards_only() {
         let novelty = m.judge(&exec(second), &state);
         m.learn(&exec(second), &novelty, &mut state);
     }
-    assert!(m.judge(&exec(11 * DAY + 36_000), &state).total >= first - 0.5);
+    // It was seen the day before, which is no news; but it is not known.
+    let later = m.judge(&exec(11 * DAY + 36_000), &state).total;
+    assert!(later >= 0.45 * first, "{later} against {first}");
 }
 
 #[test]
