@@ -52,8 +52,10 @@ impl Accounts<'_> {
     }
 
     fn pod_spec(&mut self, spec: Option<Value<'_>>) {
-        let [name] = fields(spec, &["serviceAccountName"]);
-        self.runs_as(name);
+        // The API server still takes the older name of the field, where the newer one is not given.
+        let [name, alias] = fields(spec, &["serviceAccountName", "serviceAccount"]);
+        let given = |name: &Value<'_>| name.text().is_some_and(|name| !name.is_empty());
+        self.runs_as(name.filter(given).or(alias));
     }
 
     fn runs_as(&mut self, name: Option<Value<'_>>) {
@@ -85,7 +87,7 @@ impl Accounts<'_> {
     fn patch(&mut self, kind: Kind, operation: &Operation<'_>) {
         for part in operation.parts() {
             match (kind, operation.field()) {
-                (Kind::Pod, "serviceAccountName") => self.runs_as(Some(part)),
+                (Kind::Pod, "serviceAccountName" | "serviceAccount") => self.runs_as(Some(part)),
                 (Kind::Pod, _) => {
                     self.pod_spec(Some(part));
                     pod_specs(part).into_iter().for_each(|spec| self.pod_spec(spec));

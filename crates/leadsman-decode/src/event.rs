@@ -1,7 +1,8 @@
 //! One audit event in its canonical form.
 //!
-//! [`check`] borrows everything from the bytes of the event, so that whoever only counts events allocates nothing;
-//! [`Checked::owned`] then makes the event that is kept.
+//! [`check`] borrows everything from the bytes of the event, so that whoever only counts events allocates for
+//! none but those with a hostPath or an escape in a body, or `%xx` in a path without an object; [`Checked::owned`] then
+//! makes the event that is kept.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -69,7 +69,7 @@ pub struct DecodeContext {
 ///
 /// A `K8sAudit` record holds telemetry in JSON of any [`Format`](leadsman_domain::Format), told by content item by
 /// item: one document, an `EventList`, an array or lines, plain, gzip, zstd or base64 of these; `MetricJson` holds JSON lines, plain, gzip or zstd; `PrometheusRemoteWrite` holds a snappy block.
-/// Items and lines in rejects count from the beginning of the record. Events and samples more than five
+/// Items and lines in rejects count from the beginning of the record. Events and samples more than two
 /// minutes after `record.received_at` are refused.
 #[must_use]
 pub fn record(ctx: &DecodeContext, limits: &Limits, record: &RawRecord) -> Decoded {
@@ -89,7 +89,8 @@ pub fn record(ctx: &DecodeContext, limits: &Limits, record: &RawRecord) -> Decod
 fn text(bytes: &[u8], shape: Shape, terms: Terms<'_>, out: &mut Collector) {
     if !inflate::is_compressed(bytes) {
         let event = bytes.trim_ascii_end();
-        if shape == Shape::Audit && memchr::memchr(b'\n', event).is_none() && out.quick(event, terms) {
+        let one = event.len() <= terms.limits.max_item_bytes && memchr::memchr(b'\n', event).is_none();
+        if shape == Shape::Audit && one && out.quick(event, terms) {
             return;
         }
         return drain(Documents::new(bytes, shape, terms.limits), terms, out);

@@ -102,6 +102,8 @@ impl<R: Read> AuditScanner<R> {
         // One long line does not make all that follow read in large blocks.
         bytes.shrink_to(2 * wanted);
         let mut length = self.carried.len();
+        // What was carried over holds no line feed.
+        let mut searched = length;
         bytes.get_mut(..length)?.copy_from_slice(&self.carried);
         let end = loop {
             match lines.inner().read(bytes.get_mut(length..)?) {
@@ -113,11 +115,13 @@ impl<R: Read> AuditScanner<R> {
             if length < bytes.len() && self.failed.is_none() {
                 continue;
             }
-            let end = memchr::memrchr(b'\n', &bytes[..length]).map(|at| at + 1);
+            let end = memchr::memrchr(b'\n', &bytes[searched..length]).map(|at| searched + at + 1);
             if end.is_some() || self.failed.is_some() || length == max {
                 break end;
             }
-            bytes.resize((2 * length).min(max), 0);
+            // By one block, so that little more than one long line is handed out at a time.
+            searched = length;
+            bytes.resize((length + BLOCK).min(max), 0);
         };
         self.carried.clear();
         let Some(end) = end.filter(|end| *end > 0) else {

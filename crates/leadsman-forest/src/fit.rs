@@ -62,7 +62,7 @@ impl<F: Float, D: Data<Elem = F>, T> Fit<ArrayBase<D, Ix2>, T, ForestError> for 
 }
 
 impl IsolationForestValidParams {
-    /// Lays the grids by some of the rows in `profile`, which are in random order or all there are.
+    /// Lays the grids by some of the rows in `profile`, which are in ascending order.
     fn encoder<F: Float>(&self, x: ArrayView2<'_, F>, profile: &[usize]) -> Result<Encoder, ForestError> {
         // every k-th row: those of a profile are in ascending order
         let step = profile.len().div_ceil(GRID_ROWS);
@@ -113,8 +113,10 @@ impl IsolationForestValidParams {
         let (mut rows, mut rng) = draw(0);
         for tree in 1..=self.n_trees() {
             encoder.encode_rows(x, &rows, &mut bins)?;
-            let mut own = rng;
-            (rows, rng) = draw(tree);
+            let mut own = rng.clone();
+            if tree < self.n_trees() {
+                (rows, rng) = draw(tree);
+            }
             let sample = grow::Sample { bins: &bins, categorical: &categorical };
             trees.push(grow::tree(&sample, shape, rule, &mut own));
         }

@@ -121,7 +121,7 @@ impl Body<'_> {
                 parent: self.process.parent.map(name),
             },
             user: self.user.map(name),
-            tags: self.tags.into_iter().take(MAX_TAGS + 1).map(name).collect(),
+            tags: self.tags.into_iter().take(MAX_TAGS).map(name).collect(),
         }
     }
 }

@@ -66,7 +66,8 @@ fn event(document: Document<'_>) -> Result<RuntimeEvent, Refusal> {
     let [level, signature, technique] = fields_of(properties, &["Severity", "signatureName", "external_id"]);
     let name = required(name, "eventName")?;
     let policies = words(policies, 1);
-    let mut tags = words(tags, MAX_TAGS);
+    // One place is left for the technique.
+    let mut tags = words(tags, MAX_TAGS - 1);
     tags.extend(word(technique));
     let container_id = word(id).or_else(|| word(container_id));
     // The host name is that of the process: the node's only outside of containers.

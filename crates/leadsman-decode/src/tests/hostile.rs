@@ -103,6 +103,8 @@ fn an_item_over_the_limit_is_skipped_unheld() {
         (ids(&decoded), refused(&decoded).0),
         (vec!["0001".to_owned(), "0002".to_owned()], RejectReason::TooLarge)
     );
+    let alone = record(&context(), &limits, &raw(PayloadKind::K8sAudit, large));
+    assert_eq!(refused(&alone).0, RejectReason::TooLarge);
     let no_end = read_all(&b"x".repeat(1_000_000), limits, 1);
     assert_eq!(refused(&no_end).0, RejectReason::TooLarge);
 }

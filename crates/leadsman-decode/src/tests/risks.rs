@@ -31,6 +31,8 @@ fn accounts_are_found_in_patches() {
     for (group, resource, path, value, expected) in [
         ("apps", "deployments", "/spec/template/spec/serviceAccountName", r#""cart""#, cart),
         ("apps", "deployments", "/spec/template/spec", r#"{"serviceAccountName":"cart"}"#, cart),
+        ("apps", "deployments", "/spec/template/spec/serviceAccount", r#""cart""#, cart),
+        ("apps", "deployments", "/spec/template/spec", r#"{"serviceAccountName":"","serviceAccount":"cart"}"#, cart),
         ("apps", "deployments", "/spec/template", r#"{"spec":{"serviceAccountName":"cart"}}"#, cart),
         ("batch", "cronjobs", "/spec/jobTemplate/spec", r#"{"template":{"spec":{"serviceAccountName":"cart"}}}"#, cart),
         (RBAC, "rolebindings", "/subjects/-", r#"{"kind":"ServiceAccount","name":"cart"}"#, cart),
