@@ -81,8 +81,11 @@ impl Sight {
     /// steady.
     #[must_use]
     pub fn silence_after(&self, since: Duration) -> Option<Duration> {
-        let longest = self.longest_quiet?.max(since);
-        (longest <= MAX_QUIET).then(|| (longest * QUIET_FACTOR).max(MIN_SILENCE))
+        let trained = self.longest_quiet.filter(|longest| *longest <= MAX_QUIET)?;
+        // Pauses since training can stretch it, but not by more than once again: whoever can hold up the log must not be
+        // able to widen what is allowed pause by pause.
+        let longest = trained.max(since.min(2 * trained));
+        Some((longest * QUIET_FACTOR).max(MIN_SILENCE))
     }
 
     /// Whether writes of a resource always came with their body.

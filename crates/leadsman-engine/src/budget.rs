@@ -1,6 +1,7 @@
-//! What an alert budget counts: incidents, not windows.
+//! What an alert budget counts: incidents, not windows, and of one entity no more than its share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use leadsman_domain::Timestamp;
 
@@ -18,7 +19,10 @@ pub(crate) struct Benign<'a> {
 /// within an incident's gap the strongest, and of an entity's day the strongest [`PER_DAY`].
 ///
 /// A line that lets n of these through gives n incidents, or fewer where a weak window joins two strong ones.
-pub(crate) fn incidents(mut windows: Vec<Benign<'_>>) -> Vec<f64> {
+/// `length` is that of a window.
+pub(crate) fn incidents(mut windows: Vec<Benign<'_>>, length: Duration) -> Vec<(&str, f64)> {
+    // From the end of one window to the start of the next.
+    let gap = GAP + length;
     windows.retain(|w| w.evidence > 0.0);
     windows
         .sort_by(|a, b| b.evidence.total_cmp(&a.evidence).then_with(|| (a.start, a.entity).cmp(&(b.start, b.entity))));
@@ -27,7 +31,7 @@ pub(crate) fn incidents(mut windows: Vec<Benign<'_>>) -> Vec<f64> {
     let mut opening = Vec::new();
     for window in windows {
         let of_entity = seen.entry(window.entity).or_default();
-        let joins = of_entity.range(window.start.minus(GAP)..=window.start.plus(GAP)).next().is_some();
+        let joins = of_entity.range(window.start.minus(gap)..=window.start.plus(gap)).next().is_some();
         of_entity.insert(window.start);
         if joins {
             continue;
@@ -35,16 +39,45 @@ pub(crate) fn incidents(mut windows: Vec<Benign<'_>>) -> Vec<f64> {
         let today = on_day.entry((window.entity, window.start.day())).or_default();
         *today += 1;
         if *today <= PER_DAY {
-            opening.push(window.evidence);
+            opening.push((window.entity, window.evidence));
         }
     }
     opening
+}
+
+/// An entity may make up this share of what is at least as strange, or as much as the others do on average.
+const SHARE: f64 = 0.25;
+/// And this many, however few there are.
+const FREE: usize = 2;
+
+/// The values of `all` without what one entity shows beyond its share of everything at least as strange, so that nobody
+/// can make strange things look common to the calibration, or the budget look spent, by doing them all along.
+pub(crate) fn shared(mut all: Vec<(&str, f64)>) -> Vec<f64> {
+    let entities = all.iter().map(|(entity, _)| *entity).collect::<BTreeSet<_>>().len();
+    if entities < 2 {
+        return all.into_iter().map(|(_, value)| value).collect();
+    }
+    all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+    let most = SHARE.max(1.0 / (entities as f64 - 1.0));
+    let (mut of_entity, mut kept) = (BTreeMap::<&str, usize>::new(), 0usize);
+    let mut out = Vec::with_capacity(all.len());
+    for (entity, value) in all {
+        let own = of_entity.entry(entity).or_default();
+        if (*own as f64) < (most * (kept - *own) as f64).max(FREE as f64) {
+            *own += 1;
+            kept += 1;
+            out.push(value);
+        }
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const WINDOW: Duration = Duration::from_secs(300);
 
     fn at(minutes: i64) -> Timestamp {
         Timestamp::from_millis(1_772_409_600_000 + minutes * 60_000)
@@ -62,16 +95,28 @@ mod tests {
             window("a", 600, 0.6),
             window("c", 0, 0.0),
         ];
-        assert_eq!(incidents(windows), [2.0, 0.7, 0.5]);
+        assert_eq!(incidents(windows, WINDOW), [("a", 2.0), ("a", 0.7), ("b", 0.5)]);
+    }
+
+    #[test]
+    fn nobody_makes_up_more_than_a_share() {
+        let others: Vec<String> = (0..20).map(|i| format!("other-{i}")).collect();
+        let mut all: Vec<(&str, f64)> = others.iter().map(|o| (o.as_str(), 1.0)).collect();
+        all.extend((0..1_000).map(|_| ("loud", 9.0)));
+        let kept = shared(all);
+        assert_eq!(kept.iter().filter(|v| **v > 5.0).count(), 2, "of what is that strange there is nothing else");
+        assert_eq!(kept.len(), 22);
+        let alone = shared(vec![("loud", 9.0); 30]);
+        assert_eq!(alone.len(), 30, "who is alone is all there is");
     }
 
     proptest! {
         #[test]
         fn the_strongest_window_always_opens_one(evidence in prop::collection::vec(0.01..6.0f64, 1..60)) {
             let windows = evidence.iter().enumerate().map(|(i, e)| Benign { entity: "a", start: at(7 * i as i64), evidence: *e });
-            let opening = incidents(windows.collect());
+            let opening = incidents(windows.collect(), WINDOW);
             let strongest = evidence.iter().copied().fold(0.0, f64::max);
-            prop_assert!((opening[0] - strongest).abs() < 1e-12);
+            prop_assert!((opening[0].1 - strongest).abs() < 1e-12);
             prop_assert!(opening.len() <= evidence.len());
         }
     }

@@ -18,7 +18,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::EngineError;
-use crate::budget::{Benign, incidents};
+use crate::budget::{Benign, incidents, shared};
 use crate::observer::{Observer, run_length};
 use crate::requests::Admission;
 use crate::shard::ShardState;
@@ -207,8 +207,11 @@ impl Trainer {
         for (i, key) in matrix.rows.iter().enumerate() {
             self.state.closed(key.window.end);
             if let Some(open) = self.state.open.remove(&(key.window.start, key.entity.clone())) {
-                let (class, novelty, rules) = (open.class, open.novelty(), open.hits.evidence());
-                self.rows.push(TrainRow { key: key.clone(), class, novelty, rules, x: matrix.x.row(i).to_vec() });
+                // What is reported whatever the line is says nothing about where the line should be.
+                if !open.hits.always_reports() {
+                    let (class, novelty, rules) = (open.class, open.novelty(), open.hits.evidence());
+                    self.rows.push(TrainRow { key: key.clone(), class, novelty, rules, x: matrix.x.row(i).to_vec() });
+                }
             }
         }
     }
@@ -253,8 +256,14 @@ impl Trainer {
         let calibration = |class: Option<ActorClass>| {
             let of = || forest_score.iter().filter(move |(row, _)| class.is_none_or(|class| row.class == class));
             StratumCalibration {
-                novelty: Calibrator::new(of().map(|(row, _)| row.novelty).collect(), calibration_days),
-                strangeness: Calibrator::new(of().map(|(_, s)| *s).collect(), calibration_days),
+                novelty: Calibrator::new(
+                    shared(of().map(|(row, _)| (row.key.entity.as_ref(), row.novelty)).collect()),
+                    calibration_days,
+                ),
+                strangeness: Calibrator::new(
+                    shared(of().map(|(row, s)| (row.key.entity.as_ref(), *s)).collect()),
+                    calibration_days,
+                ),
             }
         };
         let mut seen: Vec<ActorClass> = forest_score.iter().map(|(row, _)| row.class).collect();
@@ -269,7 +278,7 @@ impl Trainer {
             benign.push(Benign { entity: &row.key.entity, start: row.key.window.start, evidence });
         }
         let usage = self.fit_usage(calibration_days, &mut benign)?;
-        let tail = EvidenceTail::new(incidents(benign), calibration_days);
+        let tail = EvidenceTail::new(shared(incidents(benign, self.spec.window)), calibration_days);
         let mut novelty = self.builder.finish()?;
         novelty.history_days = days;
         let report = TrainReport {

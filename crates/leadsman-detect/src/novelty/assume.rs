@@ -47,7 +47,7 @@ impl NoveltyModel {
     pub fn assume_known(&self, event: &AuditEvent, habit: KeyFamily, state: &mut NoveltyState) {
         let keys = Keys::of(event, &self.hasher);
         for (family, key) in habit_keys(&keys, habit) {
-            state.assume(&event.actor.name, family, key, KNOWN_HOURS);
+            state.assume(&event.actor.name, family, key, KNOWN_HOURS, event.event_time.hour());
         }
     }
 }

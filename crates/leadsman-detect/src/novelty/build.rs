@@ -114,7 +114,6 @@ impl NoveltyBuilder {
             groups,
             class_group: grouping.of_class,
             cluster,
-            last_event: to,
         })
     }
 }

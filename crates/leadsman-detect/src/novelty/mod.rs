@@ -27,10 +27,11 @@ pub use build::NoveltyBuilder;
 pub(crate) use keys::ACROSS;
 pub use keys::{FAMILIES, KeyFamily, KeyHasher, Keys, observed};
 pub use state::NoveltyState;
+use state::Recents;
 
 use std::collections::BTreeMap;
 
-use leadsman_domain::{ActorClass, AuditEvent, Baseline, Timestamp};
+use leadsman_domain::{ActorClass, AuditEvent, Baseline};
 use serde::{Deserialize, Serialize};
 
 use crate::action::sensitivity;
@@ -124,7 +125,6 @@ pub struct NoveltyModel {
     /// Peer group of an actor that was never seen, by class.
     class_group: BTreeMap<ActorClass, u32>,
     cluster: [Counts; FAMILIES],
-    last_event: Timestamp,
 }
 
 /// One key family's part in an event's surprise.
@@ -237,21 +237,21 @@ impl NoveltyModel {
         let mut nats = [0.0; FAMILIES];
         let mut first = [false; FAMILIES];
         let trust = if profile.is_some() { 1.0 } else { NEWCOMER };
+        let recents = state.of(&event.actor.name, event.event_time.hour());
         for family in KeyFamily::ALL {
             let i = family as usize;
             if let Some(key) = keys.get(family) {
-                let own = self.own_count(event, profile, state, family, key);
+                let own = own_count(profile, recents, family, key);
                 // What was new yesterday is not known yet, but it is no news either: whoever looks has seen it.
                 let trained = profile.map_or(0, |p| p.families[i].get(key).days);
-                let since = state.earlier_days(&event.actor.name, family, key, event.event_time.day());
+                let since = recents.map_or(0, |r| r.earlier_days(family, key, event.event_time.day()));
                 let earlier = if own > 0.0 { 0 } else { trained + since };
                 nats[i] = trust * self.surprise(profile, group, family, key, own) / (1.0 + f64::from(earlier));
                 first[i] = own <= 0.0 && earlier == 0;
             }
         }
-        let known_action = keys
-            .get(KeyFamily::Action)
-            .map_or(0.0, |key| self.own_count(event, profile, state, KeyFamily::Action, key));
+        let known_action =
+            keys.get(KeyFamily::Action).map_or(0.0, |key| own_count(profile, recents, KeyFamily::Action, key));
         let weight = if event.succeeded() { sensitivity(event) } else { 0.0 };
         EventNovelty::new(keys, nats, first, weight, known_action)
     }
@@ -297,18 +297,6 @@ impl NoveltyModel {
         });
     }
 
-    fn own_count(
-        &self,
-        event: &AuditEvent,
-        profile: Option<&ActorProfile>,
-        state: &NoveltyState,
-        family: KeyFamily,
-        key: u64,
-    ) -> f64 {
-        let trained = profile.map_or(0.0, |p| p.families[family as usize].get(key).weight);
-        trained + f64::from(state.known_hours(&event.actor.name, family, key))
-    }
-
     /// Surprise of one key, in nats.
     fn surprise(
         &self,
@@ -333,9 +321,11 @@ impl NoveltyModel {
             back_off(counts, counts.get(key).tail, p_c)
         });
         let p = match profile {
-            // Machines of one kind are interchangeable: what is scheduled where says nothing about a node.
-            Some(p) if p.class == ActorClass::Node => p_g,
-            Some(p) => back_off(&p.families[i], p.families[i].get(key).tail.max(own), p_g),
+            Some(p) => {
+                let p_a = back_off(&p.families[i], p.families[i].get(key).tail.max(own), p_g);
+                // Machines of one kind are interchangeable: neither what a node does nor what others do is news.
+                if p.class == ActorClass::Node { p_a.max(p_g) } else { p_a }
+            }
             // An actor without history is judged by its peers; what it did since training counts as its own.
             None => (own + p_g) / (own + 1.0),
         };
@@ -361,13 +351,19 @@ impl NoveltyModel {
         };
         let cluster = &self.cluster[i];
         Baseline {
-            own: self.own_count(event, profile, state, family, key),
+            own: own_count(profile, state.of(&event.actor.name, event.event_time.hour()), family, key),
             own_days: f64::from(profile.map_or(0, |p| p.active_days)),
             peers: u64::from(others_with_key),
             peers_of: u64::from(others),
             cluster_rate: cluster.get(key).weight / cluster.total.max(1.0),
         }
     }
+}
+
+/// Hours for which an actor is known for a key.
+fn own_count(profile: Option<&ActorProfile>, recents: Option<&Recents>, family: KeyFamily, key: u64) -> f64 {
+    let trained = profile.map_or(0.0, |p| p.families[family as usize].get(key).weight);
+    trained + f64::from(recents.map_or(0, |r| r.known_hours(family, key)))
 }
 
 #[cfg(test)]

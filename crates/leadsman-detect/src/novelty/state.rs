@@ -3,17 +3,32 @@ use std::collections::BTreeMap;
 use leadsman_domain::AuditEvent;
 use serde::{Deserialize, Serialize};
 
-use super::{FAMILIES, KeyFamily, Keys, MAX_KEYS};
+use super::{FAMILIES, KeyFamily, Keys};
 
 /// A new key counts as the actor's own only after it was seen on this many distinct days, so that an attack
 /// does not become normal by being repeated in an hour.
 const DAYS_UNTIL_KNOWN: u16 = 3;
+/// Most keys remembered of one actor, over all families.
+const MAX_RECENT: usize = 256;
+/// Most actors remembered, which with their keys is about 1 GiB.
+const MAX_ACTORS: usize = 50_000;
+/// An actor that was silent for so many hours is forgotten.
+const FORGOTTEN_HOURS: i64 = 60 * 24;
 
 /// What actors did since the model was trained, and only that. Each actor's part depends on its own events
 /// alone, so a stream may be split by actor without changing a single score.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NoveltyState {
-    actors: BTreeMap<Box<str>, BTreeMap<(KeyFamily, u64), Recent>>,
+    actors: BTreeMap<Box<str>, Recents>,
+    /// Day on which the silent were last dropped. It changes memory, never a score.
+    swept: i64,
+}
+
+/// What one actor did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Recents {
+    last_hour: i64,
+    keys: BTreeMap<(KeyFamily, u64), Recent>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -24,65 +39,98 @@ struct Recent {
     last_day: i64,
 }
 
-/// Most recent keys per actor over all families.
-const MAX_RECENT: usize = MAX_KEYS * FAMILIES;
-/// Most actors with recent keys. Names in authenticated requests are bounded by the cluster's accounts.
-const MAX_ACTORS: usize = 100_000;
-
-impl NoveltyState {
+impl Recents {
     /// Distinct hours in which the actor showed the key, once it is known; 0 before.
-    #[must_use]
-    pub fn known_hours(&self, actor: &str, family: KeyFamily, key: u64) -> u32 {
-        let recent = self.actors.get(actor).and_then(|keys| keys.get(&(family, key)));
+    pub(super) fn known_hours(&self, family: KeyFamily, key: u64) -> u32 {
+        let recent = self.keys.get(&(family, key));
         recent.filter(|r| r.days >= DAYS_UNTIL_KNOWN).map_or(0, |r| r.hours)
     }
 
     /// Distinct days before `day` on which the actor showed a key that is not known yet; 0 once it is.
-    pub(super) fn earlier_days(&self, actor: &str, family: KeyFamily, key: u64, day: i64) -> u16 {
-        let recent = self.actors.get(actor).and_then(|keys| keys.get(&(family, key)));
-        let unknown = recent.filter(|r| r.days < DAYS_UNTIL_KNOWN);
+    pub(super) fn earlier_days(&self, family: KeyFamily, key: u64, day: i64) -> u16 {
+        let unknown = self.keys.get(&(family, key)).filter(|r| r.days < DAYS_UNTIL_KNOWN);
         unknown.map_or(0, |r| r.days - u16::from(r.last_day >= day && r.days > 0))
     }
 
+    /// At the cap the key that was not seen for longest gives way. What is not remembered looks new again: strange,
+    /// never normal.
+    fn learn(&mut self, family: KeyFamily, key: u64, hour: i64, day: i64) {
+        if let Some(r) = self.keys.get_mut(&(family, key)) {
+            if hour > r.last_hour {
+                r.hours = r.hours.saturating_add(1);
+                r.last_hour = hour;
+            }
+            if day > r.last_day {
+                r.days = r.days.saturating_add(1);
+                r.last_day = day;
+            }
+            return;
+        }
+        if self.keys.len() >= MAX_RECENT {
+            let oldest = self.keys.iter().min_by_key(|(key, r)| (r.last_hour, **key)).map(|(key, _)| *key);
+            oldest.and_then(|key| self.keys.remove(&key));
+        }
+        self.keys.insert((family, key), Recent { hours: 1, last_hour: hour, days: 1, last_day: day });
+    }
+}
+
+impl NoveltyState {
+    /// What is remembered of an actor at `hour`.
+    pub(super) fn of(&self, actor: &str, hour: i64) -> Option<&Recents> {
+        self.actors.get(actor).filter(|recents| hour - recents.last_hour <= FORGOTTEN_HOURS)
+    }
+
     /// Takes a key for known, over as many days as it takes.
-    pub(super) fn assume(&mut self, actor: &str, family: KeyFamily, key: u64, hours: u32) {
-        let known = Recent { hours, last_hour: i64::MIN, days: DAYS_UNTIL_KNOWN, last_day: i64::MIN };
-        self.actors.entry(actor.into()).or_default().insert((family, key), known);
+    pub(super) fn assume(&mut self, actor: &str, family: KeyFamily, key: u64, hours: u32, hour: i64) {
+        let known = Recent { hours, last_hour: hour, days: DAYS_UNTIL_KNOWN, last_day: hour.div_euclid(24) };
+        let recents = self.actors.entry(actor.into()).or_default();
+        recents.last_hour = recents.last_hour.max(hour);
+        recents.keys.insert((family, key), known);
     }
 
     /// Remembers the keys of an event; at most one count a key and hour. `trained` tells which keys the
-    /// model holds already: they are not kept twice. At an actor's cap the key that was not seen for longest is
-    /// forgotten; at the cap of actors nothing is added. What is not remembered looks new again: strange, never
-    /// normal.
+    /// model holds already: they are not kept twice.
     pub(super) fn learn(&mut self, event: &AuditEvent, keys: &Keys, trained: impl Fn(KeyFamily, u64) -> bool) {
         let (hour, day) = (event.event_time.hour(), event.event_time.day());
-        let may_add_actor = self.actors.len() < MAX_ACTORS;
-        for family in KeyFamily::ALL {
-            let Some(key) = keys.get(family) else { continue };
-            if trained(family, key) {
-                continue;
-            }
-            let known_actor = self.actors.contains_key(event.actor.name.as_ref());
-            if !known_actor && !may_add_actor {
-                return;
-            }
-            let recent = self.actors.entry(event.actor.name.clone()).or_default();
-            if let Some(r) = recent.get_mut(&(family, key)) {
-                if hour > r.last_hour {
-                    r.hours = r.hours.saturating_add(1);
-                    r.last_hour = hour;
-                }
-                if day > r.last_day {
-                    r.days = r.days.saturating_add(1);
-                    r.last_day = day;
-                }
-            } else {
-                if recent.len() >= MAX_RECENT {
-                    let oldest = recent.iter().min_by_key(|(key, r)| (r.last_hour, **key)).map(|(key, _)| *key);
-                    oldest.and_then(|key| recent.remove(&key));
-                }
-                recent.insert((family, key), Recent { hours: 1, last_hour: hour, days: 1, last_day: day });
+        let new: [Option<u64>; FAMILIES] =
+            KeyFamily::ALL.map(|family| keys.get(family).filter(|key| !trained(family, *key)));
+        if new.iter().all(Option::is_none) {
+            return;
+        }
+        if day > self.swept {
+            self.swept = day;
+            self.actors.retain(|_, recents| hour - recents.last_hour <= FORGOTTEN_HOURS);
+        }
+        let name = event.actor.name.as_ref();
+        if !self.actors.contains_key(name) {
+            self.make_room();
+            self.actors.insert(name.into(), Recents::default());
+        }
+        let Some(recents) = self.actors.get_mut(name) else { return };
+        if hour - recents.last_hour > FORGOTTEN_HOURS {
+            recents.keys.clear();
+        }
+        recents.last_hour = recents.last_hour.max(hour);
+        for (family, key) in KeyFamily::ALL.into_iter().zip(new) {
+            if let Some(key) = key {
+                recents.learn(family, key, hour, day);
             }
         }
+    }
+
+    /// At the cap the tenth part of the actors that was silent for longest is forgotten, at once, so that a flood of new
+    /// names costs little for each.
+    fn make_room(&mut self) {
+        if self.actors.len() < MAX_ACTORS {
+            return;
+        }
+        let mut hours: Vec<i64> = self.actors.values().map(|recents| recents.last_hour).collect();
+        let (_, oldest, _) = hours.select_nth_unstable(MAX_ACTORS / 10);
+        let (oldest, mut left) = (*oldest, MAX_ACTORS / 10);
+        self.actors.retain(|_, recents| {
+            let drop = left > 0 && recents.last_hour <= oldest;
+            left -= usize::from(drop);
+            !drop
+        });
     }
 }

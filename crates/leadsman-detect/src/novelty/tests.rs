@@ -1,4 +1,4 @@
-use leadsman_domain::{Actor, EventId, Level, ObjectRef, RequestKey, RiskFlags, Stage, Untrusted, Verb};
+use leadsman_domain::{Actor, EventId, Level, ObjectRef, RequestKey, RiskFlags, Stage, Timestamp, Untrusted, Verb};
 use proptest::prelude::*;
 
 use super::*;

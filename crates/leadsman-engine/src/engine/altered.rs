@@ -201,11 +201,16 @@ impl Altered for ClosedActor<'_> {
 
     fn candidates(&self, changes: &[Alteration]) -> Vec<Alteration> {
         let mut all = self.habit.keys(changes);
-        all.extend(unusual(self.row, self.typical, changes));
+        if self.habit.engine.model.detectors.forest {
+            all.extend(unusual(self.row, self.typical, changes));
+        }
         all
     }
 
     fn raw(&self, changes: &[Alteration]) -> Result<Raw, DetectError> {
+        if !self.habit.engine.model.detectors.forest {
+            return Ok(self.habit.raw(changes, 0.0));
+        }
         let row = altered(self.row, self.typical, changes);
         let forest = self.habit.engine.model.forest.score(one_row(&row)?, self.habit.open.class.as_str())?;
         Ok(self.habit.raw(changes, forest[0]))

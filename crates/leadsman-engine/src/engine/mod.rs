@@ -1,7 +1,7 @@
 mod altered;
 mod usage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leadsman_detect::FittedModel;
@@ -151,7 +151,7 @@ impl Engine {
     pub fn observe(&self, state: &mut ShardState, events: &[AuditEvent]) -> (Vec<Surprise>, Vec<Finding>) {
         let observer = self.observer();
         let mut surprises = Vec::new();
-        let mut crossed = BTreeMap::new();
+        let mut crossed = BTreeSet::new();
         let mut findings = Vec::new();
         for (index, event) in events.iter().enumerate() {
             let blindness = state.watch.see(event, &self.model.sight);
@@ -165,10 +165,10 @@ impl Engine {
                 if open.is_unsettled() {
                     self.settle(state, &key);
                 }
-                crossed.insert(key, ());
+                crossed.insert(key);
             }
         }
-        findings.extend(crossed.into_keys().filter_map(|(start, entity)| {
+        findings.extend(crossed.into_iter().filter_map(|(start, entity)| {
             let open = state.open.get(&(start, entity.clone()))?;
             let mut finding = self.actor_finding(&entity, start, open, self.evidence_open(open), None);
             finding.explanation.counterfactual = self.counterfactual_open(&entity, open);
@@ -209,7 +209,8 @@ impl Engine {
             state.closed(row.window.end);
             let key = (row.window.start, row.entity.clone());
             let Some(open) = state.open.get_mut(&key) else { continue };
-            let (calibration, stratum) = self.model.stratum(open.class);
+            let (calibration, _) = self.model.stratum(open.class);
+            let class = open.class;
             let forest = forest_scores.remove(&i).unwrap_or(0.5);
             let habit = self.novelty_rareness(open);
             let strangeness = calibration.strangeness.rareness(self.polarity.apply(forest));
@@ -231,13 +232,12 @@ impl Engine {
                 open.detected_at.get_or_insert(row.window.end);
                 self.settle(state, &key);
                 let x = matrix.x.select(Axis(0), &[i]);
-                let attributions = self.model.forest.attributions(x.view(), stratum)?;
-                let detail = ActorWindow {
-                    schema: &matrix.schema,
-                    values: x.row(0).to_vec(),
-                    by_feature: attributions.by_feature.row(0).to_vec(),
-                    strangeness,
+                let by_feature = if detectors.forest {
+                    self.model.forest.attributions(x.view(), class.as_str())?.by_feature.row(0).to_vec()
+                } else {
+                    Vec::new()
                 };
+                let detail = ActorWindow { schema: &matrix.schema, values: x.row(0).to_vec(), by_feature, strangeness };
                 if let Some(open) = state.open.get(&key) {
                     let mut finding = self.actor_finding(&row.entity, row.window.start, open, evidence, Some(&detail));
                     finding.explanation.counterfactual =
@@ -312,7 +312,8 @@ impl Engine {
         closed: Option<&ActorWindow<'_>>,
     ) -> Finding {
         let (calibration, stratum) = self.model.stratum(open.class);
-        let habit = self.novelty_rareness(open);
+        // What people read is how rare it is in the stratum that they read of.
+        let habit = self.rareness(&calibration.novelty, open.novelty());
         let window = start.window(self.model.window());
         self.reporter.actor(entity, window, open, evidence, habit, closed, (calibration.novelty.n(), stratum))
     }
