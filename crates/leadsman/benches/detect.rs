@@ -12,6 +12,7 @@ use std::time::Duration;
 use leadsman::model;
 use leadsman::pipeline::{Outcome, Shard};
 use leadsman_decode::{DecodeContext, Limits};
+use leadsman_detect::action::is_routine;
 use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{AuditEvent, PayloadKind, RawRecord, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
@@ -28,7 +29,7 @@ const MEMORY_LIMIT_MIB: f64 = 1_024.0;
 const ACTIVE: usize = 50_000;
 
 fn main() -> Result<(), Failure> {
-    // The measured child: `detect actors N` or `detect days N` prints its resident set in MiB.
+    // The measured child: `detect actors N`, `detect active N` or `detect days N` prints its resident set in MiB.
     let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
     if let (Some(what), Some(n)) = (arguments.next(), arguments.next()) {
         return child(&what, n.parse()?);
@@ -116,7 +117,8 @@ fn child(what: &str, n: usize) -> Result<(), Failure> {
     };
     match what {
         "actors" | "active" => {
-            let template = telemetry(1)?.find(AuditEvent::succeeded).ok_or("no event")?;
+            let scored = |e: &AuditEvent| e.succeeded() && !is_routine(e) && e.object.namespace.is_some();
+            let template = telemetry(1)?.find(scored).ok_or("no event")?;
             let habits = if what == "active" { 256 } else { 1 };
             let step = Duration::from_micros(86_400_000_000 / (n.max(1) * habits) as u64);
             let mut time = template.event_time;
@@ -132,6 +134,9 @@ fn child(what: &str, n: usize) -> Result<(), Failure> {
                 }
             }
             take(&batch)?;
+            if shard.state.counts.scored < (n * habits) as u64 {
+                return Err(format!("only {} of {} events were scored", shard.state.counts.scored, n * habits).into());
+            }
         }
         "days" => {
             let mut batch = Vec::with_capacity(BATCH);

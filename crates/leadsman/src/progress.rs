@@ -24,6 +24,8 @@ pub struct Progress {
     bar: ProgressBar,
     name: &'static str,
     told: Instant,
+    /// Steps begun by [`Self::next`].
+    steps: u64,
 }
 
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
@@ -44,7 +46,7 @@ impl Progress {
             bar.set_style(style);
         }
         bar.set_prefix(name);
-        Self { mode, bar, name, told: Instant::now() }
+        Self { mode, bar, name, told: Instant::now(), steps: 0 }
     }
 
     /// The work stands at `done`; `message` says what that means.
@@ -73,8 +75,8 @@ impl Progress {
 
     /// One step more is done; `message` says what comes now.
     pub fn next(&mut self, message: impl FnOnce() -> String) {
-        let done = self.bar.position();
-        self.bar.inc(1);
+        let done = self.steps;
+        self.steps += 1;
         self.at(done, message);
     }
 

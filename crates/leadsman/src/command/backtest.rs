@@ -12,7 +12,6 @@ mod timeline;
 
 use std::collections::BTreeSet;
 use std::num::NonZero;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -69,12 +68,13 @@ pub fn run(args: &BacktestArgs, global: &Global, config: impl FnOnce() -> Result
     } else {
         output::text(&report.to_string())?;
     }
-    match args.fail_under.zip(report.full.lowest_recall(BUDGETS[0])) {
-        Some((wanted, (style, recall))) if recall < wanted => Err(Exit::Gate(format!(
+    match (args.fail_under, report.full.lowest_recall(BUDGETS[0])) {
+        (Some(wanted), Some((style, recall))) if recall < wanted => Err(Exit::Gate(format!(
             "recall of {style} attacks at one false incident a day is {recall:.2}, below {wanted:.2}"
         ))
         .into()),
-        Some(_) | None => Ok(()),
+        (Some(_), None) => Err(Exit::Gate("no attack was tried, so there is no recall".to_owned()).into()),
+        (Some(_) | None, _) => Ok(()),
     }
 }
 
@@ -96,29 +96,31 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
         variants.push(Variant::ColdStart);
     }
     tell("training");
+    let day = lab.first_day();
+    let compared = !args.quick || args.baselines;
     let trained = parallel(&variants, |variant| {
-        let mut watched = Baselines::new(WINDOW);
+        let mut watched = (*variant == Variant::Full && compared).then(|| Baselines::new(WINDOW));
+        let mut train = |telemetry, detectors| lab.trained(telemetry, detectors, watched.as_mut()).map(Some);
         let model = match *variant {
-            Variant::Full => lab.trained(&lab.train, args.detectors, &mut watched)?,
-            Variant::Without(_, detectors) => lab.trained(&lab.train, detectors, &mut watched)?,
-            Variant::Poisoned(percent) => lab.trained(&lab.poisoned(percent), args.detectors, &mut watched)?,
-            Variant::ColdStart => lab.trained(&lab.first_day().0, args.detectors, &mut watched)?,
+            Variant::Full => train(&lab.train, args.detectors)?,
+            Variant::Without(_, detectors) => train(&lab.train, detectors)?,
+            Variant::Poisoned(percent) => match lab.poisoned(percent) {
+                Some(telemetry) => train(&telemetry, args.detectors)?,
+                None => None,
+            },
+            Variant::ColdStart => train(&day.0, args.detectors)?,
         };
-        Ok((*variant, model, watched))
+        Ok(model.map(|model| (*variant, model, watched)))
     })?;
-    let (_, full, watched) = &trained[0];
+    let trained: Vec<_> = trained.into_iter().flatten().collect();
+    let Some((_, full, watched)) = trained.first() else { return Ok(()) };
     tell("attacks");
     let runs: Vec<(usize, u32)> = (0..trained.len()).flat_map(|v| BUDGETS.map(|budget| (v, budget))).collect();
     let tallies = parallel(&runs, |&(v, budget)| {
         let (variant, model, _) = &trained[v];
         let engine = lab::engine(model, budget, polarity)?;
-        let day;
-        let (week, attempts) = if *variant == Variant::ColdStart {
-            day = lab.first_day();
-            (&day.1, &day.2)
-        } else {
-            (&lab.week, &lab.attempts)
-        };
+        let (week, attempts) =
+            if *variant == Variant::ColdStart { (&day.1, &day.2) } else { (&lab.week, &lab.attempts) };
         let (verdicts, quiet) = attempt::live_through(&engine, week, attempts)?;
         let mut tally = Tally::default();
         for (attempt, verdict) in attempts.iter().zip(verdicts) {
@@ -135,9 +137,7 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
             Variant::ColdStart => report.cold_start.join(tally),
         }
     }
-    if args.quick && !args.baselines {
-        return Ok(());
-    }
+    let Some(watched) = watched else { return Ok(()) };
     let rivals = Rivals::new(watched.clone(), lab.seed)?;
     for ((baseline, budget), rivalry) in
         rivals.live_through(&lab::engine(full, 1, polarity)?, &lab.week, &lab.attempts)?
@@ -179,25 +179,23 @@ fn incidents(outcome: &Outcome) -> u64 {
 /// Errors: the first that any of them gave.
 fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Result<R>>>> = Mutex::new(items.iter().map(|_| None).collect());
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some((index, item)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
-                {
-                    let result = work(item);
-                    if let Ok(mut results) = results.lock() {
-                        results[index] = Some(result);
-                    }
-                }
-            });
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return done };
+            done.push((index, work(item)));
         }
-    });
-    let results = results.into_inner().map_err(|_| anyhow::anyhow!("a worker of the back-test panicked"))?;
-    results
-        .into_iter()
-        .map(|r| r.unwrap_or_else(|| Err(anyhow::anyhow!("a worker of the back-test gave no result"))))
-        .collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+    let mut done = Vec::with_capacity(items.len());
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            done.extend(worker.join().map_err(|_| anyhow::anyhow!("a worker of the back-test panicked"))?);
+        }
+        anyhow::Ok(())
+    })?;
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }

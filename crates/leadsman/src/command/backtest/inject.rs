@@ -76,7 +76,7 @@ impl Lab {
         let level = train.events().iter().map(|e| e.level).max().unwrap_or(Level::Metadata);
         let stage: Stager = Box::new(move |trial: &Trial| {
             let of_kind = victims.get(&trial.identity)?;
-            let victim = of_kind.get((trial.repeat as usize + trial.technique as usize) % of_kind.len())?;
+            let victim = of_kind.get((trial.repeat as usize).wrapping_add(trial.technique as usize) % of_kind.len())?;
             Some(inject_within(&terrain, victim, trial, level))
         });
         Ok(Self::new(seed, train, rest, context, stage))

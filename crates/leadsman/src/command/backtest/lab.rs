@@ -10,20 +10,22 @@ use leadsman_detect::{Detectors, FittedModel};
 use leadsman_domain::{ContentHash, ModelRef, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity, TrainSpec, Trainer};
 use leadsman_sim::{
-    Attack, Change, ChangeKind, Cluster, ClusterSize, IdentityKind, SimConfig, Simulation, Style, Technique, Trial,
+    Attack, Change, ChangeKind, ClusterSize, IdentityKind, SimConfig, SimRecord, Simulation, Style, Technique, Trial,
 };
 
 use super::attempt::Attempt;
 use super::baselines::{Baselines, Watched};
 use super::timeline::Timeline;
 use super::{CLUSTER, WINDOW};
-use crate::pipeline::Windows;
+use crate::pipeline::{Judge, PipelineError, Windows};
 
 /// Days that train and calibrate, and the days after them that test.
 pub(super) const TRAIN_DAYS: u32 = 28;
 pub(super) const TEST_DAYS: u32 = 7;
-/// The victim of every repetition is another one; this one is nobody's but the poisoner's.
-const POISONER: u64 = 1_000;
+/// Upheavals that happen in no training week.
+const UNSEEN: usize = 4;
+/// Victims of a kind that are gone through for one that fits.
+const MOST_VICTIMS: u64 = 64;
 
 /// An attack whose begin leaves less room than these seconds may not end before the test does.
 const LONGEST_ATTACK: f64 = 4.0 * 3_600.0;
@@ -39,8 +41,10 @@ pub(super) struct Lab {
     pub(super) attempts: Vec<Attempt>,
     context: DecodeContext,
     stage: Stager,
-    /// How the cluster came to be, unless it is a real one.
-    simulated: Option<SimConfig>,
+    /// How the cluster came to be and the upheavals that it has not seen while training, unless it is a real one.
+    simulated: Option<(SimConfig, Vec<ChangeKind>)>,
+    /// The account that poisons; the attacks that are tried are by others.
+    poisoner: Option<String>,
 }
 
 impl Lab {
@@ -48,12 +52,14 @@ impl Lab {
     ///
     /// Errors: when the simulation cannot be made.
     pub(super) fn simulated(seed: u64) -> Result<Self> {
-        // Every upheaval happens in the weeks that train, too, as it does in life; which ones the test week has differs.
-        let trained = ChangeKind::ALL.into_iter().zip((1..).step_by(3)).map(|(kind, day)| Change { kind, day });
-        let tested = (0..2).map(|i| Change {
-            kind: ChangeKind::ALL[(seed as usize + 4 * i) % ChangeKind::ALL.len()],
-            day: TRAIN_DAYS + 1 + i as u32,
-        });
+        // Some upheavals happen in the weeks that train, as in life. The others have never happened before: two in the
+        // test week, and each in a week of its own.
+        let first = (seed % ChangeKind::ALL.len() as u64) as usize;
+        let mut kinds = ChangeKind::ALL;
+        kinds.rotate_left(first);
+        let (unseen, seen) = kinds.split_at(UNSEEN);
+        let trained = seen.iter().zip((2..).step_by(5)).map(|(kind, day)| Change { kind: *kind, day });
+        let tested = unseen.iter().take(2).zip(TRAIN_DAYS + 1..).map(|(kind, day)| Change { kind: *kind, day });
         let size = ClusterSize::ALL[(seed % ClusterSize::ALL.len() as u64) as usize];
         let config = SimConfig { seed, size, changes: trained.chain(tested).collect(), ..SimConfig::default() };
         let train = SimConfig { days: TRAIN_DAYS, ..config.clone() };
@@ -64,16 +70,19 @@ impl Lab {
         let train = Timeline::of(simulation, &context);
         let simulation = self::simulation(&week)?;
         let stage = {
-            let cluster = Cluster::sized(seed, size);
-            move |trial: &Trial| Some(leadsman_sim::attack(&cluster, trial))
+            // What upheavals changed must be there for the attacker, too.
+            let twin = self::simulation(&week)?;
+            move |trial: &Trial| Some(leadsman_sim::attack(twin.cluster(), trial))
         };
         let week = Timeline::of(simulation, &context);
-        Ok(Self { simulated: Some(config), ..Self::new(seed, train, week, context, Box::new(stage)) })
+        let simulated = Some((config, unseen.to_vec()));
+        Ok(Self { simulated, ..Self::new(seed, train, week, context, Box::new(stage)) })
     }
 
     /// A cluster with `train` and `week` in its log, in which `stage` stages attacks.
     pub(super) fn new(seed: u64, train: Timeline, week: Timeline, context: DecodeContext, stage: Stager) -> Self {
-        let mut lab = Self { seed, train, week, attempts: Vec::new(), context, stage, simulated: None };
+        let mut lab = Self { seed, train, week, attempts: Vec::new(), context, stage, simulated: None, poisoner: None };
+        lab.poisoner = lab.train.span().and_then(|(from, _)| lab.attack_of_poisoner(0, from)).map(|a| a.actor);
         lab.attempts = lab.planned();
         lab
     }
@@ -89,10 +98,24 @@ impl Lab {
                 }
             }
         }
-        let staged = trials.iter().filter_map(|trial| (self.stage)(trial));
+        let by_another = |a: &Attack| self.poisoner.as_ref() != Some(&a.actor);
+        let staged = trials.iter().filter_map(|trial| self.first_victim(trial, by_another));
         let mut attempts: Vec<Attempt> = staged.map(|attack| Attempt::new(attack, &self.context)).collect();
         attempts.sort_by_key(|a| a.begins);
         attempts
+    }
+
+    /// The attack with the first victim that `fits`.
+    fn first_victim(&self, trial: &Trial, fits: impl Fn(&Attack) -> bool) -> Option<Attack> {
+        let with = |turn| Trial { repeat: trial.repeat.wrapping_add(turn), ..*trial };
+        (0..MOST_VICTIMS).filter_map(|turn| (self.stage)(&with(turn))).find(fits)
+    }
+
+    /// What the account that poisons does the `n`-th time; nothing when it cannot be that account.
+    fn attack_of_poisoner(&self, n: usize, at: Timestamp) -> Option<Attack> {
+        let technique = Technique::ALL[n % Technique::ALL.len()];
+        let trial = Trial { technique, identity: IdentityKind::Workload, style: Style::Noisy, at, repeat: self.seed };
+        self.first_victim(&trial, |a| self.poisoner.as_ref().is_none_or(|poisoner| *poisoner == a.actor))
     }
 
     /// When an attack begins. The first seventh of the test is left out, as it is a little too like the training's end;
@@ -111,7 +134,7 @@ impl Lab {
         let day = (0..7).map(|back| at.day() - back).find(|day| weekday(*day) < 5).unwrap_or(at.day());
         let hour = 9.0 + 5.0 * share(32);
         let at_work = Timestamp::from_millis(day * 86_400_000 + (hour * 3_600_000.0) as i64);
-        if (from..to).contains(&at_work) { at_work } else { at }
+        if (from.plus(Duration::from_secs_f64(length / 7.0))..to).contains(&at_work) { at_work } else { at }
     }
 
     /// A model of `telemetry`; `watch` sees the same.
@@ -121,46 +144,37 @@ impl Lab {
         &self,
         telemetry: &Timeline,
         detectors: Detectors,
-        watch: &mut Baselines,
+        watch: Option<&mut Baselines>,
     ) -> Result<Arc<FittedModel>> {
         let spec = TrainSpec { seed: self.seed, window: WINDOW, rules: self.context.rules.clone(), detectors };
         let mut trainer = Trainer::new(spec, RuleSet::shipped()?, telemetry.summary())?;
         let mut windows = Windows::new(WINDOW);
-        for (_, events, samples) in telemetry.stretches([]) {
-            windows.events(&mut Watched { judge: &mut trainer, baselines: watch }, events)?;
-            windows.samples(&mut trainer, samples)?;
+        match watch {
+            Some(baselines) => live(telemetry, &mut windows, &mut Watched { judge: &mut trainer, baselines })?,
+            None => live(telemetry, &mut windows, &mut trainer)?,
         }
-        windows.close_all(&mut Watched { judge: &mut trainer, baselines: watch })?;
         Ok(Arc::new(trainer.finish()?.0))
     }
 
-    /// The weeks that train, with so many percent of their events written by one account that repeats the attacks.
-    pub(super) fn poisoned(&self, percent: u32) -> Timeline {
+    /// The weeks that train, with so many percent of their events written by one account that does all the attacks over
+    /// and over. `None` when there is nobody to do it.
+    pub(super) fn poisoned(&self, percent: u32) -> Option<Timeline> {
+        let poisoner = self.poisoner.as_deref()?;
+        let (from, to) = self.train.span()?;
         let share = f64::from(percent) / 100.0;
-        let wanted = (self.train.events().len() as f64 * share / (1.0 - share)) as usize;
-        let Some((from, to)) = self.train.span() else { return Timeline::default() };
-        let techniques = Technique::ALL;
-        let trial = |n: usize, at| Trial {
-            technique: techniques[n % techniques.len()],
-            identity: IdentityKind::Workload,
-            style: Style::Noisy,
-            at,
-            repeat: POISONER,
-        };
+        let wanted = self.train.events().len() as f64 * share / (1.0 - share);
         // How many attacks that takes is known from one round of them.
-        let round: Vec<Attack> = (0..techniques.len()).filter_map(|n| (self.stage)(&trial(n, from))).collect();
-        let Some(actor) = round.first().map(|a| a.actor.clone()) else { return self.train.clone() };
-        let of_actor = |attack: &Attack| attack.actor == actor;
-        let a_round: usize = round.iter().filter(|a| of_actor(a)).map(|a| a.records.len()).sum();
-        let attacks = wanted * techniques.len() / a_round.max(1);
-        let mut records = Vec::with_capacity(wanted);
-        for n in 0..attacks {
-            let since = to.seconds_since(from) * n as f64 / attacks as f64;
-            let at = from.plus(Duration::from_secs_f64(since));
-            records.extend((self.stage)(&trial(n, at)).filter(of_actor).into_iter().flat_map(|a| a.records));
-        }
-        records.sort_by_key(|r| r.time);
-        self.train.with(&Timeline::of(records, &self.context))
+        let techniques = Technique::ALL.len();
+        let staged = |n, at| self.attack_of_poisoner(n, at).into_iter().flat_map(|a| a.records);
+        let timeline = |mut records: Vec<SimRecord>| {
+            records.sort_by_key(|r| r.time);
+            Timeline::of(records, &self.context)
+        };
+        let round = timeline((0..techniques).flat_map(|n| staged(n, from)).collect());
+        let a_round = round.events().iter().filter(|e| *e.actor.name == *poisoner).count();
+        let attacks = (wanted * techniques as f64 / a_round.max(1) as f64) as usize;
+        let at = |n: usize| from.plus(Duration::from_secs_f64(to.seconds_since(from) * n as f64 / attacks as f64));
+        Some(self.train.with(&timeline((0..attacks).flat_map(|n| staged(n, at(n))).collect())))
     }
 
     /// The first day of the test, the day after it, and the attempts that end on that day.
@@ -172,22 +186,31 @@ impl Lab {
         (self.week.part(from, day(1)), self.week.part(day(1), day(2)), attempts)
     }
 
-    /// The kinds of upheaval that a test week can be made of; none in a real cluster.
-    pub(super) fn upheavals(&self) -> &'static [ChangeKind] {
-        if self.simulated.is_some() { &ChangeKind::ALL } else { &[] }
+    /// The kinds of upheaval that training has not seen; none in a real cluster.
+    pub(super) fn upheavals(&self) -> &[ChangeKind] {
+        self.simulated.as_ref().map_or(&[], |(_, unseen)| unseen)
     }
 
     /// The test week with one upheaval on its second day, and no attack.
     ///
     /// Errors: when the simulation cannot be made.
     pub(super) fn upheaval(&self, kind: ChangeKind) -> Result<Timeline> {
-        let Some(trained) = &self.simulated else { return Ok(self.week.clone()) };
+        let Some((trained, _)) = &self.simulated else { return Ok(self.week.clone()) };
         // What began while training goes on.
         let before = trained.changes.iter().copied().filter(|c| c.day < TRAIN_DAYS);
         let changes = before.chain([Change { kind, day: TRAIN_DAYS + 1 }]).collect();
         let config = SimConfig { from_day: TRAIN_DAYS, days: TEST_DAYS, changes, ..trained.clone() };
         Ok(Timeline::of(simulation(&config)?, &self.context))
     }
+}
+
+/// Shows all of `telemetry` to `judge`.
+fn live(telemetry: &Timeline, windows: &mut Windows, judge: &mut impl Judge) -> Result<(), PipelineError> {
+    for (_, events, samples) in telemetry.stretches([]) {
+        windows.events(judge, events)?;
+        windows.samples(judge, samples)?;
+    }
+    windows.close_all(judge)
 }
 
 /// An engine with the alert line of a budget.

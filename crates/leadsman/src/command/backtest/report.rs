@@ -100,7 +100,7 @@ impl Tally {
     fn per_day(&self, budget: u32) -> Option<f64> {
         let clusters = self.quiet.get(&budget)?;
         let (count, days) = clusters.iter().fold((0, 0.0), |(c, d), (count, days)| (c + count, d + days));
-        Some(count as f64 / f64::max(days, 1e-9))
+        (days > 0.0).then(|| count as f64 / days)
     }
 
     fn by_budget(&self, figure: impl Fn(u32, f64) -> f64) -> BTreeMap<String, f64> {
@@ -156,7 +156,7 @@ pub(super) struct Document<'r> {
     /// Median seconds of event time from the decisive request to its finding; absent where nothing was found.
     time_to_detect_s: ByStyle<f64>,
     /// Share of found attacks of which one of the three weightiest reasons rests on a decisive request.
-    explanation_hit_rate: f64,
+    explanation_hit_rate: Option<f64>,
     /// False incidents a day and cluster.
     false_incidents_per_day: BTreeMap<String, f64>,
     /// Realised over target.
@@ -202,7 +202,7 @@ impl Report {
             techniques: by_name(&self.full.techniques, Technique::as_str),
             identities: by_name(&self.full.identities, IdentityKind::as_str),
             time_to_detect_s: by_style(&self.full.delays, |d| rounded(median(d))),
-            explanation_hit_rate: self.full.explained.recall(),
+            explanation_hit_rate: (self.full.explained.of > 0).then(|| self.full.explained.recall()),
             false_incidents_per_day: self.full.by_budget(|_, per_day| per_day),
             budget_ratio: self.full.by_budget(|budget, per_day| per_day / f64::from(budget)),
             baselines: self.baselines.iter().map(|(name, tally)| (*name, part(tally))).collect(),
@@ -232,9 +232,11 @@ impl fmt::Display for Report {
         for style in Style::ALL {
             write!(f, "\n{:<44}", style.as_str())?;
             for budget in BUDGETS {
-                let hits = self.full.hits.get(&(style, budget)).copied().unwrap_or_default();
-                let [low, high] = hits.interval();
-                write!(f, "{:>22}", format!("{:.2} ({low:.2} to {high:.2})", hits.recall()))?;
+                let told = self.full.hits.get(&(style, budget)).map_or_else(String::new, |hits| {
+                    let [low, high] = hits.interval();
+                    format!("{:.2} ({low:.2} to {high:.2})", hits.recall())
+                });
+                write!(f, "{told:>22}")?;
             }
         }
         write!(f, "\n{:<44}", "false incidents a day")?;
