@@ -14,12 +14,6 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Labels of an attack whose events are yet to come.
-    #[must_use]
-    pub fn new(stages: &[Stage]) -> Self {
-        Self { stages: stages.to_vec(), of_event: BTreeMap::new() }
-    }
-
     /// Notes that `events` belong to stage `stage`.
     pub fn note(&mut self, events: &[AuditEvent], stage: usize) {
         self.of_event.extend(events.iter().map(|e| (e.id, stage)));

@@ -4,17 +4,21 @@
 //! For each key family (what was done, where, with which client, from where, …):
 //!
 //! ```text
-//! p_c = (c_c + 0.5) / (n_c + 0.5·V)            V = distinct values + 1
-//! p_g = (c_g + m_g·p_c) / (n_g + m_g)          m = distinct values + 1
-//! p_a = (c_a + m_a·p_g) / (n_a + m_a)
-//! s   = min(−ln p_a, 14)
+//! p_c = (t_c + 0.5) / (n_c + 0.5·V)            V = distinct values + 1
+//! p_g = (t_g + m_g·p_c) / (n_g + m_g)          m = distinct values + 1
+//! p_a = (t_a + m_a·p_g) / (n_a + m_a)          t = count of all values that are no more frequent than this one
+//! s   = min(−ln p_a, 14) / (1 + d)             d = earlier days on which it was seen without being known yet
 //! event: S = s(1) + s(2)/2 + s(3)/4 + w(action)/(1 + c_a(action))
 //! ```
+//!
+//! An unseen name of a secret counts as any unseen name (0.5·V instead of 0.5 in p_c). A node is judged by p_g where that is
+//! larger. An account without history has half the surprise that its peers would have. Reasons: docs/adr/0009.
 //!
 //! The weight of a sensitive action fades with the actor's own history of that action, so that a nightly
 //! backup that reads every secret does not carry the weight for ever.
 //!
-//! Cost: O(families) map look-ups an event. Memory: at most [`MAX_KEYS`] keys per actor and family.
+//! Cost: O(families) map look-ups an event. Memory: at most [`MAX_KEYS`] known keys and as many
+//! glimpsed ones per actor and family.
 
 mod assume;
 mod build;

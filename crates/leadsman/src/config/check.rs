@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -148,7 +149,8 @@ pub(super) fn decoys(list: &[String], kind: Decoy) -> Result<Vec<String>, Invali
         };
         decoys.to_sigma().map_err(|_| Invalid::NotADecoy { found: quoted(entry), wanted })?;
     }
-    Ok(list.to_vec())
+    // Named twice is one decoy, not two rules of one id.
+    Ok(list.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect())
 }
 
 /// User names that may touch decoys.

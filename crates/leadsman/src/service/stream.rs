@@ -108,8 +108,11 @@ pub async fn run<S: EventSource>(
     mut hooks: impl Hooks<S>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
+    // One for all batches: a source that never pauses must not keep the watch from its turn.
+    let mut watch = tokio::time::interval_at(tokio::time::Instant::now() + WATCH, WATCH);
+    watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let Some(batch) = next(&service, &mut source, &mut partitions, &mut stop).await? else { break };
+        let Some(batch) = next(&service, &mut source, &mut partitions, &mut watch, &mut stop).await? else { break };
         let key = (batch.span.source.clone(), batch.span.partition);
         let partition = partitions.get_mut(&key).context("a batch of a partition that was never claimed")?;
         let tag = hooks.tag(&mut source);
@@ -126,24 +129,24 @@ pub async fn run<S: EventSource>(
 /// How often a silent source is looked at.
 const WATCH: Duration = Duration::from_secs(60);
 
-/// The next batch; `None` when it is time to stop. While nothing comes, silence is noticed.
+/// The next batch; `None` when it is time to stop. Whenever `watch` ticks, partitions that fell silent are noticed.
 async fn next<S: EventSource>(
     service: &Service,
     source: &mut S,
     partitions: &mut Partitions,
+    watch: &mut tokio::time::Interval,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Option<RawBatch>> {
-    let mut watch = tokio::time::interval_at(tokio::time::Instant::now() + WATCH, WATCH);
     let batch = source.next_batch();
     tokio::pin!(batch);
     loop {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return Ok(None),
+            _ = watch.tick() => {}
             batch = &mut batch => {
                 return Ok(Some(batch?.context("a source ended by itself; its thread may have panicked")?));
             }
-            _ = watch.tick() => {}
         }
         for ((source, number), partition) in partitions.iter_mut() {
             silence(service, source, *number, partition).await?;
@@ -179,9 +182,6 @@ async fn step(
 ) -> Result<Option<(Span, bool)>> {
     let shard = partition.shard.take().context("the partition's state was lost by an earlier error")?;
     let idle = batch.records.is_empty();
-    if !idle {
-        partition.heard_at = Instant::now();
-    }
     // Nothing is closed before the replay has caught up: what it would find was stored long ago.
     if idle && (shard.is_settled() || partition.position < partition.next_offset) {
         partition.shard = Some(shard);
@@ -204,6 +204,10 @@ async fn step(
         .await
         .context("scoring panicked")??;
     partition.shard = Some(done.shard);
+    // Metrics that go on do not stand for an audit log that stopped.
+    if done.account.events > 0 {
+        partition.heard_at = Instant::now();
+    }
     partition.position = span.to;
     partition.unsaved += records;
     if span.to < stored || (span.to == stored && !idle) {
