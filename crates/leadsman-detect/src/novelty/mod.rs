@@ -126,6 +126,8 @@ pub struct NoveltyModel {
     pub history_days: f64,
     actors: BTreeMap<Box<str>, ActorProfile>,
     groups: Vec<PeerGroup>,
+    /// Whether actors are judged by their group as well, or only compared with it in explanations.
+    peers: bool,
     /// Peer group of an actor that was never seen, by class.
     class_group: BTreeMap<ActorClass, u32>,
     cluster: [Counts; FAMILIES],
@@ -200,11 +202,16 @@ impl EventNovelty {
 }
 
 impl NoveltyModel {
-    /// The class and peer group an actor is judged by.
+    /// The peer group of an actor.
     #[must_use]
     pub fn group_of(&self, name: &str, class: ActorClass) -> Option<&PeerGroup> {
         let index = self.actors.get(name).map(|a| a.group).or_else(|| self.class_group.get(&class).copied())?;
         self.groups.get(index as usize)
+    }
+
+    /// The peer group that an actor's surprise backs off to, if it does.
+    fn judging_group(&self, name: &str, class: ActorClass) -> Option<&PeerGroup> {
+        if self.peers { self.group_of(name, class) } else { None }
     }
 
     /// The learned history of an actor.
@@ -237,7 +244,7 @@ impl NoveltyModel {
     pub fn judge(&self, event: &AuditEvent, state: &NoveltyState) -> EventNovelty {
         let keys = Keys::of(event, &self.hasher);
         let profile = self.actors.get(event.actor.name.as_ref());
-        let group = self.group_of(&event.actor.name, event.actor.class);
+        let group = self.judging_group(&event.actor.name, event.actor.class);
         let mut nats = [0.0; FAMILIES];
         let mut first = [false; FAMILIES];
         let trust = if profile.is_some() { 1.0 } else { NEWCOMER };
