@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "cli::demo_with_negated_scores_fails", needs: &[], run: negated },
     Case { name: "cli::a_week_has_no_more_findings_than_its_budget", needs: &[], run: budget },
     Case { name: "cli::training_is_reproducible", needs: &[], run: reproducible },
+    Case { name: "cli::generated_attacks_are_labelled", needs: &[], run: generated },
     Case { name: "cli::a_real_log_trains_and_scores", needs: &[Need::Dataset("k8s-audit-benign")], run: real_log },
     Case { name: "cli::falco_traces_decode", needs: &[Need::Dataset("falco-k8s-audit")], run: falco },
     Case { name: "cli::converted_files_are_read_like_the_original", needs: &[], run: convert },
@@ -164,6 +165,47 @@ fn reproducible() -> Result<()> {
         )
     };
     assert_eq!(score("./a")?, score("./b")?);
+    Ok(())
+}
+
+/// Any technique can be mixed into a cluster of any size, and the labels name exactly its lines.
+fn generated() -> Result<()> {
+    let directory = TempDir::new()?;
+    let here = directory.path();
+    let period = ["datasets", "generate", "--out", "out", "--size", "small", "--days", "1", "--no-metrics", "--json"];
+    let change = ["--change", "node-upgrade@0"];
+    let attack = ["--attack-at", "2026-03-02T10:00:00Z", "--attack", "list-secrets", "--attack-identity", "human"];
+    let quiet = json(&done(leadsman(here, &[&period[..], &change].concat())?)?)?;
+    let summary = json(&done(leadsman(here, &[&period[..], &change, &attack].concat())?)?)?;
+    let labels: Value = serde_json::from_slice(&std::fs::read(here.join("out/labels.json"))?)?;
+    assert_eq!(
+        (&labels["stages"][0]["name"], labels["stages"].as_array().map(Vec::len)),
+        (&"list-secrets".into(), Some(1))
+    );
+    let labelled = labels["audit_lines"].as_array().ok_or("no labels")?;
+    let count = |summary: &Value| summary["events"].as_u64().ok_or("no count");
+    assert_eq!(count(&summary)? - count(&quiet)?, labelled.len() as u64, "nothing but the attack was added");
+    let text = String::from_utf8(zstd::decode_all(std::fs::File::open(here.join("out/audit.jsonl.zst"))?)?)?;
+    let of_attack = |at: &Value| {
+        let line = at["line"].as_u64().and_then(|n| text.lines().nth(n as usize - 1));
+        line.and_then(|line| serde_json::from_str::<Value>(line).ok()).unwrap_or_default()
+    };
+    let actor = &labels["stages"][0]["entity"];
+    let mut events = labelled.iter().map(of_attack);
+    assert!(
+        events
+            .any(|e| e["user"]["username"] == *actor && e["verb"] == "list" && e["objectRef"]["resource"] == "secrets")
+    );
+
+    for (wrong, told) in [
+        (["--attack-at", "2026-03-02T10:00:00Z", "--attack", "no-such-thing"], "list-secrets"),
+        (["--attack-at", "2026-03-09T10:00:00Z", "--attack", "list-secrets"], "does not fit"),
+        (["--size", "small", "--change", "no-such-thing@1"], "node-upgrade"),
+    ] {
+        let refused = leadsman(here, &[&["datasets", "generate", "--out", "no", "--days", "1"], &wrong[..]].concat())?;
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
     Ok(())
 }
 

@@ -1,7 +1,5 @@
 //! Hostile wrappings: cut, of wrong types, made to grow, and wrapped over and over.
 
-use std::time::Instant;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use leadsman_domain::{Decoded, Format, PayloadKind, RejectReason, SkipReason};
@@ -118,10 +116,8 @@ fn wrapped_bombs_share_one_bound() {
     let zeros = vec![b' '; 200 << 20];
     for packed in [gzip(&zeros), zstd(&zeros)] {
         let bomb = STANDARD.encode(&packed);
-        let started = Instant::now();
         let decoded = audit(format!(r#"{{"awslogs":{{"data":"{bomb}"}}}}"#));
         assert_eq!(refused(&decoded).0, RejectReason::Decompression);
-        assert!(started.elapsed().as_secs() < 5);
     }
     // Each of these is small enough to pass alone; together they would be 200 MiB.
     let megabyte = STANDARD.encode(gzip(&vec![b' '; 1 << 20]));
@@ -134,7 +130,6 @@ fn wrapped_bombs_share_one_bound() {
 
 #[test]
 fn a_million_log_events_are_counted_one_by_one() {
-    let started = Instant::now();
     let million = vec!["{}"; 1_000_000].join(",");
     let decoded = audit(format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{million}]}}"#));
     assert_eq!(decoded.rejects.len(), 1_001);
@@ -143,7 +138,6 @@ fn a_million_log_events_are_counted_one_by_one() {
     let skipped = vec![r#"{"message":""}"#; 1_000_000].join(",");
     let decoded = audit(format!(r#"{{"logStream":"authenticator-1","logEvents":[{skipped}]}}"#));
     assert_eq!((decoded.rejects.len(), decoded.skipped.get(SkipReason::OtherLog)), (0, 1_000_000));
-    assert!(started.elapsed().as_secs() < 20);
 }
 
 #[test]
