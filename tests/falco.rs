@@ -1,5 +1,6 @@
 //! How Leadsman ranks the audit traces that Falco's own tests label.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,8 +24,21 @@ const LEVELS: [&str; 3] = ["INFO", "NOTICE", "WARNING"];
 /// Cannot be read on purpose.
 const MALFORMED: &str = "fal_01_003.json";
 
-/// A trace that ranks beside or below those that no test detects, and why: by a part of its name.
-const MISSES: [(&str, &str); 0] = [];
+/// Why WARNING traces that begin so do not outrank most of those that no test detects.
+const MISSES: [(&str, &str); 9] = [
+    ("psp_traces/run_as_group_", "groups other than root's break the policy of that test alone"),
+    ("psp_traces/fs_group", "groups other than root's break the policy of that test alone"),
+    ("psp_traces/supplemental_groups_", "groups other than root's break the policy of that test alone"),
+    ("psp_traces/run_as_user_1000_", "a user other than root breaks the policy of that test alone"),
+    ("psp_traces/run_as_user_30_", "a user other than root breaks the policy of that test alone"),
+    ("psp_traces/create_vanilla_nginx_deployment", "a plain pod: that test demands settings which others do not"),
+    ("traces/create_nginx_pod_unprivileged", "a plain pod: its image is not on the list of that test"),
+    (
+        "traces/some-user_creates_namespace_foo",
+        "its user is not on the list of that test; the same by minikube is clean",
+    ),
+    ("traces/create_configmap_sensitive_values", "the contents of config maps are not looked into"),
+];
 
 /// A trace and the evidence of its strangest window.
 struct Ranked {
@@ -50,7 +64,7 @@ fn ranking() -> Result<()> {
         ranked.push(Ranked { name, evidence });
     }
     assert_eq!((warned.len(), never.len()), (43, 17));
-    let (auroc, account) = account(&mut warned, &mut never);
+    let (auroc, account) = account(&warned, &never)?;
     eprintln!("{account}");
     assert!(auroc >= FLOOR, "{account}");
     Ok(())
@@ -85,30 +99,34 @@ fn strangest(here: &Path, trace: &Path) -> Result<f64> {
     Ok(windows.iter().filter_map(|window| window["evidence"].as_f64()).fold(0.0, f64::max))
 }
 
-/// The area under the ROC curve, where ties count half, and what a person wants to know of it.
-fn account(warned: &mut [Ranked], never: &mut [Ranked]) -> (f64, String) {
-    let share = |above: f64, of: &[Ranked]| {
-        let wins = of.iter().map(|r| {
-            if above > r.evidence {
-                1.0
-            } else if above < r.evidence {
-                0.0
-            } else {
-                0.5
-            }
-        });
-        wins.sum::<f64>() / of.len() as f64
-    };
-    warned.sort_by(|a, b| a.evidence.total_cmp(&b.evidence).then_with(|| a.name.cmp(&b.name)));
-    never.sort_by(|a, b| b.evidence.total_cmp(&a.evidence).then_with(|| a.name.cmp(&b.name)));
-    let auroc = warned.iter().map(|w| share(w.evidence, never)).sum::<f64>() / warned.len() as f64;
-    let mut text =
-        format!("AUROC {auroc:.3}: {} WARNING traces against {} never detected\n", warned.len(), never.len());
-    for w in warned.iter() {
-        let _ = writeln!(text, "{:5.2} {:4.2} {}", w.evidence, share(w.evidence, never), w.name);
+/// The area under the ROC curve, and an account of what is on the wrong side of it.
+///
+/// Errors: a miss that nobody has looked into.
+fn account(warned: &[Ranked], never: &[Ranked]) -> Result<(f64, String)> {
+    let auroc = warned.iter().map(|w| outranked(w, never)).sum::<f64>() / warned.len() as f64;
+    let mut text = format!(
+        "AUROC {auroc:.3} of {} WARNING traces against {} never detected. Misses:\n",
+        warned.len(),
+        never.len()
+    );
+    for missed in warned.iter().filter(|w| outranked(w, never) <= 0.5) {
+        let reason = MISSES.iter().find(|(begin, _)| missed.name.starts_with(begin));
+        let (_, why) = reason.ok_or_else(|| format!("{} is missed, and nobody knows why", missed.name))?;
+        writeln!(text, "  {:4.2} {}: {why}", missed.evidence, missed.name)?;
     }
-    for n in never.iter() {
-        let _ = writeln!(text, "{:5.2} never {}", n.evidence, n.name);
+    text.push_str("Never detected, with evidence:\n");
+    for false_alarm in never.iter().filter(|n| n.evidence > 0.0) {
+        writeln!(text, "  {:4.2} {}", false_alarm.evidence, false_alarm.name)?;
     }
-    (auroc, text)
+    Ok((auroc, text))
+}
+
+/// The share of the others that a trace ranks above; ties count half.
+fn outranked(trace: &Ranked, others: &[Ranked]) -> f64 {
+    let won = others.iter().map(|other| match trace.evidence.total_cmp(&other.evidence) {
+        Ordering::Greater => 1.0,
+        Ordering::Equal => 0.5,
+        Ordering::Less => 0.0,
+    });
+    won.sum::<f64>() / others.len() as f64
 }
