@@ -43,15 +43,15 @@ const LONG: Duration = Duration::from_secs(300);
 /// Seed 102 is a small cluster.
 const QUICK_BACKTEST: [&str; 7] = ["backtest", "--quick", "--seeds", "1", "--first-seed", "102", "--json"];
 
-fn leadsman(directory: &Path, args: &[&str]) -> Result<Output> {
+pub(crate) fn leadsman(directory: &Path, args: &[&str]) -> Result<Output> {
     run(args, directory, &[], b"", LONG)
 }
 
-fn json(output: &Output) -> Result<Value> {
+pub(crate) fn json(output: &Output) -> Result<Value> {
     serde_json::from_str(&output.stdout).map_err(|e| format!("{e}: {}\n{}", output.stdout, output.stderr).into())
 }
 
-fn done(output: Output) -> Result<Output> {
+pub(crate) fn done(output: Output) -> Result<Output> {
     if output.code == Some(0) { Ok(output) } else { Err(format!("{:?}: {}", output.code, output.stderr).into()) }
 }
 

@@ -7,6 +7,7 @@ mod api;
 mod architecture;
 mod broker;
 mod cli;
+mod falco;
 mod harness;
 mod prometheus;
 mod simulated;
@@ -20,8 +21,16 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 7] =
-    [architecture::CASES, harness::CASES, broker::CASES, prometheus::CASES, cli::CASES, api::CASES, stream::CASES];
+const CASES: [&[Case]; 8] = [
+    architecture::CASES,
+    harness::CASES,
+    broker::CASES,
+    prometheus::CASES,
+    cli::CASES,
+    falco::CASES,
+    api::CASES,
+    stream::CASES,
+];
 
 /// A test that takes longer is named at the end.
 const SLOW: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use leadsman_domain::Untrusted;
 
-use crate::asked::{Asked, Kind, Operation, pod_specs};
+use crate::asked::{Asked, Kind, pod_specs};
 use crate::body::{Value, elements, fields};
 
 /// Most accounts that are taken from one body.
@@ -14,18 +14,16 @@ const MAX_ACCOUNT_NAME: usize = 512;
 
 /// The accounts in a body; `namespace` is that of its object, and `created` whether the object is new.
 pub(crate) fn of_body(asked: Asked<'_>, namespace: &str, created: bool) -> Box<[Untrusted]> {
-    let Asked { kind, body } = asked;
     let mut found = Accounts { found: Vec::new(), namespace };
-    match kind {
-        Kind::Pod => pod_specs(body).into_iter().for_each(|spec| found.pod_spec(spec)),
-        Kind::Binding => found.binding(body),
-        Kind::Role => return Box::default(),
-    }
-    for operation in body.elements().filter_map(Operation::of) {
-        found.patch(kind, &operation);
+    match asked.kind {
+        Kind::Pod => {
+            asked.for_each_written(|written| pod_specs(written).into_iter().for_each(|spec| found.pod_spec(spec)));
+        }
+        Kind::Binding => asked.for_each_written(|written| found.binding(written)),
+        Kind::Role | Kind::Service => {}
     }
     // The body is logged before the server fills in the account that a pod without one gets.
-    if created && kind == Kind::Pod && found.found.is_empty() {
+    if created && asked.kind == Kind::Pod && found.found.is_empty() {
         found.service_account(namespace, "default");
     }
     found.found.into()
@@ -81,21 +79,6 @@ impl Accounts<'_> {
             }
             "User" => self.account(name),
             _ => {}
-        }
-    }
-
-    fn patch(&mut self, kind: Kind, operation: &Operation<'_>) {
-        for part in operation.parts() {
-            match (kind, operation.field()) {
-                (Kind::Pod, "serviceAccountName" | "serviceAccount") => self.runs_as(Some(part)),
-                (Kind::Pod, _) => {
-                    self.pod_spec(Some(part));
-                    pod_specs(part).into_iter().for_each(|spec| self.pod_spec(spec));
-                }
-                (Kind::Binding, "subjects") => self.subject(part),
-                (Kind::Binding, _) => self.binding(part),
-                (Kind::Role, _) => {}
-            }
         }
     }
 }

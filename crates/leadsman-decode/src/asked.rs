@@ -1,9 +1,7 @@
-//! Request bodies that say what a pod may do, what a role permits, or who is bound to it.
+//! Request bodies that say what a pod may do, what a role permits, who is bound to it, or what is reached from outside.
 //!
 //! Bodies are client text of any shape, and patches hold fragments, so nothing here insists on types: a field
 //! of another type is as good as absent.
-
-use std::borrow::Cow;
 
 use crate::body::{Value, fields};
 use crate::refusal::Refusal;
@@ -22,7 +20,11 @@ pub(crate) enum Kind {
     Pod,
     Role,
     Binding,
+    Service,
 }
+
+/// Most parts of the path of a patch; nothing that is looked for stands deeper.
+const MAX_PARTS: usize = 16;
 
 impl<'a> Asked<'a> {
     /// The body of a request that writes such an object; `None` for all others.
@@ -33,6 +35,18 @@ impl<'a> Asked<'a> {
         let (Some(kind), Some(body), true) = (Kind::of(object), body, writes) else { return Ok(None) };
         let body = Value::parse(body)?;
         Ok(Some(Self { kind, body }).filter(|_| body.is_object() || body.is_array()))
+    }
+
+    /// Shows `read` the objects that the request writes, whole or in part: its body, and of a JSON patch what each
+    /// operation makes.
+    pub(crate) fn for_each_written(self, mut read: impl FnMut(Value<'_>)) {
+        read(self.body);
+        for made in self.body.elements().filter_map(made_by) {
+            // A path that is no JSON inside quotes leads to nothing.
+            if let Ok(made) = Value::parse(&made) {
+                read(made);
+            }
+        }
     }
 }
 
@@ -45,6 +59,7 @@ impl Kind {
             | ("" | "batch", "jobs" | "cronjobs", None) => Some(Self::Pod),
             ("rbac.authorization.k8s.io", "roles" | "clusterroles", None) => Some(Self::Role),
             ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings", None) => Some(Self::Binding),
+            ("", "services", None) => Some(Self::Service),
             _ => None,
         }
     }
@@ -63,28 +78,27 @@ pub(crate) fn pod_specs(body: Value<'_>) -> [Option<Value<'_>>; 4] {
     [spec, template, workload_template, cron_template]
 }
 
-/// One operation of a JSON patch (RFC 6902): its path says what the value is a part of.
-#[derive(Debug)]
-pub(crate) struct Operation<'a> {
-    path: Cow<'a, str>,
-    value: Value<'a>,
-}
-
-impl<'a> Operation<'a> {
-    /// `None` for an operation without a value, which adds nothing.
-    pub(crate) fn of(operation: Value<'a>) -> Option<Self> {
-        let [path, value] = operation.fields(&["path", "value"]);
-        Some(Self { path: path?.text()?, value: value? })
+/// The object that an operation of a JSON patch (RFC 6902) makes where there is none: `/spec/hostPID` with `true` makes
+/// `{"spec":{"hostPID":true}}`, and an index a list of one. `None` for an operation that adds nothing, and for a path
+/// that leads to nothing which is looked for.
+fn made_by(operation: Value<'_>) -> Option<String> {
+    let [op, path, value] = operation.fields(&["op", "path", "value"]);
+    let (path, value) = (path?.text()?, value?);
+    let tests = op.and_then(Value::text).is_some_and(|op| op == "test");
+    if tests || path.contains(['"', '\\']) || path.split('/').count() > MAX_PARTS {
+        return None;
     }
-
-    /// The field that is changed. `/spec/containers/-` and `/spec/containers` differ by an index only.
-    pub(crate) fn field(&self) -> &str {
-        let mut names = self.path.rsplit('/').filter(|p| *p != "-" && !p.bytes().all(|b| b.is_ascii_digit()));
-        names.next().unwrap_or_default()
+    let (mut text, mut ends) = (String::new(), String::new());
+    for part in path.split('/').skip(1) {
+        if part == "-" || !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) {
+            text.push('[');
+            ends.insert(0, ']');
+        } else {
+            text.extend(["{\"", part, "\":"]);
+            ends.insert(0, '}');
+        }
     }
-
-    /// The elements of an array, or the value that is none.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
-        self.value.elements().chain(Some(self.value).filter(|value| !value.is_array()))
-    }
+    text.push_str(value.json());
+    text.push_str(&ends);
+    Some(text)
 }

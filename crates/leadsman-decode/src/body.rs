@@ -36,8 +36,13 @@ impl<'a> Value<'a> {
         self.0.starts_with('[')
     }
 
-    pub(crate) fn is_true(self) -> bool {
-        self.0 == "true"
+    /// Whether it is written as `json`, a number or a literal.
+    pub(crate) fn is(self, json: &str) -> bool {
+        self.0 == json
+    }
+
+    pub(crate) fn json(self) -> &'a str {
+        self.0
     }
 
     /// The text of a string; `None` when it is anything else.

@@ -15,6 +15,7 @@ mod id;
 mod matrix;
 mod metric;
 mod registry;
+mod risk;
 mod rule;
 mod runtime;
 mod store;
@@ -26,7 +27,7 @@ mod time;
 pub use actor::{Actor, ActorClass, ActorRules, UNAUTHENTICATED};
 pub use client::{Network, NetworkError, Source, SourceClass, UserAgent};
 pub use error::ErrorKind;
-pub use event::{AuditEvent, Level, ObjectRef, Risk, RiskFlags, Stage, Verb, write_api};
+pub use event::{AuditEvent, Level, ObjectRef, Stage, Verb, write_api};
 pub use finding::{
     Baseline, Change, Contribution, Counterfactual, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingKind,
     Link, LinkKind, ModelRef, Rarity, Severity, Technique, WindowRef,
@@ -38,6 +39,7 @@ pub use id::{EventId, FindingId, IdError, IncidentId, RequestKey};
 pub use matrix::{FeatureMatrix, FeatureSchema, MatrixError, RowKey};
 pub use metric::MetricSample;
 pub use registry::{ModelAlias, ModelManifest, ModelSummary};
+pub use risk::{Risk, RiskFlags};
 pub use rule::{RuleHit, RuleLevel};
 pub use runtime::{Process, RuntimeEvent, RuntimeSeverity, RuntimeTool, WorkloadRef};
 pub use store::{Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Store, StoreError, StoreStats};

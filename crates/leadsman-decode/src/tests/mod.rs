@@ -1,5 +1,6 @@
 //! Fixtures and helpers that the tests of this crate share.
 
+mod accounts;
 mod bodies;
 mod canonical;
 mod documents;

@@ -4,7 +4,9 @@ use leadsman_domain::{Risk, RiskFlags};
 
 use super::{one, with};
 
-const OBJECT: &str = r#""objectRef":{"resource":"secrets","namespace":"shop","name":"db","apiVersion":"v1"}"#;
+pub(super) const OBJECT: &str =
+    r#""objectRef":{"resource":"secrets","namespace":"shop","name":"db","apiVersion":"v1"}"#;
+pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
 
 fn risk(verb: &str, group: &str, resource: &str, body: &str) -> RiskFlags {
     let object = format!(r#""objectRef":{{"apiGroup":"{group}","resource":"{resource}","name":"x"}}{body}"#);
@@ -16,60 +18,6 @@ fn found(group: &str, resource: &str, body: &str) -> Vec<Risk> {
     assert!(flags.is_observed(), "{body}");
     flags.iter().collect()
 }
-
-fn accounts(group: &str, resource: &str, body: &str) -> Vec<String> {
-    let object = format!(
-        r#""objectRef":{{"apiGroup":"{group}","resource":"{resource}","namespace":"shop","name":"x"}},"requestObject":{body}"#
-    );
-    let event = one(with(OBJECT, &object).replacen(r#""verb":"get""#, r#""verb":"create""#, 1));
-    event.accounts.iter().map(|a| a.raw().to_owned()).collect()
-}
-
-#[test]
-fn accounts_are_found_in_patches() {
-    let cart = "system:serviceaccount:shop:cart";
-    for (group, resource, path, value, expected) in [
-        ("apps", "deployments", "/spec/template/spec/serviceAccountName", r#""cart""#, cart),
-        ("apps", "deployments", "/spec/template/spec", r#"{"serviceAccountName":"cart"}"#, cart),
-        ("apps", "deployments", "/spec/template/spec/serviceAccount", r#""cart""#, cart),
-        ("apps", "deployments", "/spec/template/spec", r#"{"serviceAccountName":"","serviceAccount":"cart"}"#, cart),
-        ("apps", "deployments", "/spec/template", r#"{"spec":{"serviceAccountName":"cart"}}"#, cart),
-        ("batch", "cronjobs", "/spec/jobTemplate/spec", r#"{"template":{"spec":{"serviceAccountName":"cart"}}}"#, cart),
-        (RBAC, "rolebindings", "/subjects/-", r#"{"kind":"ServiceAccount","name":"cart"}"#, cart),
-        (RBAC, "rolebindings", "/subjects", r#"[{"kind":"User","name":"jane"}]"#, "jane"),
-        (RBAC, "rolebindings", "", r#"{"subjects":[{"kind":"User","name":"jane"}]}"#, "jane"),
-    ] {
-        let patch = format!(r#"[{{"op":"add","path":"{path}","value":{value}}}]"#);
-        assert_eq!(accounts(group, resource, &patch), [expected], "{patch}");
-    }
-}
-
-#[test]
-fn accounts_are_those_a_body_puts_to_work() {
-    let binding = r#"{"roleRef":{"name":"edit"},"subjects":[{"kind":"User","name":"jane"},{"kind":"User","name":"jane"},
-        {"kind":"ServiceAccount","name":"cart"},{"kind":"ServiceAccount","name":"ci","namespace":"build"},
-        {"kind":"ServiceAccount","name":"default"},{"kind":"Group","name":"devs"},{"kind":"User"}]}"#;
-    assert_eq!(
-        accounts(RBAC, "rolebindings", binding),
-        [
-            "jane",
-            "system:serviceaccount:shop:cart",
-            "system:serviceaccount:build:ci",
-            "system:serviceaccount:shop:default"
-        ]
-    );
-    let pod = r#"{"spec":{"template":{"spec":{"serviceAccountName":"cart","containers":[]}}}}"#;
-    assert_eq!(accounts("apps", "deployments", pod), ["system:serviceaccount:shop:cart"]);
-    for none in [r#"{"spec":{}}"#, r#"{"spec":{"serviceAccountName":7}}"#] {
-        assert_eq!(accounts("", "pods", none), ["system:serviceaccount:shop:default"], "{none}");
-    }
-    let many: Vec<String> = (0..100).map(|i| format!(r#"{{"kind":"User","name":"u{i}"}}"#)).collect();
-    assert_eq!(accounts(RBAC, "rolebindings", &format!(r#"{{"subjects":[{}]}}"#, many.join(","))).len(), 4);
-    let long = format!(r#"{{"subjects":[{{"kind":"User","name":"{}"}}]}}"#, "u".repeat(600));
-    assert!(accounts(RBAC, "rolebindings", &long).is_empty(), "no user has such a name");
-}
-
-const RBAC: &str = "rbac.authorization.k8s.io";
 
 #[test]
 fn pod_risks() {
@@ -91,6 +39,10 @@ fn pod_risks() {
         ),
         (r#"{"containers":[{"securityContext":{"capabilities":{"add":["all"]}}}]}"#, vec![Risk::AddedCapability]),
         (r#"{"containers":[{"securityContext":{"capabilities":{"drop":["ALL"]}}}]}"#, vec![]),
+        (r#"{"volumes":[{"hostPath":{"path":"/var/log"}}],"hostPID":false}"#, vec![Risk::HostPath]),
+        (r#"{"containers":[{"ports":[{"containerPort":80},{"hostPort":80}]}]}"#, vec![Risk::HostPort]),
+        (r#"{"securityContext":{"seccompProfile":{"type":"Unconfined"}}}"#, vec![Risk::Unconfined]),
+        (r#"{"securityContext":{"runAsUser":0}}"#, vec![Risk::BelowRestricted]),
         (r#"{"containers":7,"volumes":{},"hostPID":"x"}"#, vec![]),
         ("null", vec![]),
     ] {
@@ -108,6 +60,105 @@ fn pod_risks() {
         ] {
             assert_eq!(found(group, resource, &body), expected, "{resource} {spec}");
         }
+    }
+}
+
+/// One container in a pod.
+fn in_container(container: &str) -> Vec<Risk> {
+    found("", "pods", &format!(r#"{{"spec":{{"containers":[{{"name":"a"}},{container}]}}}}"#))
+}
+
+#[test]
+fn the_baseline_of_the_pod_security_standards() {
+    let context = |context: &str| in_container(&format!(r#"{{"securityContext":{context}}}"#));
+    for below in [
+        r#"{"seccompProfile":{"type":"Unconfined"}}"#,
+        r#"{"appArmorProfile":{"type":"Unconfined"}}"#,
+        r#"{"seLinuxOptions":{"type":"spc_t"}}"#,
+        r#"{"seLinuxOptions":{"user":"system_u"}}"#,
+        r#"{"seLinuxOptions":{"role":"system_r"}}"#,
+        r#"{"procMount":"Unmasked"}"#,
+    ] {
+        assert_eq!(context(below), [Risk::Unconfined], "{below}");
+    }
+    for within in [
+        r#"{"seccompProfile":{"type":"RuntimeDefault"},"appArmorProfile":{"type":"Localhost","localhostProfile":"a"}}"#,
+        r#"{"seLinuxOptions":{"type":"container_t","level":"s0:c1,c2","user":""}}"#,
+        r#"{"procMount":"Default"}"#,
+        r#"{"windowsOptions":{"hostProcess":false}}"#,
+    ] {
+        assert_eq!(context(within), [], "{within}");
+    }
+    assert_eq!(context(r#"{"windowsOptions":{"hostProcess":true}}"#), [Risk::Privileged]);
+    let adds = |name: &str| context(&format!(r#"{{"capabilities":{{"add":["{name}"]}}}}"#));
+    for name in ["SYS_TIME", "SYS_NICE", "CAP_NET_RAW", "bpf", "NO_SUCH"] {
+        assert_eq!(adds(name), [Risk::OtherCapability], "{name}");
+    }
+    for name in ["CHOWN", "cap_net_bind_service", "AUDIT_WRITE"] {
+        assert_eq!(adds(name), [], "{name}");
+    }
+    let pod = |spec: &str| found("", "pods", &format!(r#"{{"spec":{spec}}}"#));
+    let sysctl = |name: &str| pod(&format!(r#"{{"securityContext":{{"sysctls":[{{"name":"{name}","value":"1"}}]}}}}"#));
+    for name in ["kernel.msgmax", "net.core.somaxconn", "vm/overcommit_memory"] {
+        assert_eq!(sysctl(name), [Risk::Unconfined], "{name}");
+    }
+    for name in ["net.ipv4.tcp_syncookies", "net/ipv4/ip_unprivileged_port_start"] {
+        assert_eq!(sysctl(name), [], "{name}");
+    }
+    assert_eq!(in_container(r#"{"ports":[{"containerPort":80,"hostPort":0}]}"#), []);
+    // The API server fills in the ports of pods that are in the node's network.
+    assert_eq!(pod(r#"{"hostNetwork":true,"containers":[{"ports":[{"hostPort":80}]}]}"#), [Risk::HostNamespace]);
+}
+
+#[test]
+fn what_is_asked_for_against_the_restricted_level() {
+    let pod = |spec: &str| found("", "pods", &format!(r#"{{"spec":{spec}}}"#)) == [Risk::BelowRestricted];
+    let users = |pod_user: &str, container: &str| {
+        pod(&format!(r#"{{"securityContext":{{{pod_user}}},"containers":[{{"securityContext":{{{container}}}}}]}}"#))
+    };
+    for (of_pod, of_container, asks) in [
+        ("", "", false),
+        (r#""runAsUser":0"#, "", true),
+        ("", r#""runAsUser":0"#, true),
+        (r#""runAsUser":1000"#, r#""runAsUser":0"#, true),
+        // The context of the container goes before that of its pod.
+        (r#""runAsUser":0"#, r#""runAsUser":1000"#, false),
+        (r#""runAsNonRoot":false"#, "", true),
+        (r#""runAsNonRoot":false"#, r#""runAsNonRoot":true"#, false),
+        (r#""runAsNonRoot":false"#, r#""runAsUser":1000"#, false),
+        (r#""runAsNonRoot":true"#, r#""runAsUser":1000,"runAsGroup":0"#, false),
+        ("", r#""allowPrivilegeEscalation":true"#, true),
+        ("", r#""allowPrivilegeEscalation":false"#, false),
+    ] {
+        assert_eq!(users(of_pod, of_container), asks, "{of_pod} {of_container}");
+    }
+    for (volume, asks) in [
+        (r#"{"flexVolume":{"driver":"acme/lvm"}}"#, true),
+        (r#"{"nfs":{"server":"10.0.0.1","path":"/"}}"#, true),
+        (r#"{"gitRepo":{"repository":"https://git.example.com/a"}}"#, true),
+        (r#"{"nfs":null,"emptyDir":{}}"#, false),
+        (r#"{"projected":{}}"#, false),
+        (r#"{"csi":{"driver":"acme"}}"#, false),
+    ] {
+        assert_eq!(pod(&format!(r#"{{"volumes":[{{"name":"a"}},{volume}]}}"#)), asks, "{volume}");
+    }
+}
+
+#[test]
+fn services_that_are_reached_from_outside() {
+    for (spec, outside) in [
+        (r#"{"type":"NodePort"}"#, true),
+        (r#"{"type":"LoadBalancer"}"#, true),
+        (r#"{"externalIPs":["192.0.2.7"]}"#, true),
+        (r#"{"type":"ClusterIP","externalIPs":[]}"#, false),
+        (r#"{"type":"ExternalName","externalName":"example.com"}"#, false),
+        (r#"{"ports":[{"port":80}]}"#, false),
+    ] {
+        assert_eq!(
+            found("", "services", &format!(r#"{{"spec":{spec}}}"#)) == [Risk::ExposedService],
+            outside,
+            "{spec}"
+        );
     }
 }
 
@@ -157,6 +208,18 @@ fn rbac_risks() {
     for verb in ["escalate", "bind", "impersonate"] {
         assert_eq!(rules(&format!(r#"{{"verbs":["{verb}"]}}"#)), [Risk::EscalationRule]);
     }
+    for (verbs, resource, runs) in [
+        (r#"["create"]"#, "pods/exec", true),
+        (r#"["get"]"#, "pods/attach", true),
+        (r#"["get","list"]"#, "nodes/proxy", true),
+        (r#"["create"]"#, "*/exec", true),
+        (r#"["list","delete"]"#, "pods/exec", false),
+        (r#"["get"]"#, "pods/log", false),
+        (r#"["get"]"#, "pods", false),
+    ] {
+        let found = rules(&format!(r#"{{"verbs":{verbs},"resources":["pods/status","{resource}"]}}"#));
+        assert_eq!(found == [Risk::CommandRule], runs, "{verbs} {resource}");
+    }
     let binding = |role: &str, subject: &str| {
         found(RBAC, "rolebindings", &format!(r#"{{"roleRef":{{"name":"{role}"}},"subjects":[{subject}]}}"#))
     };
@@ -179,7 +242,7 @@ fn rbac_risks() {
 #[test]
 fn patches_are_read_too() {
     let patch = |resource: &str, body: &str| {
-        let group = if resource == "pods" { "" } else { "apps" };
+        let group = if matches!(resource, "pods" | "services") { "" } else { "apps" };
         let group = if resource.contains("role") { RBAC } else { group };
         risk("patch", group, resource, &format!(r#","requestObject":{body}"#)).iter().collect::<Vec<_>>()
     };
@@ -212,6 +275,14 @@ fn patches_are_read_too() {
             r#"{"op":"add","path":"/spec/containers/0/securityContext/capabilities/add/-","value":"ALL"}"#,
             Risk::AddedCapability,
         ),
+        ("pods", r#"{"op":"replace","path":"/spec/volumes/0/hostPath/path","value":"/etc"}"#, Risk::SensitiveHostPath),
+        (
+            "deployments",
+            r#"{"op":"add","path":"/spec/template/spec/securityContext/runAsUser","value":0}"#,
+            Risk::BelowRestricted,
+        ),
+        ("services", r#"{"op":"replace","path":"/spec/type","value":"NodePort"}"#, Risk::ExposedService),
+        ("clusterroles", r#"{"op":"add","path":"/rules/0/resources/-","value":"pods/exec"}"#, Risk::CommandRule),
         ("clusterroles", r#"{"op":"add","path":"/rules/-","value":{"verbs":["*"]}}"#, Risk::WildcardRule),
         ("clusterroles", r#"{"op":"add","path":"/rules/0/verbs/-","value":"escalate"}"#, Risk::EscalationRule),
         (
@@ -223,6 +294,19 @@ fn patches_are_read_too() {
         let body = format!(r#"[{{"op":"test","path":"/metadata/name","value":"x"}},{operation}]"#);
         assert_eq!(patch(resource, &body), [expected], "{operation}");
     }
+    for harmless in [
+        r#"{"op":"test","path":"/spec/hostPID","value":true}"#,
+        r#"{"op":"remove","path":"/spec/hostPID"}"#,
+        r#"{"op":"add","path":"/metadata/annotations/hostPID","value":true}"#,
+        r#"{"op":"replace","path":"/spec/containers/0/livenessProbe/httpGet/path","value":"/"}"#,
+        r#"{"op":"add","path":"/spec\",\"hostPID","value":true}"#,
+        r#"{"op":"add","path":"/\u0000","value":true}"#,
+        r#"{"op":"add","path":7,"value":true}"#,
+    ] {
+        assert_eq!(patch("pods", &format!("[{harmless}]")), [], "{harmless}");
+    }
+    let deep = format!(r#"[{{"op":"add","path":"{}","value":true}}]"#, "/spec".repeat(100_000));
+    assert_eq!(patch("pods", &deep), []);
 }
 
 #[test]

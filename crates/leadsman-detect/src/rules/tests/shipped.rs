@@ -106,10 +106,12 @@ fn every_technique_is_covered_or_its_absence_explained() {
 }
 
 #[test]
-fn every_field_and_modifier_is_documented() {
+fn every_field_risk_and_modifier_is_documented() {
     let fields: BTreeSet<&str> = table("Fields").iter().flat_map(|row| named(row[0]).collect::<Vec<_>>()).collect();
     let known = super::super::field::Field::names();
     assert_eq!(fields, known.split(", ").collect());
+    let risks: BTreeSet<&str> = table("Risks").iter().flat_map(|row| named(row[0]).collect::<Vec<_>>()).collect();
+    assert_eq!(risks, leadsman_domain::Risk::ALL.map(leadsman_domain::Risk::as_str).into());
     for modifier in super::super::pattern::MODIFIERS {
         assert!(DOCUMENT.contains(&format!("`{modifier}`")), "{modifier}");
     }
