@@ -34,7 +34,14 @@ bench NAME="":
             export RUSTFLAGS="-C target-cpu=native" CARGO_PROFILE_BENCH_LTO=thin CARGO_PROFILE_BENCH_CODEGEN_UNITS=4
             cargo bench --target-dir target/native -p leadsman-decode --features peers --bench decode
             ;;
-        *) echo "pipeline detect rules forest adbench decode"; [ -z "{{NAME}}" ] ;;
+        # The binary as it is released, beside the reader as the benchmark above builds it.
+        inspect)
+            cargo build --release --workspace
+            export LEADSMAN_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release/leadsman"
+            export RUSTFLAGS="-C target-cpu=native" CARGO_PROFILE_BENCH_LTO=thin CARGO_PROFILE_BENCH_CODEGEN_UNITS=4
+            cargo bench --target-dir target/native -p leadsman-decode --features peers --bench inspect
+            ;;
+        *) echo "pipeline detect rules forest adbench decode inspect"; [ -z "{{NAME}}" ] ;;
     esac
 
 # A simulated cluster, an attack, and the findings.

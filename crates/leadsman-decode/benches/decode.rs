@@ -5,26 +5,23 @@
 //! time of the thread, the first repetition is dropped and the median counts. simdjson runs in a process of its own
 //! that is driven the same way. Results go to `target/bench/decode.json` and, as a table, to stdout.
 //!
-//! `LEADSMAN_BENCH_KIT` names the directory of the bench kit, for its `gen_audit.py`; by default `../shared/bench`
-//! beside the workspace. simdjson comes from the source package of pysimdjson and stays in `target/bench/simdjson`.
+//! Events come from the bench kit (see `events`), simdjson from the source package of pysimdjson and stays in `target/bench/simdjson`.
 
+mod events;
 mod peers;
 #[path = "../../../tests/bench/report.rs"]
 mod report;
 
 use cpu_time::ThreadTime;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use leadsman_decode::Envelope;
-use leadsman_decode::envelope::{Field, Kernel, Text};
+use leadsman_decode::envelope::Kernel;
 use peers::{Event, Simdjson};
 use report::{Failure, Row, median};
 
 const EVENTS: usize = 200_000;
 const REPETITIONS: usize = 7;
-const DEPTH: usize = 128;
 const SIZES: [usize; 5] = [2_000, 6_000, 20_000, 60_000, EVENTS];
 const RATE: &str = "events/s/core, more is better";
 
@@ -48,12 +45,9 @@ impl<'a> Mode<'a> {
 
 fn main() -> Result<(), Failure> {
     let out = report::scratch()?;
-    let file = corpus(&out)?;
+    let file = events::file(&out, EVENTS)?;
     let bytes = std::fs::read(&file)?;
-    let events: Vec<&[u8]> = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
-    if events.len() != EVENTS {
-        return Err(format!("{} holds {} events: remove it and run again", file.display(), events.len()).into());
-    }
+    let events = events::of(&bytes, &file, EVENTS)?;
 
     let mut simdjson = Simdjson::start(&out.join("simdjson"), &file)
         .inspect_err(|e| say(&format!("!! simdjson is SKIPPED, nothing is claimed against it: {e}")))
@@ -103,56 +97,17 @@ fn modes<'a>() -> Vec<Mode<'a>> {
     for kernel in Kernel::all() {
         let mut room = Vec::new();
         modes.push(Mode::new(format!("envelope, {}", kernel.name()), move |event| {
-            let mut envelope = Envelope::default();
-            if !kernel.read_into(&mut envelope, event, DEPTH) {
-                return Err("the fast reader refused an event of the API server".into());
-            }
-            weight(&envelope, &mut room).ok_or_else(|| "a text is none".into())
+            events::read(kernel, event, &mut room)
         }));
     }
     let mut room = Vec::new();
     modes.push(Mode::new("envelope, plain", move |event| {
         let envelope = Envelope::plain(std::str::from_utf8(event)?)?;
-        weight(&envelope, &mut room).ok_or_else(|| "a text is none".into())
+        events::weight(&envelope, &mut room).ok_or_else(|| "a text is none".into())
     }));
     modes.push(Mode::new("sonic-rs struct", |event| Ok(sonic_rs::from_slice::<Event<'_>>(event)?.weight())));
     modes.push(Mode::new("serde_json struct", |event| Ok(serde_json::from_slice::<Event<'_>>(event)?.weight())));
     modes
-}
-
-/// The sum that every reader of this benchmark takes of the 20 fields.
-fn weight(e: &Envelope<'_>, room: &mut Vec<u8>) -> Option<u64> {
-    let mut sum = 0;
-    let mut add = |text: Field<Text<'_>>| {
-        match text {
-            Field::Absent => {}
-            Field::Given(text) => sum += text.get_in(room)?.len(),
-            Field::Wrong => return None,
-        }
-        Some(())
-    };
-    for text in [e.level, e.audit_id, e.stage, e.request_uri, e.verb, e.user_agent, e.request_received, e.stage_time] {
-        add(text)?;
-    }
-    add(e.decision)?;
-    add(e.reason)?;
-    if let Field::Given(object) = e.object_ref {
-        for text in [object.resource, object.namespace, object.name, object.api_group, object.subresource] {
-            add(text)?;
-        }
-    }
-    if let Field::Given(user) = e.user {
-        add(user.name)?;
-        add(user.uid)?;
-        sum += user.groups;
-    }
-    if let Field::Given(addresses) = e.source_ips {
-        sum += addresses.count;
-    }
-    if let Field::Given(Field::Given(code)) = e.response_status {
-        sum += usize::from(code);
-    }
-    Some(sum as u64)
 }
 
 /// Nanoseconds per byte of the first n events, for each n of `SIZES`; each reads about as much in all.
@@ -220,28 +175,6 @@ fn built_for() -> &'static str {
     } else {
         "the least of the platform: sonic-rs is not at its best"
     }
-}
-
-/// The events, generated once.
-#[expect(clippy::disallowed_methods, reason = "a benchmark is its own main")]
-fn corpus(out: &Path) -> Result<PathBuf, Failure> {
-    let file = out.join(format!("audit-{EVENTS}.ndjson"));
-    if !file.exists() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-        let kit = std::env::var("LEADSMAN_BENCH_KIT").map_or_else(|_| root.join("../shared/bench"), PathBuf::from);
-        let generator = kit.join("gen_audit.py");
-        if !generator.exists() {
-            return Err(format!(
-                "no {}: set LEADSMAN_BENCH_KIT to the bench kit's directory; nothing was measured",
-                generator.display()
-            )
-            .into());
-        }
-        let part = out.join("audit.part");
-        peers::run(Command::new("python3").arg(generator).arg(EVENTS.to_string()).arg(&part))?;
-        std::fs::rename(part, &file)?;
-    }
-    Ok(file)
 }
 
 fn cpu_seconds() -> f64 {

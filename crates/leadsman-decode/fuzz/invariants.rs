@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use leadsman_decode::canonical;
 use leadsman_decode::envelope::readers_agree;
-use leadsman_decode::{AuditReader, AuditScanner, DecodeContext, EventView, Limits, Part, record, redacted};
+use leadsman_decode::{AuditReader, AuditScanner, DecodeContext, EventView, Limits, Memory, Part, record, redacted};
 use leadsman_domain::{Decoded, PayloadKind, RawRecord, RuntimeEvent, Timestamp, Untrusted};
 
 /// Small limits, so that small inputs reach them.
@@ -79,7 +79,7 @@ pub(crate) fn check_scanner(bytes: &[u8], limits: Limits) {
     let mut watch =
         |event: &EventView<'_>| seen.push((event.event_time, event.verb, redacted(event.actor, None).into_owned()));
     let mut scanner = AuditScanner::new(bytes, context(), limits, NOW).expect("memory can be read");
-    let mut memory = Vec::new();
+    let mut memory = Memory::default();
     while let Some(part) = scanner.next(std::mem::take(&mut memory), &mut watch).expect("memory can be read") {
         match part {
             Part::Read(decoded) => rest.append(decoded),

@@ -368,13 +368,16 @@ impl<'w> Collector<'w> {
         let mut room = Room::new(&mut memory, length);
         let event = event::check(terms.ctx, envelope, &mut room)
             .and_then(|event| terms.plausible(event.event_time).map(|()| event));
-        let taken = event.map(|event| match &mut self.watcher {
-            Some(watcher) => {
-                watcher(&EventView::from(&event));
-                self.format(format);
-                self.items += 1;
+        let taken = event.and_then(|event| {
+            match &mut self.watcher {
+                Some(watcher) => {
+                    watcher(&EventView::from(&event));
+                    self.format(format);
+                    self.items += 1;
+                }
+                None => self.push(event.owned(terms.ctx, &mut room)?, format),
             }
-            None => self.push(event.owned(terms.ctx), format),
+            Ok(())
         });
         self.room = memory;
         taken

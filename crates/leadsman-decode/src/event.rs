@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use leadsman_domain::{
-    Actor, ActorClass, AuditEvent, ContentHash, EventId, Level, RejectReason, RequestKey, RiskFlags, Stage, Timestamp,
+    Actor, ActorClass, AuditEvent, ContentHash, EventId, Level, RejectReason, RequestKey, Stage, Timestamp,
     UNAUTHENTICATED, Untrusted, Verb,
 };
 
@@ -36,13 +36,14 @@ pub(crate) struct Checked<'a> {
     pub(crate) source_ip: Option<&'a str>,
     pub(crate) user_agent: Option<&'a str>,
     pub(crate) code: Option<u16>,
-    pub(crate) risk: RiskFlags,
-    asked: Option<Asked<'a>>,
+    /// A body in which risks may be.
+    pub(crate) asked: Option<Asked<'a>>,
     forbidden: bool,
     impersonated: Option<&'a str>,
     logged_verb: &'a str,
     audit_id: &'a str,
-    request_uri: &'a str,
+    /// Not read yet: it is long, often escaped, and seldom looked at.
+    request_uri: Field<Text<'a>>,
 }
 
 /// Makes one event of its envelope. Bodies are parsed only where a name or a risk may be in them.
@@ -67,9 +68,9 @@ pub(crate) fn check<'a>(ctx: &DecodeContext, e: &Envelope<'a>, room: &mut Room<'
         (Field::Given(_) | Field::Wrong, None) => UNAUTHENTICATED,
     };
     let impersonated = username(e.impersonated_user, "impersonatedUser", "impersonatedUser.username", room)?;
-    let request_uri = optional(e.request_uri, "requestURI", room)?.unwrap_or_default();
+    let request_uri = readable(e.request_uri, "requestURI")?;
     let event_time = event_time(e, room)?;
-    let object = object_ref(e, request_uri, logged_verb, room)?;
+    let object = object_ref(e, logged_verb, room)?;
     let asked = Asked::of_request(logged_verb, &object, e.request_object)?;
     Ok(Checked {
         stage,
@@ -80,7 +81,6 @@ pub(crate) fn check<'a>(ctx: &DecodeContext, e: &Envelope<'a>, room: &mut Room<'
         user_agent: optional(e.user_agent, "userAgent", room)?,
         code: code(e.response_status)?,
         forbidden: optional(e.decision, "annotations", room).ok().flatten() == Some("forbid"),
-        risk: risk::of_body(asked),
         asked,
         object,
         class: ctx.rules.classify(user),
@@ -92,9 +92,10 @@ pub(crate) fn check<'a>(ctx: &DecodeContext, e: &Envelope<'a>, room: &mut Room<'
     })
 }
 
-impl Checked<'_> {
+impl<'a> Checked<'a> {
     /// The event, with its identities.
-    pub(crate) fn owned(&self, ctx: &DecodeContext) -> AuditEvent {
+    pub(crate) fn owned(&self, ctx: &DecodeContext, room: &mut Room<'a>) -> Result<AuditEvent, Refusal> {
+        let request_uri = optional(self.request_uri, "requestURI", room)?.unwrap_or_default();
         let bound = |mut hash: ContentHash, stage: Option<Stage>| {
             hash.add(&ctx.cluster).add(self.audit_id);
             if let Some(stage) = stage {
@@ -103,12 +104,12 @@ impl Checked<'_> {
             hash.add(self.user)
                 .add_optional(self.impersonated)
                 .add(self.logged_verb)
-                .add(self.request_uri)
+                .add(request_uri)
                 .add(self.event_time.as_micros().to_le_bytes())
                 .finish()
         };
         let (namespace, created) = (self.object.namespace.unwrap_or_default(), self.verb == Verb::Create);
-        AuditEvent {
+        Ok(AuditEvent {
             id: EventId::new(bound(EVENT.clone(), Some(self.stage))),
             request: RequestKey::new(bound(REQUEST.clone(), None)),
             stage: self.stage,
@@ -119,7 +120,7 @@ impl Checked<'_> {
             user_agent: self.user_agent.map(Untrusted::new),
             code: self.code,
             forbidden: self.forbidden,
-            risk: self.risk,
+            risk: risk::of_body(self.asked),
             accounts: self.asked.map(|asked| accounts::of_body(asked, namespace, created)).unwrap_or_default(),
             object: self.object.owned(),
             actor: Actor {
@@ -128,8 +129,8 @@ impl Checked<'_> {
                 impersonated: self.impersonated.map(Untrusted::new),
             },
             audit_id: Untrusted::new(self.audit_id),
-            request_uri: Untrusted::new(self.request_uri),
-        }
+            request_uri: Untrusted::new(request_uri),
+        })
     }
 }
 
@@ -146,6 +147,15 @@ pub(crate) fn optional<'a>(
     };
     let text = text.ok_or_else(|| Refusal::invalid(field, "a string"))?;
     Ok(Some(text).filter(|t| !t.is_empty()))
+}
+
+/// The value of an optional field that [`optional`] will read without a refusal.
+fn readable<'a>(value: Field<Text<'a>>, field: &'static str) -> Result<Field<Text<'a>>, Refusal> {
+    match value {
+        Field::Given(text) if text.is_text() => Ok(value),
+        Field::Absent => Ok(value),
+        Field::Given(_) | Field::Wrong => Err(Refusal::invalid(field, "a string")),
+    }
 }
 
 /// Whether `version` names an API version that is read here; an absent one names none.
@@ -226,12 +236,7 @@ fn event_time<'a>(e: &Envelope<'a>, room: &mut Room<'a>) -> Result<Timestamp, Re
     Err(Refusal::missing("requestReceivedTimestamp"))
 }
 
-fn object_ref<'a>(
-    e: &Envelope<'a>,
-    request_uri: &'a str,
-    verb: &str,
-    room: &mut Room<'a>,
-) -> Result<Target<'a>, Refusal> {
+fn object_ref<'a>(e: &Envelope<'a>, verb: &str, room: &mut Room<'a>) -> Result<Target<'a>, Refusal> {
     let mut found = match e.object_ref {
         Field::Absent => Target::default(),
         Field::Given(object) => Target {
@@ -244,6 +249,7 @@ fn object_ref<'a>(
         Field::Wrong => return Err(Refusal::invalid("objectRef", "an object")),
     };
     if found.resource.is_empty() {
+        let request_uri = optional(e.request_uri, "requestURI", room)?.unwrap_or_default();
         found = match uri::path(request_uri) {
             Cow::Borrowed(path) => uri::target(path),
             Cow::Owned(path) => room.copy(&path).map(uri::target).unwrap_or_default(),

@@ -50,7 +50,7 @@ pub use limits::Limits;
 pub use line::{Line, LineReader, RawItem};
 pub use reader::{AuditReader, MetricReader, ReadError};
 pub use redact::{RedactionKey, redacted};
-pub use scan::{AuditScanner, LineBlock, Part};
+pub use scan::{AuditScanner, LineBlock, Memory, Part};
 pub use view::EventView;
 pub use workload::workload_of_pod;
 

@@ -100,18 +100,14 @@ const MARK: &[u8] = b"[redacted:";
 /// Shortest text that may hold a secret.
 const SHORTEST: usize = 8;
 
-struct Rules {
-    /// Which rules apply, in one pass.
-    any: RegexSet,
-    rules: Vec<(&'static str, Regex)>,
-}
+/// Whether any rule applies, in one pass.
+static ANY: LazyLock<Result<RegexSet, regex::Error>> =
+    LazyLock::new(|| RegexSetBuilder::new(RULES.iter().map(|(_, p)| *p)).unicode(false).build());
 
-static COMPILED: LazyLock<Result<Rules, regex::Error>> = LazyLock::new(|| {
+/// The rules by themselves: to build them takes as long again, and most input holds no secret.
+static EACH: LazyLock<Result<Vec<(&str, Regex)>, regex::Error>> = LazyLock::new(|| {
     let rule = |pattern: &str| RegexBuilder::new(pattern).unicode(false).build();
-    Ok(Rules {
-        any: RegexSetBuilder::new(RULES.iter().map(|(_, p)| *p)).unicode(false).build()?,
-        rules: RULES.iter().map(|(kind, p)| Ok((*kind, rule(p)?))).collect::<Result<_, regex::Error>>()?,
-    })
+    RULES.iter().map(|(kind, pattern)| Ok((*kind, rule(pattern)?))).collect()
 });
 
 /// `text` without its secrets.
@@ -119,12 +115,13 @@ pub(crate) fn bytes<'t>(text: &'t [u8], key: Option<&RedactionKey>) -> Cow<'t, [
     if text.len() < SHORTEST {
         return Cow::Borrowed(text);
     }
-    let Ok(compiled) = &*COMPILED else { return Cow::Borrowed(FAILED) };
-    if !compiled.any.is_match(text) {
+    let Ok(any) = &*ANY else { return Cow::Borrowed(FAILED) };
+    if !any.is_match(text) {
         return Cow::Borrowed(text);
     }
+    let Ok(rules) = &*EACH else { return Cow::Borrowed(FAILED) };
     let mut text = Cow::Borrowed(text);
-    for (kind, rule) in &compiled.rules {
+    for (kind, rule) in rules {
         if let Cow::Owned(replaced) = rule.replace_all(&text, |found: &Captures<'_>| replacement(kind, found, key)) {
             text = Cow::Owned(replaced);
         }

@@ -45,8 +45,16 @@ pub enum Part {
 #[derive(Debug)]
 pub struct LineBlock {
     first_line: u64,
-    bytes: Vec<u8>,
+    memory: Memory,
     length: usize,
+}
+
+/// What a block takes up.
+#[derive(Debug, Default)]
+pub struct Memory {
+    bytes: Vec<u8>,
+    /// Where the line feeds stand.
+    ends: Vec<usize>,
 }
 
 impl<R: Read> AuditScanner<R> {
@@ -63,7 +71,7 @@ impl<R: Read> AuditScanner<R> {
     /// what a block left behind, or empty.
     ///
     /// Errors: [`ReadError`] when the reader fails, after everything before it was delivered. Nothing follows.
-    pub fn next(&mut self, memory: Vec<u8>, watch: &mut dyn FnMut(&EventView<'_>)) -> Result<Option<Part>, ReadError> {
+    pub fn next(&mut self, memory: Memory, watch: &mut dyn FnMut(&EventView<'_>)) -> Result<Option<Part>, ReadError> {
         if let Some(block) = self.block(memory) {
             return Ok(Some(Part::Lines(block)));
         }
@@ -94,7 +102,8 @@ impl<R: Read> AuditScanner<R> {
 
     /// The lines that the next bytes hold, once the stream is known to be lines; `None` when there is no whole line of
     /// permitted length.
-    fn block(&mut self, mut bytes: Vec<u8>) -> Option<LineBlock> {
+    fn block(&mut self, memory: Memory) -> Option<LineBlock> {
+        let Memory { mut bytes, mut ends } = memory;
         let max = self.limits.max_item_bytes;
         let lines = self.documents.as_mut().filter(|_| self.failed.is_none())?.whole_lines()?;
         let wanted = BLOCK.max(self.carried.len() + 1).min(max);
@@ -130,11 +139,13 @@ impl<R: Read> AuditScanner<R> {
         };
         self.carried.extend_from_slice(&bytes[end..length]);
         let first_line = lines.line();
-        lines.go_on(first_line + memchr::memchr_iter(b'\n', &bytes[..end]).count() as u64);
+        ends.clear();
+        ends.extend(memchr::memchr_iter(b'\n', &bytes[..end]));
+        lines.go_on(first_line + ends.len() as u64);
         if self.failed.is_some() {
             lines.resume(&mem::take(&mut self.carried));
         }
-        Some(LineBlock { first_line, bytes, length: end })
+        Some(LineBlock { first_line, memory: Memory { bytes, ends }, length: end })
     }
 }
 
@@ -151,26 +162,24 @@ impl LineBlock {
     ) -> Decoded {
         let terms = terms(ctx, limits, received_at);
         let mut out = Collector::watched(ctx, watch);
-        let mut rest = self.bytes.get(..self.length).unwrap_or_default();
-        let mut line = self.first_line;
-        while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest);
-            let (bytes, behind) = rest.split_at(end.unwrap_or(rest.len()));
-            let bytes = without_return(bytes);
+        let Memory { bytes, ends } = &self.memory;
+        let mut from = 0;
+        // The last line of a file may have no end.
+        for (line, end) in (self.first_line..).zip(ends.iter().chain([&self.length])) {
+            let bytes = without_return(bytes.get(from..*end).unwrap_or_default());
             if !json::is_blank(bytes) {
                 out.line(Shape::Audit, Item { line, bytes }, terms);
                 out.flush();
             }
-            rest = behind.get(1..).unwrap_or_default();
-            line += 1;
+            from = end + 1;
         }
         out.take()
     }
 
     /// The memory, for the next block.
     #[must_use]
-    pub fn into_memory(self) -> Vec<u8> {
-        self.bytes
+    pub fn into_memory(self) -> Memory {
+        self.memory
     }
 }
 

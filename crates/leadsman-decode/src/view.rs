@@ -48,7 +48,7 @@ impl<'a> From<&Checked<'a>> for EventView<'a> {
             has_source_ip: event.source_ip.is_some(),
             has_user_agent: event.user_agent.is_some(),
             has_code: event.code.is_some(),
-            has_risks: event.risk.is_observed(),
+            has_risks: event.asked.is_some(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use leadsman_decode::envelope::{Field, Kernel};
-use leadsman_decode::{AuditScanner, DecodeContext, Envelope, Limits, Part};
+use leadsman_decode::{AuditScanner, DecodeContext, Envelope, Limits, Memory, Part};
 use leadsman_domain::Timestamp;
 
 struct Counting;
@@ -75,11 +75,11 @@ fn looking_at_events_allocates_nothing_per_event() {
         let text: String = (0..events).map(line).collect();
         let (context, limits) = (DecodeContext::default(), Limits::default());
         let mut scanner = AuditScanner::new(text.as_bytes(), context.clone(), limits, far).expect("memory can be read");
-        let (mut memory, mut seen) = (Vec::new(), 0);
+        let (mut memory, mut seen) = (Memory::default(), 0);
         let before = COUNT.get();
         while let Some(part) = scanner.next(memory, &mut |_| seen += 1).expect("memory can be read") {
             memory = match part {
-                Part::Read(_) => Vec::new(),
+                Part::Read(_) => Memory::default(),
                 Part::Lines(block) => {
                     assert_eq!(block.read(&context, &limits, far, &mut |_| seen += 1).rejects, []);
                     block.into_memory()

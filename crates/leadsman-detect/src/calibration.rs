@@ -7,7 +7,8 @@
 //! budget additive over strata.
 //!
 //! Beyond the calibration scores the tail is taken as exponential, with the mean excess over the 98 % quantile
-//! as its scale, and at most one decade beyond 1/n: with n windows nothing rarer than 0.1/(n+1) can honestly be claimed.
+//! as its scale, and never more than one decade beyond 1/n, unless told otherwise: with n windows nothing much rarer than that can
+//! honestly be claimed. The bound is approached and not reached, so that stranger still ranks before strange.
 //! Source: Bates et al., "Testing for outliers with conformal p-values", arXiv 2104.08279 (eq. 2); tail as in
 //! Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017, with ξ = 0.
 
@@ -22,6 +23,8 @@ pub struct Calibrator {
     quantiles: Vec<f64>,
     /// The largest scores, ascending, for the exact tail.
     tail: Vec<f64>,
+    /// Most decades beyond 1/n that are claimed.
+    decades: f64,
 }
 
 /// Most tail scores kept.
@@ -70,7 +73,13 @@ impl Calibrator {
         let at = |q: f64| scores.get(((n.max(1) - 1) as f64 * q).round() as usize).copied().unwrap_or(f64::INFINITY);
         let quantiles = (0..=100).map(|i| at(f64::from(i) / 100.0)).collect();
         let tail = scores.split_off(n - n.min(MAX_TAIL));
-        Self { n: n as u64, days: days.max(1e-6), quantiles, tail }
+        Self { n: n as u64, days: days.max(1e-6), quantiles, tail, decades: 1.0 }
+    }
+
+    /// The same, claiming at most so many decades beyond 1/n.
+    #[must_use]
+    pub fn claiming(self, decades: f64) -> Self {
+        Self { decades, ..self }
     }
 
     /// Benign windows behind it.
@@ -90,19 +99,20 @@ impl Calibrator {
                 (1.0 + above) / (n + 1.0)
             }
             (Some(_), Some(_)) => {
-                (1.0 - self.quantiles.partition_point(|&q| q <= score) as f64 / 101.0).max(1.0 / (n + 1.0))
+                (1.0 - self.quantiles.partition_point(|&q| q < score) as f64 / 101.0).max(1.0 / (n + 1.0))
             }
             (None, _) | (_, None) => 1.0,
         };
-        let p = p.max(0.1 / (n + 1.0)).min(1.0);
+        let p = p.min(1.0);
         let extrapolated = self.tail.last().is_some_and(|&max| score > max);
         // Without a single window nothing can be called rare.
         let per_day = if self.n == 0 { f64::INFINITY } else { p * n / self.days };
         Rareness { p, per_day, extrapolated }
     }
 
-    /// How much rarer than the rarest calibration window a score is that exceeds it by `excess`:
-    /// exp(−excess/β), β the mean excess over the 98 % quantile. Inside the data the data speaks, not a model of
+    /// How much rarer than the rarest calibration window a score is that exceeds it by `excess`: 10^−D(1 − e^(−d/D)), where
+    /// d = excess/(β·ln 10) are the decades of an exponential tail, β the mean excess over the 98 % quantile, and D the
+    /// most that are claimed. Inside the data the data speaks, not a model of
     /// it: a nightly job is as rare as it is, however far it stands from the rest.
     fn beyond(&self, excess: f64) -> f64 {
         let wanted = ((self.n as f64) * (1.0 - TAIL_QUANTILE)).ceil() as usize;
@@ -110,7 +120,8 @@ impl Calibrator {
         let (below, exceedances) = self.tail.split_at(self.tail.len() - count);
         let Some(u) = below.last().filter(|_| count >= MIN_EXCEEDANCES) else { return 1.0 };
         let beta = exceedances.iter().map(|s| s - u).sum::<f64>() / count as f64;
-        if beta > 0.0 { (-excess / beta).exp() } else { 1.0 }
+        let decades = excess / (beta * std::f64::consts::LN_10);
+        if beta > 0.0 { 0.1f64.powf(self.decades * (1.0 - (-decades / self.decades).exp())) } else { 1.0 }
     }
 }
 

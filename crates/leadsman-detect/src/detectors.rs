@@ -18,7 +18,8 @@ pub struct Detectors {
     pub novelty: bool,
     /// Isolation forests over windows, of actors and of workloads.
     pub forest: bool,
-    /// Peer groups; when off, an actor without history is judged by the whole cluster.
+    /// Peer groups; when off, actors are compared with their peers in explanations, and judged by their own history and
+    /// that of the whole cluster.
     pub peers: bool,
     /// Fixed rules: the floor, and evidence of what is new and matters.
     pub rules: bool,
@@ -37,11 +38,12 @@ pub enum DetectorsError {
 
 const NAMES: &str = "novelty, forest, peers, rules";
 
-/// All but the forest over actors' windows: what upsets a cluster honestly fills windows with odd counts, and an attack that
-/// takes its time does not, so that it cost more than half of the recall at one false incident a day (docs/adr/0009).
+/// Novelty and rules. The forest over actors' windows cost more than half of the recall at one false incident a day: what
+/// upsets a cluster honestly fills windows with odd counts, and an attack that takes its time does not (docs/adr/0009).
+/// Peers cost one or two points of it (docs/adr/0011).
 impl Default for Detectors {
     fn default() -> Self {
-        Self { forest: false, ..Self::ALL }
+        Self { novelty: true, rules: true, ..Self::NONE }
     }
 }
 
@@ -51,15 +53,19 @@ impl Detectors {
     /// No detector.
     pub const NONE: Self = Self { novelty: false, forest: false, peers: false, rules: false };
 
-    /// Every detector that is on, by its name, with what is left without it; nothing when it is the only one.
-    pub fn without_each(self) -> impl Iterator<Item = (&'static str, Self)> {
-        let rests = [
-            ("novelty", self.novelty, Self { novelty: false, ..self }),
-            ("forest", self.forest, Self { forest: false, ..self }),
-            ("peers", self.peers, Self { peers: false, ..self }),
-            ("rules", self.rules, Self { rules: false, ..self }),
+    /// The rules alone.
+    pub const RULES: Self = Self { rules: true, ..Self::NONE };
+
+    /// Every detector by its name, with what is left without it, or with what there is together with it where it is off;
+    /// without the only one that is on.
+    pub fn each_switched(self) -> impl Iterator<Item = (&'static str, Self)> {
+        let switched = [
+            ("novelty", Self { novelty: !self.novelty, ..self }),
+            ("forest", Self { forest: !self.forest, ..self }),
+            ("peers", Self { peers: !self.peers, ..self }),
+            ("rules", Self { rules: !self.rules, ..self }),
         ];
-        rests.into_iter().filter(|(_, on, rest)| *on && *rest != Self::NONE).map(|(name, _, rest)| (name, rest))
+        switched.into_iter().filter(|(_, detectors)| *detectors != Self::NONE)
     }
 
     /// Evidence of an actor's open window; `rules` is that of its hits.

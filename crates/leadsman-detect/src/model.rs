@@ -20,7 +20,7 @@ use crate::{DetectError, Detectors};
 /// First bytes of a weights file.
 pub const MAGIC: [u8; 8] = *b"LDSMODEL";
 /// Format that this release writes and reads.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 /// Most bytes a model may unpack to; checked while unpacking.
 const MAX_UNPACKED: u64 = 1 << 30;
 

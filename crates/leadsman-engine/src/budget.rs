@@ -72,6 +72,24 @@ pub(crate) fn shared(mut all: Vec<(&str, f64)>) -> Vec<f64> {
     out
 }
 
+/// So many other entities have to be as strange at least once.
+const WITNESSES: usize = 3;
+
+/// As [`shared`], and without what is stranger than anything that [`WITNESSES`] others ever showed (all others, if they
+/// are fewer): what only one or two do says nothing about what is common, but would make it look so. Nobody who does an
+/// attack all along can lend its strangeness to those who do it later (docs/adr/0011).
+pub(crate) fn corroborated(mut all: Vec<(&str, f64)>) -> Vec<f64> {
+    let entities = all.iter().map(|(entity, _)| *entity).collect::<BTreeSet<_>>().len();
+    let wanted = WITNESSES.min(entities.saturating_sub(1));
+    all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+    let mut reached = BTreeSet::new();
+    all.retain(|(entity, _)| {
+        reached.insert(*entity);
+        reached.len() > wanted
+    });
+    shared(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +126,22 @@ mod tests {
         assert_eq!(kept.len(), 22);
         let alone = shared(vec![("loud", 9.0); 30]);
         assert_eq!(alone.len(), 30, "who is alone is all there is");
+    }
+
+    #[test]
+    fn what_few_reach_is_no_measure() {
+        let others: Vec<String> = (0..20).map(|i| format!("other-{i}")).collect();
+        let all = |loud: &[f64]| {
+            let mut all: Vec<(&str, f64)> = others.iter().zip(1..).map(|(o, i)| (o.as_str(), f64::from(i))).collect();
+            all.extend(loud.iter().map(|v| ("loud", *v)));
+            corroborated(all)
+        };
+        let largest = |kept: Vec<f64>| kept.into_iter().fold(0.0, f64::max);
+        assert!((largest(all(&[])) - 17.0).abs() < 1e-9, "what three others reach");
+        assert!((largest(all(&[99.0; 500])) - 18.0).abs() < 1e-9, "whoever is loud is one witness, and no more");
+        assert_eq!(corroborated(vec![("alone", 9.0); 30]).len(), 30, "who is alone is all there is");
+        assert_eq!(corroborated(vec![("a", 9.0), ("b", 8.0), ("b", 7.0)]), [8.0, 7.0], "of two, both have to");
+        assert!(corroborated(Vec::new()).is_empty());
     }
 
     proptest! {

@@ -14,11 +14,11 @@ use leadsman_detect::{DetectError, Detectors, FittedModel, action};
 use leadsman_domain::{
     ActorClass, ActorRules, AuditEvent, FeatureMatrix, FeatureSchema, MetricSample, RowKey, Surprise, Timestamp,
 };
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use crate::EngineError;
-use crate::budget::{Benign, incidents, shared};
+use crate::budget::{Benign, corroborated, incidents, shared};
 use crate::observer::{Observer, run_length};
 use crate::requests::Admission;
 use crate::shard::ShardState;
@@ -32,6 +32,9 @@ const FOREST_SHARE: f64 = 0.55;
 const ENTITY_QUOTA: f64 = 0.02;
 /// Fewest rows an entity may always give.
 const ENTITY_MINIMUM: usize = 64;
+/// Decades of rareness that may be claimed of a workload's usage beyond what was seen. No rule speaks of workloads, so with
+/// the one decade of actors nothing that they do could reach the line of a small budget.
+const USAGE_DECADES: f64 = 2.0;
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -257,11 +260,11 @@ impl Trainer {
             let of = || forest_score.iter().filter(move |(row, _)| class.is_none_or(|class| row.class == class));
             StratumCalibration {
                 novelty: Calibrator::new(
-                    shared(of().map(|(row, _)| (row.key.entity.as_ref(), row.novelty)).collect()),
+                    corroborated(of().map(|(row, _)| (row.key.entity.as_ref(), row.novelty)).collect()),
                     calibration_days,
                 ),
                 strangeness: Calibrator::new(
-                    shared(of().map(|(row, s)| (row.key.entity.as_ref(), *s)).collect()),
+                    corroborated(of().map(|(row, s)| (row.key.entity.as_ref(), *s)).collect()),
                     calibration_days,
                 ),
             }
@@ -346,8 +349,9 @@ impl Trainer {
         let deviations = habits.deviations(&held_out)?;
         let furthest = largest(&deviations);
         let scores = forest.score(deviations.view(), STRATUM)?;
-        let deviation = Calibrator::new(furthest.to_vec(), calibration_days);
-        let strangeness = Calibrator::new(scores.to_vec(), calibration_days);
+        let calibrator =
+            |values: &Array1<f64>| Calibrator::new(values.to_vec(), calibration_days).claiming(USAGE_DECADES);
+        let (deviation, strangeness) = (calibrator(&furthest), calibrator(&scores));
         let of_row = self.usage.iter().map(|(key, _)| key).filter(|key| key.window.start >= self.forest_until);
         for (key, (d, s)) in of_row.zip(furthest.iter().zip(&scores)) {
             let (habit, strangeness) = (deviation.rareness(*d), strangeness.rareness(*s));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use leadsman_detect::Detectors;
+use leadsman_sim::{Change, ChangeKind, ClusterSize};
 
 use crate::progress::ProgressMode;
 
@@ -140,6 +141,17 @@ pub struct BacktestArgs {
     /// Fail with exit code 4 when the recall at one false incident a day is below this, whatever the style.
     #[arg(long, value_name = "RECALL", value_parser = share)]
     pub fail_under: Option<f64>,
+}
+
+/// A change and its day.
+fn change(text: &str) -> Result<Change, String> {
+    let (kind, day) = text.split_once('@').ok_or("give a kind and a day, such as node-upgrade@9")?;
+    let kind = kind.parse().map_err(|_| {
+        let kinds: Vec<&str> = ChangeKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        format!("there is no change {kind:?}: give one of {}", kinds.join(", "))
+    })?;
+    let day = day.parse().map_err(|_| format!("{day:?} is no day: give the number of days since the start"))?;
+    Ok(Change { kind, day })
 }
 
 /// A share; not NaN, which no recall is below.
@@ -339,9 +351,21 @@ pub struct GenerateArgs {
     /// Days.
     #[arg(long, default_value_t = 28)]
     pub days: u32,
-    /// Stage the attack of the demo at this time (RFC 3339).
+    /// How big the cluster is: small, medium or large.
+    #[arg(long, default_value_t)]
+    pub size: ClusterSize,
+    /// An honest change that looks like an attack, from this day on, such as `node-upgrade@9`; may be given several times.
+    #[arg(long = "change", value_name = "KIND@DAY", value_parser = change)]
+    pub changes: Vec<Change>,
+    /// Stage an attack at this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub attack_at: Option<String>,
+    /// Which one: `token-theft`, the attack of the demo, or a technique of docs/simulator.md such as `list-secrets`.
+    #[arg(long, value_name = "NAME", default_value = "token-theft", requires = "attack_at")]
+    pub attack: String,
+    /// Whose credential is stolen for a technique: human, ci or workload.
+    #[arg(long, value_name = "KIND", default_value = "workload", requires = "attack_at")]
+    pub attack_identity: String,
     /// How the attacker goes about it: noisy, paced or mimicry (of the stolen identity's program and address).
     #[arg(long, value_name = "STYLE", default_value = "paced", requires = "attack_at")]
     pub attack_style: String,

@@ -179,8 +179,11 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-fn open(path: &Path, done: &Arc<AtomicU64>) -> Result<Counted<Box<dyn Read>>> {
-    let inner: Box<dyn Read> = if path.as_os_str() == "-" {
+/// Whatever is read, from any thread.
+type Source = Counted<Box<dyn Read + Send>>;
+
+fn open(path: &Path, done: &Arc<AtomicU64>) -> Result<Source> {
+    let inner: Box<dyn Read + Send> = if path.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
         Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)

@@ -124,6 +124,18 @@ fn actors_may_be_spread_over_partitions() {
     assert_eq!(whole, actors);
 }
 
+/// The sizes that the stream, a file and a notebook come in.
+#[test]
+fn batches_of_1_7_1000_and_100000_give_the_same_findings() {
+    let events = day().events.len();
+    let in_batches_of = |size: usize| run(&(0..events).step_by(size).collect::<Vec<_>>(), &[]);
+    let whole = in_batches_of(100_000);
+    assert!(!whole.is_empty());
+    for size in [1, 7, 1_000] {
+        assert_eq!(in_batches_of(size), whole, "batches of {size}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 

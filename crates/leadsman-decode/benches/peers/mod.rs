@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde::Deserialize;
 
 use crate::Failure;
+use crate::events::run;
 
 /// simdjson 3.12.3 is in this package.
 const PACKAGE: &str = "pysimdjson==7.0.2";
@@ -161,9 +162,4 @@ impl Drop for Simdjson {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
-    let status = command.status().map_err(|e| format!("{command:?}: {e}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
 }

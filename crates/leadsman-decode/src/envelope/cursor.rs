@@ -63,6 +63,14 @@ impl<'a, S: Scan> Cursor<'a, S> {
     /// A string behind its opening quote.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Option<Text<'a>> {
+        let from = self.at - 1;
+        let escaped = self.pass_string()?;
+        Some(Text { quoted: self.text.get(from..self.at)?, escaped })
+    }
+
+    /// Goes behind the string whose opening quote was passed. Returns whether there are escapes in it.
+    #[inline(always)]
+    fn pass_string(&mut self) -> Option<bool> {
         let (quotes, slashes) = S::strings(self.block(self.at)?);
         let before_quote = quotes.wrapping_sub(1) & !quotes;
         let (end, escaped) = if quotes != 0 && slashes & before_quote == 0 {
@@ -70,9 +78,8 @@ impl<'a, S: Scan> Cursor<'a, S> {
         } else {
             S::long_string(self, self.at)?
         };
-        let quoted = self.text.get(self.at - 1..=end)?;
         self.at = end + 1;
-        Some(Text { quoted, escaped })
+        Some(escaped)
     }
 
     /// As [`Self::string`], where the text mostly has `N` bytes: then the place of what follows does not depend on what
@@ -179,7 +186,8 @@ impl<'a, S: Scan> Cursor<'a, S> {
         loop {
             let begun = match self.rest().first()? {
                 b'"' => {
-                    self.text()?;
+                    self.at += 1;
+                    self.pass_string()?;
                     false
                 }
                 b'{' => {
@@ -227,7 +235,8 @@ impl<'a, S: Scan> Cursor<'a, S> {
 
     #[inline(always)]
     fn key(&mut self) -> Option<()> {
-        self.text()?;
+        self.need(b"\"")?;
+        self.pass_string()?;
         self.need(b":")
     }
 
@@ -236,7 +245,10 @@ impl<'a, S: Scan> Cursor<'a, S> {
     pub(super) fn skip(&mut self, depth: usize) -> Option<()> {
         match self.rest().first()? {
             b'{' | b'[' => self.at = S::container(self, self.at, depth)?,
-            b'"' => drop(self.text()?),
+            b'"' => {
+                self.at += 1;
+                self.pass_string()?;
+            }
             _ => self.at += scalar(self.rest())?,
         }
         Some(())

@@ -24,9 +24,8 @@ pub(super) fn read<'a, S: Scan>(to: &mut Envelope<'a>, item: &'a [u8], max_depth
 /// Whether `json` is one value without blanks between tokens. `false` says nothing.
 #[inline(always)]
 pub(super) fn is_whole<S: Scan>(json: &str) -> bool {
-    let Some(text) = simd::text::<S>(json.as_bytes()) else { return false };
-    let mut cursor = Cursor::<S>::new(text, usize::MAX);
-    cursor.whole().is_some() && cursor.at == text.len()
+    let mut cursor = Cursor::<S>::new(json, usize::MAX);
+    !S::survey(json.as_bytes()).control && cursor.whole().is_some() && cursor.at == json.len()
 }
 
 /// Where the array or object is over that begins at `from` in well-formed JSON of any depth.

@@ -25,7 +25,7 @@ use std::borrow::Cow;
 
 pub(crate) use room::Room;
 pub use simd::Kernel;
-use unescape::{room_for, unescape};
+use unescape::{is_text, room_for, unescape};
 
 /// What stands in the place of an optional value. `null` is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -154,6 +154,12 @@ impl<'a> Text<'a> {
             return Some(Cow::Borrowed(self.raw()));
         }
         unescape(self.raw(), &mut vec![0; room_for(self.raw())]).map(|text| Cow::Owned(text.to_owned()))
+    }
+
+    /// Whether [`Self::get`] gives a text.
+    #[must_use]
+    pub(crate) fn is_text(&self) -> bool {
+        !self.escaped || is_text(self.raw())
     }
 
     /// As [`Self::get`], where a text with escapes is written to the beginning of `room`. Its memory is used again and

@@ -19,9 +19,9 @@ pub(crate) struct Room<'r> {
 }
 
 impl<'r> Room<'r> {
-    /// Room for an event of `length` bytes: every text of it once, and its path a second time.
+    /// Room for an event of `length` bytes: every text of it once, its URI a second time, and its path.
     pub(crate) fn new(memory: &'r mut Vec<u8>, length: usize) -> Self {
-        Self { memory: Some(memory), size: 2 * length + SLACK, rest: &mut [] }
+        Self { memory: Some(memory), size: 3 * length + SLACK, rest: &mut [] }
     }
 
     /// The text; `None` when its escapes are no text, as a lone surrogate is.

@@ -49,6 +49,16 @@ pub(super) fn unescape<'b>(raw: &str, room: &'b mut [u8]) -> Option<&'b str> {
     std::str::from_utf8(room.get(..to)?).ok()
 }
 
+/// Whether `raw`, whose escapes are known to be well formed, means a text: [`unescape`] without writing it.
+pub(super) fn is_text(raw: &str) -> bool {
+    let mut rest = raw.as_bytes();
+    while let Some(behind) = memchr::memchr(b'\\', rest).and_then(|at| rest.get(at + 1..)) {
+        let Some(more) = escaped_char(behind).and_then(|(_, width)| behind.get(width..)) else { return false };
+        rest = more;
+    }
+    true
+}
+
 /// The character that stands behind a backslash, and how many bytes it takes there.
 fn escaped_char(bytes: &[u8]) -> Option<(char, usize)> {
     let simple = match bytes.first()? {

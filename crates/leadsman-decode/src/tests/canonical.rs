@@ -192,6 +192,7 @@ fn what_is_missing_or_wrong_is_named_and_never_quoted() {
         (r#""Metadata""#, r#""hunter2""#, RejectReason::InvalidField, "level is not a known level"),
         (r#""jane""#, "42", RejectReason::InvalidField, "user.username is not a string"),
         (r#""jane""#, r#""\ud800""#, RejectReason::InvalidField, "user.username is not a string"),
+        ("/api/v1/namespaces/shop", r"/\ud800", RejectReason::InvalidField, "requestURI is not a string"),
         ("200", "70000", RejectReason::InvalidField, "responseStatus.code is not a number from 0 to 65535"),
         (
             "2026-03-02T10:00:00.000001Z",

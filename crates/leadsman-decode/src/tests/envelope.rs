@@ -155,6 +155,7 @@ fn equals_tree(e: &Envelope<'_>, tree: &Value) {
         Field::Given(text) => {
             assert_eq!(text.get().as_deref(), value.as_str());
             assert_eq!(text.get_in(&mut vec![b'x'; 3]), value.as_str());
+            assert!(text.is_text());
         }
     };
     for (text, key) in [
@@ -305,6 +306,28 @@ fn one_changed_byte_is_seen_everywhere_but_in_bodies() {
         assert_eq!(rest, fast, "{doc}");
     }
     assert!(both > changes / 10 && only_fast > 0, "{both} {only_fast}");
+}
+
+#[test]
+fn whether_a_text_is_one_is_known_before_it_is_read() {
+    let texts =
+        [r"", r"a\u0026\n", r"\ud834\udd1e", r"\\ud800", r"\ud800", r"a\udc00", r"\ud800\u0041", r"\ud800\\udc00"];
+    for (raw, is_text) in texts.into_iter().zip([true, true, true, true, false, false, false, false]) {
+        let event = EVENT.replacen("jane", raw, 1);
+        let Field::Given(user) = Envelope::fast(event.as_bytes(), DEPTH).unwrap().user else { panic!("{event}") };
+        let Field::Given(name) = user.name else { panic!("{event}") };
+        assert_eq!((name.is_text(), name.get().is_some()), (is_text, is_text), "{raw}");
+    }
+}
+
+/// A URI that is most of an event is unescaped, searched for an object and kept: three copies.
+#[test]
+fn there_is_room_for_a_long_uri() {
+    let uri = format!(r"/api/v1/namespaces/shop/secrets/%64b{}\u0026", "x".repeat(100_000));
+    let object = r#""objectRef":{"resource":"secrets","namespace":"shop","name":"db","apiVersion":"v1"},"#;
+    let event = one(EVENT.replacen(object, "", 1).replacen("/api/v1/namespaces/shop/secrets/db", &uri, 1));
+    assert_eq!(event.request_uri.raw().len(), uri.len() - r"u0026".len());
+    assert_eq!(event.object.resource.raw(), "secrets");
 }
 
 #[test]

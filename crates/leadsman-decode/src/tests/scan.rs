@@ -4,7 +4,7 @@ use std::io;
 
 use super::readers::Failing;
 use super::{context, now, numbered};
-use crate::{AuditScanner, EventView, Limits, Part};
+use crate::{AuditScanner, EventView, Limits, Memory, Part};
 
 /// Which parts there were, the actors that were seen, and the lines of rejects.
 fn scan(reader: impl io::Read, limits: Limits) -> (String, usize, Vec<u64>, Option<(u64, io::ErrorKind)>) {
@@ -12,7 +12,7 @@ fn scan(reader: impl io::Read, limits: Limits) -> (String, usize, Vec<u64>, Opti
     let (mut parts, mut seen, mut lines, mut error) = (String::new(), 0, Vec::new(), None);
     let mut watch = |_: &EventView<'_>| seen += 1;
     loop {
-        let part = match scanner.next(Vec::new(), &mut watch) {
+        let part = match scanner.next(Memory::default(), &mut watch) {
             Ok(Some(part)) => part,
             Ok(None) => break,
             Err(e) => {

@@ -17,7 +17,7 @@ impl NoveltyModel {
         judged: &EventNovelty,
         known: &[(KeyFamily, u64)],
     ) -> EventNovelty {
-        let (profile, group) = (self.actor(actor), self.group_of(actor, class));
+        let (profile, group) = (self.actor(actor), self.judging(self.group_of(actor, class)));
         let (mut nats, mut first) = (judged.nats, judged.first);
         let mut known_action = None;
         for &(family, key) in known.iter().filter(|(family, key)| judged.keys.get(*family) == Some(*key)) {

@@ -7,7 +7,7 @@ use super::{
     ActorProfile, Counts, FAMILIES, KeyFamily, KeyHasher, KeyMemo, Keys, Learned, MAX_KEYS, NoveltyModel, PeerGroup,
 };
 use crate::DetectError;
-use crate::peers::{self, ActorActivity, Grouping};
+use crate::peers::{self, ActorActivity};
 
 /// Most keys that are counted per actor and family while training; what is invented beyond that is not learned.
 const MAX_COUNTED: usize = 16 * MAX_KEYS;
@@ -40,7 +40,8 @@ struct KeyHours {
 }
 
 impl NoveltyBuilder {
-    /// An empty builder; without `peers`, actors are judged by their own history and the cluster alone.
+    /// An empty builder; without `peers`, actors are judged by their own history and the cluster alone, and peers are
+    /// told of only.
     #[must_use]
     pub fn new(seed: u64, peers: bool) -> Self {
         Self {
@@ -88,7 +89,7 @@ impl NoveltyBuilder {
                 actions: h.families[KeyFamily::Action as usize].iter().map(|(k, v)| (*k, v.hours)).collect(),
             })
             .collect();
-        let grouping = if self.peers { peers::group(&activity, self.seed)? } else { Grouping::none(activity.len()) };
+        let grouping = peers::group(&activity, self.seed)?;
         let mut groups: Vec<PeerGroup> = grouping
             .names
             .into_iter()
@@ -124,6 +125,7 @@ impl NoveltyBuilder {
             history_days: to.seconds_since(from) / 86_400.0,
             actors,
             groups,
+            peers: self.peers,
             class_group: grouping.of_class,
             cluster,
         }))

@@ -86,6 +86,8 @@ pub struct NoveltyModel {
     pub history_days: f64,
     actors: BTreeMap<Box<str>, ActorProfile>,
     groups: Vec<PeerGroup>,
+    /// Whether actors are judged by their group as well, or only compared with it in explanations.
+    peers: bool,
     /// Peer group of an actor that was never seen, by class.
     class_group: BTreeMap<ActorClass, u32>,
     cluster: [Counts; FAMILIES],
@@ -98,14 +100,15 @@ struct Learned {
     history_days: f64,
     actors: BTreeMap<Box<str>, ActorProfile>,
     groups: Vec<PeerGroup>,
+    peers: bool,
     class_group: BTreeMap<ActorClass, u32>,
     cluster: [Counts; FAMILIES],
 }
 
 impl From<Learned> for NoveltyModel {
     fn from(learned: Learned) -> Self {
-        let Learned { hasher, history_days, actors, groups, class_group, cluster } = learned;
-        let mut model = Self { hasher, history_days, actors, groups, class_group, cluster };
+        let Learned { hasher, history_days, actors, groups, peers, class_group, cluster } = learned;
+        let mut model = Self { hasher, history_days, actors, groups, peers, class_group, cluster };
         let usual: Vec<_> = model.actors.values().map(|profile| model.usual(profile)).collect();
         for (profile, usual) in model.actors.values_mut().zip(usual) {
             profile.usual = usual;
@@ -181,7 +184,7 @@ impl EventNovelty {
 }
 
 impl NoveltyModel {
-    /// The class and peer group an actor is judged by.
+    /// The peer group of an actor.
     #[must_use]
     pub fn group_of(&self, name: &str, class: ActorClass) -> Option<&PeerGroup> {
         self.group(self.actors.get(name), class)
@@ -190,6 +193,11 @@ impl NoveltyModel {
     fn group(&self, profile: Option<&ActorProfile>, class: ActorClass) -> Option<&PeerGroup> {
         let index = profile.map(|p| p.group).or_else(|| self.class_group.get(&class).copied())?;
         self.groups.get(index as usize)
+    }
+
+    /// The peer group that an actor's surprise backs off to, if it does, of the one it belongs to.
+    fn judging<'m>(&self, group: Option<&'m PeerGroup>) -> Option<&'m PeerGroup> {
+        group.filter(|_| self.peers)
     }
 
     /// The learned history of an actor.
@@ -241,6 +249,7 @@ impl NoveltyModel {
     #[must_use]
     pub fn judge_by(&self, keys: Keys, event: &AuditEvent, actor: &Standing<'_, '_>) -> EventNovelty {
         let Standing { profile, group, recents } = *actor;
+        let group = self.judging(group);
         let mut nats = [0.0; FAMILIES];
         let mut first = [false; FAMILIES];
         let mut known_action = 0.0;
@@ -271,7 +280,7 @@ impl NoveltyModel {
 
     /// Surprise of each key of an actor that did nothing since training but what it was known for.
     fn usual(&self, profile: &ActorProfile) -> [Vec<f64>; FAMILIES] {
-        let group = self.group(Some(profile), profile.class);
+        let group = self.judging(self.group(Some(profile), profile.class));
         KeyFamily::ALL.map(|family| {
             let keys = profile.families[family as usize].iter();
             keys.map(|(key, count)| self.surprise(Some(profile), group, family, key, count.weight)).collect()

@@ -43,7 +43,7 @@ const POISON: [u32; 3] = [1, 5, 20];
 pub fn run(args: &BacktestArgs, global: &Global, config: impl FnOnce() -> Result<Config>) -> Result<()> {
     let Suite::Sim = args.suite;
     let suite = if args.inject.is_empty() { "sim" } else { "inject" };
-    let mut report = Report { suite, detectors: args.detectors.to_string(), ..Report::default() };
+    let mut report = Report { suite, detectors: args.detectors, ..Report::default() };
     let log = match args.inject.as_slice() {
         [] => None,
         paths => Some(inject::logs(paths, &config()?, global.progress)?),
@@ -82,28 +82,33 @@ pub fn run(args: &BacktestArgs, global: &Global, config: impl FnOnce() -> Result
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variant {
     Full,
-    Without(&'static str, Detectors),
+    RulesAlone,
+    Switched(&'static str, Detectors),
     Poisoned(u32),
     ColdStart,
 }
 
 fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl FnMut(&'static str)) -> Result<()> {
     let polarity = if args.negate_scores { Polarity::Negated } else { Polarity::Normal };
+    let compared = !args.quick || args.baselines;
     let mut variants = vec![Variant::Full];
+    if compared && args.detectors != Detectors::RULES {
+        variants.push(Variant::RulesAlone);
+    }
     if !args.quick {
-        variants.extend(args.detectors.without_each().map(|(name, rest)| Variant::Without(name, rest)));
+        variants.extend(args.detectors.each_switched().map(|(name, detectors)| Variant::Switched(name, detectors)));
         variants.extend(POISON.map(Variant::Poisoned));
         variants.push(Variant::ColdStart);
     }
     tell("training");
     let day = lab.first_day();
-    let compared = !args.quick || args.baselines;
     let trained = parallel(&variants, |variant| {
         let mut watched = (*variant == Variant::Full && compared).then(|| Baselines::new(WINDOW));
         let mut train = |telemetry, detectors| lab.trained(telemetry, detectors, watched.as_mut()).map(Some);
         let model = match *variant {
             Variant::Full => train(&lab.train, args.detectors)?,
-            Variant::Without(_, detectors) => train(&lab.train, detectors)?,
+            Variant::RulesAlone => train(&lab.train, Detectors::RULES)?,
+            Variant::Switched(_, detectors) => train(&lab.train, detectors)?,
             Variant::Poisoned(percent) => match lab.poisoned(percent) {
                 Some(telemetry) => train(&telemetry, args.detectors)?,
                 None => None,
@@ -132,7 +137,8 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
     for (&(v, _), tally) in runs.iter().zip(tallies) {
         match trained[v].0 {
             Variant::Full => report.full.join(tally),
-            Variant::Without(name, _) => report.ablation.entry(name).or_default().join(tally),
+            Variant::RulesAlone => report.baselines.entry("rules").or_default().join(tally),
+            Variant::Switched(name, _) => report.ablation.entry(name).or_default().join(tally),
             Variant::Poisoned(percent) => report.poisoning.entry(percent).or_default().join(tally),
             Variant::ColdStart => report.cold_start.join(tally),
         }

@@ -9,7 +9,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use leadsman_domain::Timestamp;
-use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, Simulation};
+use leadsman_sim::{
+    Attack, AttackPlan, Payload, Signal, SimConfig, SimError, SimRecord, Simulation, Stage, Technique, Trial,
+};
 use serde_json::json;
 
 use crate::cli::{DatasetsCommand, GenerateArgs, Global};
@@ -33,14 +35,23 @@ pub fn run(command: &DatasetsCommand, global: &Global, config: impl FnOnce() -> 
 }
 
 fn generate(args: &GenerateArgs, global: &Global) -> Result<()> {
-    let config = SimConfig {
+    let mut config = SimConfig {
         seed: args.seed,
+        size: args.size,
         from_day: args.from_day,
         days: args.days,
-        attack: args.attack_at.as_deref().map(|at| plan(at, &args.attack_style)).transpose()?,
+        changes: args.changes.clone(),
         ..SimConfig::default()
     };
+    let staged = args.attack_at.as_deref().map(|at| Staged::new(at, args)).transpose()?;
+    if let Some(Staged::Scenario(plan)) = staged {
+        config.attack = Some(plan);
+    }
     let mut simulation = Simulation::new(&config).map_err(|e| Exit::Usage(e.to_string()))?;
+    let attack = match staged {
+        Some(Staged::Technique(trial)) => Some(within(leadsman_sim::attack(simulation.cluster(), &trial), &config)?),
+        Some(Staged::Scenario(_)) | None => None,
+    };
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let rules = simulation.actor_rules();
     let mut audit = Writer::create(&args.out.join("audit.jsonl.zst"))?;
@@ -48,7 +59,8 @@ fn generate(args: &GenerateArgs, global: &Global) -> Result<()> {
     let mut labelled = Vec::new();
     let mut progress = Progress::new(global.progress, "generate", u64::from(args.days));
     let begin = config.start.day() + i64::from(args.from_day);
-    for record in simulation.by_ref() {
+    let begun = attack.as_ref().map_or(&[][..], |a| &a.records).iter().cloned();
+    for record in by_time(begun, simulation.by_ref()) {
         match &record.payload {
             Payload::Audit(line) => {
                 if let Some(stage) = record.stage {
@@ -68,8 +80,9 @@ fn generate(args: &GenerateArgs, global: &Global) -> Result<()> {
     progress.finish();
     let events = audit.finish()?;
     let samples = metrics.map(Writer::finish).transpose()?.unwrap_or(0);
+    let stages: Vec<Stage> = attack.iter().map(stage).chain(simulation.stages().iter().cloned()).collect();
     let labels = json!({
-        "schema": "leadsman.labels/v1", "seed": args.seed, "stages": simulation.stages(), "audit_lines": labelled,
+        "schema": "leadsman.labels/v1", "seed": args.seed, "stages": stages, "audit_lines": labelled,
         "rules": rules,
     });
     std::fs::write(args.out.join("labels.json"), serde_json::to_vec_pretty(&labels)?)?;
@@ -84,10 +97,67 @@ fn generate(args: &GenerateArgs, global: &Global) -> Result<()> {
     }
 }
 
-fn plan(at: &str, style: &str) -> Result<AttackPlan> {
-    let style = style.parse().map_err(|e| Exit::Usage(format!("--attack-style {style}: {e}")))?;
-    let at = Timestamp::parse(at).map_err(|e| Exit::Usage(format!("--attack-at {at}: {e}")))?;
-    Ok(AttackPlan { scenario: Scenario::TokenTheft, style, at })
+/// An attack to stage.
+#[derive(Clone, Copy)]
+enum Staged {
+    Scenario(AttackPlan),
+    Technique(Trial),
+}
+
+impl Staged {
+    fn new(at: &str, args: &GenerateArgs) -> Result<Self> {
+        let style = args.attack_style.parse();
+        let style = style.map_err(|e| Exit::Usage(format!("--attack-style {}: {e}", args.attack_style)))?;
+        let at = Timestamp::parse(at).map_err(|e| Exit::Usage(format!("--attack-at {at}: {e}")))?;
+        if let Ok(scenario) = args.attack.parse() {
+            return Ok(Self::Scenario(AttackPlan { scenario, style, at }));
+        }
+        let technique: Technique = args.attack.parse().map_err(|_| {
+            let names: Vec<&str> = Technique::ALL.iter().map(|t| t.as_str()).collect();
+            Exit::Usage(format!("--attack {}: give token-theft or one of {}", args.attack, names.join(", ")))
+        })?;
+        let identity = args.attack_identity.parse();
+        let identity = identity.map_err(|e| Exit::Usage(format!("--attack-identity {}: {e}", args.attack_identity)))?;
+        if !technique.leaves_trace(style) {
+            return Err(Exit::Usage(format!("{technique} leaves no trace in style {style}: give another style")).into());
+        }
+        Ok(Self::Technique(Trial { technique, identity, style, at, repeat: args.seed }))
+    }
+}
+
+/// The attack, if it lies in the period.
+fn within(attack: Attack, config: &SimConfig) -> Result<Attack> {
+    let from = config.start.day() + i64::from(config.from_day);
+    let days = from..from + i64::from(config.days);
+    if days.contains(&attack.begins.day()) && days.contains(&attack.ends.day()) {
+        return Ok(attack);
+    }
+    let outside = SimError::AttackOutsidePeriod { begins: attack.begins, ends: attack.ends };
+    Err(Exit::Usage(outside.to_string()).into())
+}
+
+/// The label of an attack that is one technique.
+fn stage(attack: &Attack) -> Stage {
+    let technique = attack.trial.technique;
+    Stage {
+        name: technique.as_str().to_owned(),
+        technique: technique.attack_id().to_owned(),
+        tactic: technique.tactic().to_owned(),
+        entity: attack.actor.clone(),
+        begins: attack.begins,
+        ends: attack.ends,
+        signal: Signal::Audit,
+    }
+}
+
+/// The records of both, each in order, in the order of time.
+fn by_time(a: impl Iterator<Item = SimRecord>, b: impl Iterator<Item = SimRecord>) -> impl Iterator<Item = SimRecord> {
+    let (mut a, mut b) = (a.peekable(), b.peekable());
+    std::iter::from_fn(move || match (a.peek(), b.peek()) {
+        (Some(first), Some(second)) if first.time < second.time => a.next(),
+        (Some(_), None) => a.next(),
+        (_, _) => b.next(),
+    })
 }
 
 struct Writer {

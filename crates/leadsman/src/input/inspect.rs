@@ -1,22 +1,25 @@
-//! Input that is only looked at: one thread reads files, and two look at their lines.
+//! Input that is only looked at, by two threads that take turns at reading it.
+//!
+//! Whoever has the [`Turn`] reads the next block, hands the turn on and looks at the lines while the other one reads. So
+//! the bytes of a block stay in the cache of one core, and which thread sees what does not depend on the speed of either:
+//! names beyond the bound are the same each time.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use leadsman_decode::{AuditScanner, LineBlock, Part};
+use leadsman_decode::{AuditScanner, LineBlock, Memory, Part};
 use leadsman_domain::Decoded;
 
-use super::{Inputs, MAX_EXAMPLES, ReadReport, Reading, open};
+use super::{Inputs, MAX_EXAMPLES, ReadReport, Reading, Source, open};
 use crate::inspection::Inspection;
 use crate::progress::Progress;
 
-/// Threads that look at lines. A number of its own, not that of the CPUs: names beyond the bound are the same everywhere.
+/// Threads that look at lines. A number of its own, not that of the CPUs, for the same result on every machine.
 const LANES: usize = 2;
-/// Blocks that wait for a thread.
-const WAITING: usize = 2;
 
 /// What one thread saw.
 #[derive(Default)]
@@ -24,32 +27,68 @@ struct Seen {
     inspection: Inspection,
     /// The first refusals, with file and line.
     examples: Vec<(usize, u64, String)>,
+    /// Items that others were told of.
+    told: u64,
 }
 
 impl Seen {
-    fn add(&mut self, file: usize, decoded: &Decoded) {
+    /// Takes what was decoded beside the audit events that were shown, and tells of all in `items`.
+    fn add(&mut self, file: usize, decoded: &Decoded, items: &AtomicU64) {
         self.inspection.add(decoded);
+        let decoded_now = self.inspection.account.decoded();
+        items.fetch_add(decoded_now - mem::replace(&mut self.told, decoded_now), Ordering::Relaxed);
         let room = MAX_EXAMPLES.saturating_sub(self.examples.len());
         let first = decoded.rejects.iter().take(room);
         self.examples.extend(first.map(|r| (file, r.line, format!("{}: {}", r.reason, r.detail))));
     }
 }
 
-/// Blocks for the threads, in turn.
-struct Lanes<'a> {
-    senders: Vec<SyncSender<(usize, LineBlock)>>,
-    turn: usize,
-    /// Memory that the threads have done with.
-    memory: Receiver<Vec<u8>>,
+/// The right to read, which one thread has at a time.
+struct Turn<'a> {
+    inputs: &'a Inputs,
+    reading: &'a Reading<'a>,
+    progress: &'a mut Progress,
+    /// The file that is read, and its number.
+    scanner: Option<AuditScanner<Source>>,
+    file: usize,
+    /// Bytes read so far.
+    done: Arc<AtomicU64>,
     /// Items decoded so far.
     items: &'a AtomicU64,
 }
 
-impl Lanes<'_> {
-    fn send(&mut self, file: usize, block: LineBlock) -> Result<()> {
-        self.turn = (self.turn + 1) % LANES;
-        let sent = self.senders.get(self.turn).map(|sender| sender.send((file, block)));
-        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(anyhow!("a thread that looks at lines has ended early")) }
+impl Turn<'_> {
+    /// The next block of lines and its file; all that is not lines is read on the way. `None` at the end.
+    fn next(&mut self, mut memory: Memory, seen: &mut Seen) -> Result<Option<(usize, LineBlock)>> {
+        while let Some(path) = self.inputs.files.get(self.file) {
+            let failed = || format!("cannot read {}", path.display());
+            let scanner = match &mut self.scanner {
+                Some(scanner) => scanner,
+                None => {
+                    let (input, context) = (open(path, &self.done)?, self.reading.context.clone());
+                    let new = AuditScanner::new(input, context, self.reading.limits, self.reading.now);
+                    self.scanner.insert(new.with_context(failed)?)
+                }
+            };
+            let inspection = &mut seen.inspection;
+            match scanner.next(mem::take(&mut memory), &mut |event| inspection.event(event)).with_context(failed)? {
+                Some(Part::Lines(block)) => return Ok(Some((self.file, block))),
+                Some(Part::Read(decoded)) => {
+                    seen.add(self.file, &decoded, self.items);
+                    self.tell();
+                }
+                None => {
+                    self.scanner = None;
+                    self.file += 1;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn tell(&mut self) {
+        let items = self.items;
+        self.progress.at(self.done.load(Ordering::Relaxed), || format!("{} items", items.load(Ordering::Relaxed)));
     }
 }
 
@@ -59,22 +98,25 @@ impl Inputs {
     ///
     /// Errors: when a file cannot be read.
     pub fn inspect(&self, reading: &Reading<'_>, progress: &mut Progress) -> Result<(Inspection, ReadReport)> {
-        let items = AtomicU64::new(0);
-        let (mut all, lanes) = thread::scope(|scope| {
-            let (back, memory) = channel();
-            let (senders, lanes): (Vec<_>, Vec<_>) = (0..LANES)
-                .map(|_| {
-                    let ((sender, blocks), back, items) = (sync_channel(WAITING), back.clone(), &items);
-                    (sender, scope.spawn(move || look(reading, &blocks, &back, items)))
-                })
-                .unzip();
-            let mut seen = Seen::default();
-            let read = self.scan(reading, progress, &mut seen, Lanes { senders, turn: 0, memory, items: &items });
-            let lanes: Vec<_> = lanes.into_iter().map(thread::ScopedJoinHandle::join).collect();
-            read.map(|()| (seen, lanes))
-        })?;
+        let (done, items) = (Arc::default(), AtomicU64::new(0));
+        let turn = Turn { inputs: self, reading, progress, scanner: None, file: 0, done, items: &items };
+        let lanes: Vec<_> = thread::scope(|scope| {
+            let (mut hands, turns): (Vec<_>, Vec<_>) = (0..LANES).map(|_| sync_channel(1)).unzip();
+            if let Some(first) = hands.first() {
+                // Its receiver is at hand, and its room empty.
+                drop(first.send(turn));
+            }
+            hands.rotate_left(1);
+            let lanes: Vec<_> =
+                turns.into_iter().zip(hands).map(|(turns, next)| scope.spawn(move || look(&turns, &next))).collect();
+            lanes.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        let lanes = lanes.into_iter().map(|lane| {
+            lane.map_err(|_| anyhow!("a thread that looked at lines has panicked; please report it")).flatten()
+        });
+        let mut lanes = lanes.collect::<Result<Vec<Seen>>>()?.into_iter();
+        let mut all = lanes.next().unwrap_or_default();
         for lane in lanes {
-            let lane = lane.map_err(|_| anyhow!("a thread that looked at lines has panicked; please report it"))?;
             all.inspection.merge(&lane.inspection);
             all.examples.extend(lane.examples);
         }
@@ -87,53 +129,21 @@ impl Inputs {
         let report = ReadReport { account: all.inspection.account.clone(), examples };
         Ok((all.inspection, report))
     }
-
-    fn scan(
-        &self,
-        reading: &Reading<'_>,
-        progress: &mut Progress,
-        seen: &mut Seen,
-        mut lanes: Lanes<'_>,
-    ) -> Result<()> {
-        let done = Arc::new(AtomicU64::new(0));
-        for (file, path) in self.files.iter().enumerate() {
-            let failed = || format!("cannot read {}", path.display());
-            let input = open(path, &done)?;
-            let context = reading.context.clone();
-            let mut scanner = AuditScanner::new(input, context, reading.limits, reading.now).with_context(failed)?;
-            loop {
-                let before = seen.inspection.account.decoded();
-                let inspection = &mut seen.inspection;
-                let memory = lanes.memory.try_recv().unwrap_or_default();
-                let part = scanner.next(memory, &mut |event| inspection.event(event));
-                match part.with_context(failed)? {
-                    Some(Part::Lines(block)) => lanes.send(file, block)?,
-                    Some(Part::Read(decoded)) => seen.add(file, &decoded),
-                    None => break,
-                }
-                lanes.items.fetch_add(seen.inspection.account.decoded() - before, Ordering::Relaxed);
-                progress.at(done.load(Ordering::Relaxed), || format!("{} items", lanes.items.load(Ordering::Relaxed)));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn look(
-    reading: &Reading<'_>,
-    blocks: &Receiver<(usize, LineBlock)>,
-    back: &Sender<Vec<u8>>,
-    items: &AtomicU64,
-) -> Seen {
-    let mut seen = Seen::default();
-    for (file, block) in blocks {
-        let before = seen.inspection.account.decoded();
+/// Takes each turn and looks at what it gives, until there is nothing more to read or the other thread has failed.
+fn look<'a>(turns: &Receiver<Turn<'a>>, next: &SyncSender<Turn<'a>>) -> Result<Seen> {
+    let (mut seen, mut memory) = (Seen::default(), Memory::default());
+    for mut turn in turns {
+        let Some((file, block)) = turn.next(mem::take(&mut memory), &mut seen)? else { break };
+        turn.tell();
+        let (reading, items) = (turn.reading, turn.items);
+        // Nobody takes it when the other thread has panicked, which its end tells.
+        drop(next.send(turn));
         let inspection = &mut seen.inspection;
         let decoded = block.read(reading.context, &reading.limits, reading.now, &mut |event| inspection.event(event));
-        seen.add(file, &decoded);
-        items.fetch_add(seen.inspection.account.decoded() - before, Ordering::Relaxed);
-        // The reader is gone when it failed; then the memory is no longer wanted.
-        drop(back.send(block.into_memory()));
+        seen.add(file, &decoded, items);
+        memory = block.into_memory();
     }
-    seen
+    Ok(seen)
 }

@@ -1,6 +1,7 @@
 use leadsman_decode::{DecodeContext, Limits, record};
 use leadsman_domain::{PayloadKind, RawRecord, Timestamp};
 
+use super::named::{MAX_NAME_BYTES, MAX_NAMES};
 use super::*;
 use crate::input::{Inputs, Reading};
 use crate::progress::{Progress, ProgressMode};
@@ -62,7 +63,7 @@ fn names_beyond_the_bound_are_counted_together() {
 /// Everything that is shown of an inspection.
 fn shown(i: &Inspection) -> String {
     let actors: Vec<_> = i.actors.top(usize::MAX, |actor| actor.events);
-    let resources: Vec<_> = i.resources.top(usize::MAX, |levels| levels.values().sum());
+    let resources: Vec<_> = i.resources.top(usize::MAX, Levels::total);
     let rest = (&i.account, i.period, &i.classes, &i.levels, &i.verbs, &i.stages);
     format!("{actors:?} {resources:?} {rest:?} {:?} {} {}", i.blind(), i.actors.beyond, i.resources.beyond)
 }

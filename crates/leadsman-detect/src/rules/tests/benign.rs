@@ -1,7 +1,6 @@
 //! How often rules match where nothing is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use leadsman_decode::{DecodeContext, Limits, record};
 use leadsman_domain::{AuditEvent, PayloadKind, RawRecord, RuleLevel, Timestamp};
@@ -77,20 +76,4 @@ fn few_medium_hits_of_a_simulated_week_are_new() {
     println!("{n} medium hits of a simulated week, new in {} hours: {by_rule:?}", new.len());
     assert!(n > 1_000, "{n}");
     assert!(new.len() <= 35, "more than five a day: {by_rule:?}");
-}
-
-#[test]
-fn a_real_benign_log_has_no_high_hit() {
-    let Some(root) = std::env::var_os("LEADSMAN_DATASETS").map(PathBuf::from) else {
-        println!("SKIPPED: set LEADSMAN_DATASETS to the folder that holds k8s-audit-benign");
-        assert!(std::env::var_os("CI").is_none(), "nothing is skipped with CI set");
-        return;
-    };
-    let text = std::fs::read(root.join("k8s-audit-benign/audit.jsonl")).unwrap();
-    let mut events = decode(&context(), &text, Timestamp::parse("2026-01-01T00:00:00Z").unwrap());
-    events.retain(|e| !is_routine(e));
-    let (n, (by_level, high)) = (events.len(), hits(&events));
-    println!("{n} events of k8s-audit-benign: {by_level:?}");
-    assert!(n > 3_000, "{n}");
-    assert!(high.is_empty(), "{high:?}");
 }

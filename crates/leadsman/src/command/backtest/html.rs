@@ -28,15 +28,15 @@ pub(super) fn page(document: &Document<'_>) -> Result<String, serde_json::Error>
     ];
     table(&mut body, "False incidents", &quiet, false);
     table(&mut body, "Seconds to detect, median", &by_style(&d["time_to_detect_s"], ""), false);
-    for (title, key, prefix) in [
-        ("Baselines", "baselines", ""),
-        ("Without a detector", "ablation", "without "),
-        ("With a poisoned training log", "poisoning", "% "),
+    for (title, key, unit) in [
+        ("Baselines", "baselines", ","),
+        ("With one detector off, or one more on", "ablation", ":"),
+        ("With a poisoned training log", "poisoning", " %"),
     ] {
         let mut rows = Rows::new();
         for (name, part) in d[key].as_object().into_iter().flatten() {
-            let name = if key == "poisoning" { format!("{name} {prefix}") } else { format!("{prefix}{name}, ") };
-            rows.extend(by_style(&part["recall"], &name));
+            let name = part["detectors"].as_str().unwrap_or(name);
+            rows.extend(by_style(&part["recall"], &format!("{name}{unit} ")));
         }
         table(&mut body, title, &rows, true);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use leadsman_detect::Detectors;
 use leadsman_sim::{IdentityKind, Style, Technique, Trial};
 use serde::Serialize;
 
@@ -120,10 +121,10 @@ fn join<K: Ord, V: Default>(into: &mut BTreeMap<K, V>, from: BTreeMap<K, V>, add
 pub(super) struct Report {
     pub(super) seeds: Vec<u64>,
     pub(super) suite: &'static str,
-    pub(super) detectors: String,
+    pub(super) detectors: Detectors,
     pub(super) full: Tally,
     pub(super) baselines: BTreeMap<&'static str, Tally>,
-    /// Without one detector, by its name.
+    /// With one detector switched, by its name: off where it is on, on where it is off.
     pub(super) ablation: BTreeMap<&'static str, Tally>,
     /// Trained on logs of which an account wrote so many percent.
     pub(super) poisoning: BTreeMap<u32, Tally>,
@@ -142,7 +143,7 @@ pub(super) struct Document<'r> {
     schema: &'static str,
     suite: &'static str,
     seeds: &'r [u64],
-    detectors: &'r str,
+    detectors: String,
     /// How many attacks were tried in each style.
     attempts: BTreeMap<&'static str, u32>,
     /// Share of attacks that a finding points at.
@@ -172,6 +173,9 @@ pub(super) struct Document<'r> {
 /// A detector beside the full one.
 #[derive(Serialize)]
 struct Part {
+    /// Which detectors were on, where they are others than `detectors`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detectors: Option<String>,
     recall: ByStyle<f64>,
     /// Recall over all styles, minus that of all detectors together, in points.
     points_against_all: BTreeMap<String, f64>,
@@ -182,6 +186,7 @@ struct Part {
 impl Report {
     pub(super) fn document(&self) -> Document<'_> {
         let part = |tally: &Tally| Part {
+            detectors: None,
             recall: by_style(&tally.hits, |h| h.recall()),
             points_against_all: BUDGETS
                 .into_iter()
@@ -195,7 +200,7 @@ impl Report {
             schema: "leadsman.backtest/v2",
             suite: self.suite,
             seeds: &self.seeds,
-            detectors: &self.detectors,
+            detectors: self.detectors.to_string(),
             attempts: attempts.map(|((style, _), hits)| (style.as_str(), hits.of)).collect(),
             recall: by_style(&self.full.hits, |h| h.recall()),
             recall_interval: by_style(&self.full.hits, |h| h.interval()),
@@ -206,11 +211,17 @@ impl Report {
             false_incidents_per_day: self.full.by_budget(|_, per_day| per_day),
             budget_ratio: self.full.by_budget(|budget, per_day| per_day / f64::from(budget)),
             baselines: self.baselines.iter().map(|(name, tally)| (*name, part(tally))).collect(),
-            ablation: self.ablation.iter().map(|(name, tally)| (*name, part(tally))).collect(),
+            ablation: self.ablations().map(|(name, on, tally)| (name, Part { detectors: on, ..part(tally) })).collect(),
             poisoning: self.poisoning.iter().map(|(share, tally)| (share.to_string(), part(tally))).collect(),
             cold_start: part(&self.cold_start),
             hard_negatives: self.hard_negatives.iter().map(|(k, t)| (*k, t.by_budget(|_, per_day| per_day))).collect(),
         }
+    }
+
+    /// What one detector makes a difference to: its name, which were on, what came of it.
+    fn ablations(&self) -> impl Iterator<Item = (&'static str, Option<String>, &Tally)> {
+        let on = |wanted| self.detectors.each_switched().find(|(name, _)| *name == wanted);
+        self.ablation.iter().map(move |(name, tally)| (*name, on(*name).map(|(_, d)| d.to_string()), tally))
     }
 
     /// The techniques missed at the smallest budget, the most missed first, with how often of how many.
@@ -244,7 +255,7 @@ impl fmt::Display for Report {
             write!(f, "{:>22}", self.full.per_day(budget).map_or_else(String::new, |n| format!("{n:.2}")))?;
         }
         let others = self.baselines.iter().map(|(name, t)| (format!("baseline {name}"), t));
-        let others = others.chain(self.ablation.iter().map(|(name, t)| (format!("without {name}"), t)));
+        let others = others.chain(self.ablations().map(|(_, on, t)| (on.unwrap_or_default(), t)));
         let others =
             others.chain(self.poisoning.iter().map(|(share, t)| (format!("{share} % of the log poisoned"), t)));
         let others = others.chain(std::iter::once(("after one day".to_owned(), &self.cold_start)));

@@ -1,11 +1,10 @@
 //! `leadsman datasets inspect`.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use anyhow::Result;
 use leadsman_decode::{DecodeContext, Limits};
-use leadsman_domain::{Level, identifier};
+use leadsman_domain::identifier;
 use serde_json::json;
 
 use crate::cli::{Global, InspectArgs};
@@ -49,9 +48,9 @@ fn document(i: &Inspection, report: &ReadReport, top: usize) -> serde_json::Valu
         .collect();
     let resources: Vec<_> = i
         .resources
-        .top(TOP_RESOURCES, total)
+        .top(TOP_RESOURCES, Levels::total)
         .into_iter()
-        .map(|(name, levels)| json!({"resource": name, "events": total(levels), "levels": levels}))
+        .map(|(name, levels)| json!({"resource": name, "events": levels.total(), "levels": levels}))
         .collect();
     json!({
         "schema": "leadsman.inspection/v1",
@@ -99,8 +98,8 @@ fn text(i: &Inspection, report: &ReadReport, top: usize) -> String {
             line("", &format!("{:>9}  {}", actor.events, identifier(name)));
         }
         line("levels", &levels(&i.levels));
-        for (name, found) in i.resources.top(TOP_RESOURCES, total) {
-            line("", &format!("{:>9}  {}: {}", total(found), identifier(name), levels(found)));
+        for (name, found) in i.resources.top(TOP_RESOURCES, Levels::total) {
+            line("", &format!("{:>9}  {}: {}", found.total(), identifier(name), levels(found)));
         }
         let unlisted = i.resources.len().saturating_sub(TOP_RESOURCES);
         if unlisted > 0 {
@@ -124,11 +123,7 @@ fn text(i: &Inspection, report: &ReadReport, top: usize) -> String {
     out
 }
 
-fn total(levels: &Levels) -> u64 {
-    levels.values().sum()
-}
-
-fn levels(levels: &BTreeMap<Level, u64>) -> String {
+fn levels(levels: &Levels) -> String {
     counts(levels.iter().map(|(level, n)| (format!("{level:?}"), n)))
 }
 

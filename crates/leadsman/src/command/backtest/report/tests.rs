@@ -63,6 +63,7 @@ fn what_a_detector_adds_is_told_in_points() {
     assert_eq!(document["recall"]["paced"]["1"], 0.75);
     assert_eq!(document["ablation"]["novelty"]["recall"]["paced"]["1"], 0.25);
     assert_eq!(document["ablation"]["novelty"]["points_against_all"]["1"], -50.0);
+    assert_eq!(document["ablation"]["novelty"]["detectors"], "rules");
     assert_eq!(document["explanation_hit_rate"], 1.0);
     assert_eq!(document["time_to_detect_s"]["paced"]["1"], 2.0);
 }
