@@ -19,6 +19,7 @@ mod shard;
 mod sight;
 mod summary;
 mod train;
+mod windows;
 
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,14 @@ use leadsman_detect::novelty::{EventNovelty, NoveltyModel};
 use leadsman_detect::rules::{RuleSet, newness};
 use leadsman_detect::sight::body_logged;
 use leadsman_detect::{Detectors, action};
-use leadsman_domain::{AuditEvent, Surprise, Timestamp};
+use leadsman_domain::{AuditEvent, FindingKind, Surprise, Timestamp, Untrusted, write_api};
 
 use crate::ALLOWED_LATENESS;
 use crate::hits::Matched;
 use crate::links;
 use crate::requests::Admission;
-use crate::shard::{Judged, OpenWindow, ShardState, StrangeAction};
+use crate::shard::ShardState;
+use crate::windows::{Judged, OpenWindow, StrangeAction};
 
 /// Judges events against the novelty model, one by one, before learning from them.
 pub(crate) struct Observer<'m> {
@@ -18,16 +19,31 @@ pub(crate) struct Observer<'m> {
     pub(crate) window: Duration,
     pub(crate) detectors: Detectors,
     pub(crate) rules: &'m RuleSet,
+    /// Name of the action of the event in hand.
+    action: String,
 }
 
-impl Observer<'_> {
+/// What became of a scored event.
+pub(crate) struct Observed<'s> {
+    pub(crate) surprise: Surprise,
+    /// Its actor's window.
+    pub(crate) open: &'s mut OpenWindow,
+    /// Whether the evidence of the window may be another than before.
+    pub(crate) told_more: bool,
+}
+
+impl<'m> Observer<'m> {
+    pub(crate) fn new(novelty: &'m NoveltyModel, window: Duration, detectors: Detectors, rules: &'m RuleSet) -> Self {
+        Self { novelty, window, detectors, rules, action: String::new() }
+    }
+
     /// Judges one event and adds it to its actor's window; `None` when it is not scored.
     pub(crate) fn observe<'s>(
-        &self,
+        &mut self,
         state: &'s mut ShardState,
         index: usize,
         event: &AuditEvent,
-    ) -> Option<(Surprise, &'s mut OpenWindow)> {
+    ) -> Option<Observed<'s>> {
         let time = event.event_time;
         let late = state.is_late(time);
         if !late {
@@ -57,10 +73,11 @@ impl Observer<'_> {
             return None;
         }
         state.counts.scored += 1;
-        let judged = self.novelty.judge(event, &state.novelty);
+        let keys = self.novelty.keys(event, &mut state.memo);
+        let actor = self.novelty.standing(event, &state.novelty);
+        let judged = self.novelty.judge_by(keys, event, &actor);
         let surprise = self.surprise(index, &judged);
-        let key = (time.window(self.window).start, event.actor.name.clone());
-        let open = state.open.entry(key).or_insert_with(|| OpenWindow::new(event.actor.class, time));
+        let open = state.open.of(time.window(self.window).start, &event.actor, time)?;
         open.count += 1;
         open.first_seen = open.first_seen.min(time);
         open.last_seen = open.last_seen.max(time);
@@ -71,37 +88,47 @@ impl Observer<'_> {
                 open.tie(judged.total, link);
             }
         }
-        let name = action_name(event);
+        name_action(event, &mut self.action);
+        let name = self.action.as_str();
         let as_judged = || Judged { novelty: judged.clone(), seen: NoveltyModel::telling(event, &judged) };
-        if open.would_remember(&name, judged.total) {
-            let (kind, techniques) = action::classify(event);
+        let mut told_more = false;
+        if open.would_remember(name, judged.total) {
+            told_more = true;
+            let (kind, techniques, parts) = if open.counts(judged.total) {
+                let (kind, techniques) = action::classify(event);
+                (kind, techniques, self.novelty.parts(event, &judged, &actor))
+            } else {
+                (FindingKind::UnusualActivity, Vec::new(), Vec::new())
+            };
             open.remember(StrangeAction {
-                action: name,
+                action: name.to_owned(),
                 surprise: judged.total,
                 event: event.id,
                 kind,
                 techniques,
-                parts: self.novelty.parts(event, &judged, &state.novelty),
+                parts,
                 judged: vec![as_judged()],
             });
         } else if open.is_telling(judged.total) {
-            open.add_judged(&name, &judged, as_judged);
+            open.add_judged(name, &judged, as_judged);
         }
         if self.detectors.rules {
-            self.match_rules(event, &judged, open);
+            told_more |= self.match_rules(event, &judged, open);
         }
-        self.novelty.learn(event, &judged, &mut state.novelty);
-        Some((surprise, open))
+        NoveltyModel::learn_of(actor.profile, event, &judged, &mut state.novelty);
+        Some(Observed { surprise, open, told_more })
     }
 
-    fn match_rules(&self, event: &AuditEvent, judged: &EventNovelty, open: &mut OpenWindow) {
+    /// Whether a rule matched.
+    fn match_rules(&self, event: &AuditEvent, judged: &EventNovelty, open: &mut OpenWindow) -> bool {
         let mut matching = self.rules.matching(event).peekable();
         if matching.peek().is_none() {
-            return;
+            return false;
         }
         let newness = newness(self.novelty, &event.actor.name, event.actor.class, judged, &[]);
         let matched = Matched { event: event.id, kind: action::classify(event).0, judged, newness };
         matching.for_each(|rule| open.hits.add(rule, &matched));
+        true
     }
 
     /// What the features of a window are told: nothing of a detector that is off.
@@ -140,7 +167,13 @@ pub(crate) fn run_length(
     (n, None)
 }
 
-fn action_name(event: &AuditEvent) -> String {
-    let namespace = event.object.namespace.as_ref().map_or("", leadsman_domain::Untrusted::raw);
-    format!("{} {} {namespace}", event.verb, event.object.api())
+/// What tells the actions of a window apart: verb, API and namespace.
+fn name_action(event: &AuditEvent, name: &mut String) {
+    let object = &event.object;
+    name.clear();
+    name.push_str(event.verb.as_str());
+    name.push(' ');
+    write_api(object.group.raw(), object.resource.raw(), object.subresource.as_ref().map(Untrusted::raw), name);
+    name.push(' ');
+    name.push_str(object.namespace.as_ref().map_or("", Untrusted::raw));
 }

@@ -13,7 +13,8 @@ use leadsman_domain::{
     ModelRef, Rarity, RowKey, Severity, Technique, Timestamp, Window, WindowRef, identifier,
 };
 
-use crate::shard::{EntityKey, MAX_EVIDENCE, OpenWindow, TOP_ACTIONS, rank_weights};
+use crate::shard::EntityKey;
+use crate::windows::{MAX_EVIDENCE, OpenWindow, TOP_ACTIONS, rank_weights};
 
 /// Writes findings.
 #[derive(Debug, Clone)]

@@ -1,8 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use leadsman_domain::{AuditEvent, EventId, RequestKey, Stage, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What became of an event before scoring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +23,28 @@ pub enum Admission {
 /// Exact, not probabilistic: a false positive would lose an event. Bounded: identities older than the
 /// watermark by [`RETENTION`] are forgotten, and events that old are late anyway; at [`MAX_REQUESTS`] the
 /// oldest go first.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Requests {
-    stages: BTreeMap<RequestKey, Vec<EventId>>,
-    by_time: BTreeSet<(Timestamp, RequestKey)>,
+    /// Never iterated: its order is another in every process.
+    stages: HashMap<RequestKey, Stages>,
+    /// What `stages` holds, by [`SLOT`] of its time and in order of arrival. Every event passes here, so that a tree of
+    /// single requests would be a tenth of the cost of the whole line.
+    by_time: BTreeMap<i64, VecDeque<RequestKey>>,
+}
+
+/// The stages of a request that were seen; most are logged in one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Stages {
+    first: EventId,
+    others: Vec<EventId>,
 }
 
 /// How far behind the watermark identities stay.
 const RETENTION: Duration = Duration::from_secs(600);
+/// Requests are forgotten by so much of their time at once.
+const SLOT: Duration = Duration::from_secs(10);
 /// Most requests remembered.
-const MAX_REQUESTS: usize = 1_000_000;
+pub(crate) const MAX_REQUESTS: usize = 1_000_000;
 
 impl Requests {
     /// Admits an event. Exec, attach, port-forward and watch log `ResponseStarted` first: that one counts.
@@ -40,16 +53,19 @@ impl Requests {
             Stage::RequestReceived => return Admission::NotScored,
             Stage::ResponseStarted | Stage::ResponseComplete | Stage::Panic => {}
         }
-        match self.stages.get_mut(&event.request) {
-            Some(seen) if seen.contains(&event.id) => Admission::Duplicate,
-            Some(seen) => {
-                seen.push(event.id);
+        match self.stages.entry(event.request) {
+            Entry::Occupied(seen) => {
+                let seen = seen.into_mut();
+                if seen.first == event.id || seen.others.contains(&event.id) {
+                    return Admission::Duplicate;
+                }
+                seen.others.push(event.id);
                 Admission::Joined
             }
-            None => {
-                self.stages.insert(event.request, vec![event.id]);
-                self.by_time.insert((event.event_time, event.request));
-                if self.by_time.len() > MAX_REQUESTS {
+            Entry::Vacant(new) => {
+                new.insert(Stages { first: event.id, others: Vec::new() });
+                self.by_time.entry(slot(event.event_time)).or_default().push_back(event.request);
+                if self.stages.len() > MAX_REQUESTS {
                     self.forget_oldest();
                 }
                 Admission::New
@@ -59,15 +75,53 @@ impl Requests {
 
     /// Forgets what lies too far behind `watermark`.
     pub(crate) fn expire(&mut self, watermark: Timestamp) {
-        let horizon = watermark.minus(RETENTION);
-        while self.by_time.first().is_some_and(|(time, _)| *time < horizon) {
-            self.forget_oldest();
+        let horizon = slot(watermark.minus(RETENTION));
+        while let Some(first) = self.by_time.first_entry()
+            && *first.key() < horizon
+        {
+            for request in first.remove() {
+                self.stages.remove(&request);
+            }
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.stages.len()
+    }
+
     fn forget_oldest(&mut self) {
-        if let Some((_, request)) = self.by_time.pop_first() {
+        let Some(mut first) = self.by_time.first_entry() else { return };
+        if let Some(request) = first.get_mut().pop_front() {
             self.stages.remove(&request);
         }
+        if first.get().is_empty() {
+            first.remove();
+        }
+    }
+}
+
+fn slot(time: Timestamp) -> i64 {
+    time.window(SLOT).start.as_micros()
+}
+
+/// In the order of `by_time`, so that equal states give equal bytes.
+impl Serialize for Requests {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let all = self.by_time.iter().flat_map(|(slot, requests)| requests.iter().map(move |r| (slot, r)));
+        let all: Vec<_> = all.filter_map(|(slot, r)| Some((slot, r, self.stages.get(r)?))).collect();
+        all.serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Requests {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let mut requests = Self::default();
+        for (slot, request, stages) in Vec::<(i64, RequestKey, Stages)>::deserialize(d)? {
+            if requests.stages.insert(request, stages).is_none() {
+                requests.by_time.entry(slot).or_default().push_back(request);
+            }
+        }
+        Ok(requests)
     }
 }

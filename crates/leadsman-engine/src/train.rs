@@ -165,9 +165,9 @@ impl Trainer {
                 }
                 Some(novelty) => {
                     let TrainSpec { window, detectors, .. } = self.spec;
-                    let observer = Observer { novelty, window, detectors, rules: &self.rules };
-                    if let Some((surprise, _)) = observer.observe(&mut self.state, index, event) {
-                        surprises.push(surprise);
+                    let mut observer = Observer::new(novelty, window, detectors, &self.rules);
+                    if let Some(observed) = observer.observe(&mut self.state, index, event) {
+                        surprises.push(observed.surprise);
                         self.builder.add(event);
                     }
                 }
@@ -209,7 +209,7 @@ impl Trainer {
         self.schema.get_or_insert_with(|| matrix.schema.clone());
         for (i, key) in matrix.rows.iter().enumerate() {
             self.state.closed(key.window.end);
-            if let Some(open) = self.state.open.remove(&(key.window.start, key.entity.clone())) {
+            if let Some(open) = self.state.open.remove(key.window.start, &key.entity) {
                 // What is reported whatever the line is says nothing about where the line should be.
                 if !open.hits.always_reports() {
                     let (class, novelty, rules) = (open.class, open.novelty(), open.hits.evidence());

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use leadsman_domain::{FeatureMatrix, FeatureSchema, RowKey, Timestamp};
-use polars::prelude::*;
+use polars::prelude::StringChunked;
 
 use crate::FeatureError;
-use crate::frame::{Columns, hour_of_day};
+use crate::frame::{Columns, EventFrame, hour_of_day};
 use crate::stats::Distinct;
 use crate::window::groups;
 
@@ -48,17 +48,17 @@ pub fn audit_schema() -> FeatureSchema {
 /// One row per (actor, window) of `closed`, ordered by window, then actor.
 ///
 /// Shape: (windows × 27), ordered by [`audit_schema`]. Errors: [`FeatureError`] when the frame lacks a column.
-pub fn extract_audit(closed: &DataFrame, length: Duration) -> Result<FeatureMatrix, FeatureError> {
-    let columns = Columns::of(closed)?;
+pub fn extract_audit(closed: &EventFrame, length: Duration) -> Result<FeatureMatrix, FeatureError> {
+    let columns = Columns::of(closed.frame())?;
     let mut rows = Vec::new();
     let mut values = Vec::new();
-    for (entity, start, indices) in groups(closed)? {
+    for group in groups(closed.frame())? {
         rows.push(RowKey {
-            entity,
-            window: leadsman_domain::Window { start, end: start.plus(length) },
-            count: indices.len() as u64,
+            entity: group.entity.into(),
+            window: leadsman_domain::Window { start: group.start, end: group.start.plus(length) },
+            count: group.rows.len() as u64,
         });
-        values.extend(row(&columns, &indices));
+        values.extend(row(&columns, &group.rows));
     }
     Ok(FeatureMatrix::new(audit_schema(), rows, values)?)
 }
@@ -83,14 +83,11 @@ struct Counts {
     first_seen: u32,
 }
 
-fn row(c: &Columns<'_>, indices: &[IdxSize]) -> [f64; NAMES.len()] {
+fn row(c: &Columns<'_>, indices: &[usize]) -> [f64; NAMES.len()] {
     let mut n = Counts::default();
-    let (mut ns, mut apis, mut objects) = (Distinct::default(), Distinct::default(), Distinct::default());
-    let (mut clients, mut sources) = (Distinct::default(), Distinct::default());
     let mut times = Vec::with_capacity(indices.len());
     let mut surprises = Vec::with_capacity(indices.len());
     for &i in indices {
-        let i = i as usize;
         let (verb, api) = (c.verb.get(i).unwrap_or_default(), c.api.get(i).unwrap_or_default());
         let denied = c.denied.get(i).unwrap_or_default();
         count_action(&mut n, verb, api);
@@ -103,12 +100,10 @@ fn row(c: &Columns<'_>, indices: &[IdxSize]) -> [f64; NAMES.len()] {
         n.off_hours += u32::from(!(7..20).contains(&hour_of_day(time)));
         times.push(time);
         surprises.push(c.surprise.get(i).unwrap_or_default());
-        ns.add(c.namespace.get(i));
-        apis.add(Some(api));
-        objects.add(c.name.get(i));
-        clients.add(c.client.get(i));
-        sources.add(c.source.get(i));
     }
+    let distinct = |column: &StringChunked| Distinct::of(indices.iter().filter_map(|&i| column.get(i)));
+    let (ns, apis, objects) = (distinct(c.namespace), distinct(c.api), distinct(c.name));
+    let (clients, sources) = (distinct(c.client), distinct(c.source));
     let total = indices.len() as f64;
     surprises.sort_by(|a, b| b.total_cmp(a));
     let top = surprises.iter().take(3).sum::<f64>();

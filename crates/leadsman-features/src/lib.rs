@@ -4,6 +4,7 @@
 //! in a window of metric samples. Both are tumbling, half-open and built from event time only.
 
 mod audit;
+mod buffer;
 mod error;
 mod frame;
 mod metrics;
@@ -13,6 +14,7 @@ mod table;
 mod window;
 
 pub use audit::{audit_schema, extract_audit};
+pub use buffer::EventBuffer;
 pub use error::FeatureError;
 pub use frame::{EventFrame, EventRow};
 pub use metrics::{extract_metrics, metric_feature_names};

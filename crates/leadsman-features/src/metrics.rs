@@ -5,7 +5,7 @@ use leadsman_domain::{FeatureMatrix, FeatureSchema, RowKey, Window};
 use polars::prelude::*;
 
 use crate::FeatureError;
-use crate::window::groups;
+use crate::window::{Group, groups};
 
 /// The features of one metric.
 const PER_METRIC: [&str; 2] = ["mean", "max"];
@@ -35,10 +35,9 @@ pub fn extract_metrics(
     let (time, value) = (closed.column("time")?.i64()?, closed.column("value")?.f64()?);
     let mut rows = Vec::new();
     let mut values = Vec::new();
-    for (entity, start, indices) in groups(closed)? {
+    for Group { entity, start, rows: indices } in groups(closed)? {
         let mut pods: BTreeMap<(&str, &str), Pod> = BTreeMap::new();
         for &i in &indices {
-            let i = i as usize;
             if let (Some(m), Some(p), Some(t), Some(v)) = (metric.get(i), pod.get(i), time.get(i), value.get(i)) {
                 let pod = pods.entry((m, p)).or_default();
                 let of = if whole.get(i).unwrap_or(true) { &mut pod.whole } else { &mut pod.containers };
@@ -59,7 +58,7 @@ pub fn extract_metrics(
             values.extend([signed_log(mean), signed_log(max)]);
         }
         let window = Window { start, end: start.plus(length) };
-        rows.push(RowKey { entity, window, count: indices.len() as u64 });
+        rows.push(RowKey { entity: entity.into(), window, count: indices.len() as u64 });
     }
     Ok(FeatureMatrix::new(FeatureSchema::new(metric_feature_names(metrics)), rows, values)?)
 }

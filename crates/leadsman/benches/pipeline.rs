@@ -14,7 +14,7 @@ use leadsman_decode::{DecodeContext, Limits};
 use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{AuditEvent, PayloadKind, RawRecord, Surprise, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
-use leadsman_features::{EventFrame, extract_audit};
+use leadsman_features::{EventBuffer, extract_audit};
 use leadsman_sim::{Payload, SimConfig, Simulation};
 use serde::{Deserialize, Serialize};
 
@@ -155,8 +155,11 @@ fn main() -> Result<(), Failure> {
             for chunk in 0..EVENTS / 2_000 {
                 let part = chunk * 2_000..(chunk + 1) * 2_000;
                 let local: Vec<Surprise> = (0..2_000).map(|i| surprises[i]).collect();
-                let frame = EventFrame::new(&events[part], &local, window)?.into_inner();
-                extract_audit(&frame, window)?;
+                let mut buffer = EventBuffer::new(window);
+                buffer.push(&events[part], &local);
+                if let Some(frame) = buffer.take_closed(Timestamp::from_micros(i64::MAX))? {
+                    extract_audit(&frame, window)?;
+                }
             }
             Ok(())
         })?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use leadsman_domain::{AuditEvent, FeatureMatrix, Finding, FindingId, MetricSample, Surprise, Timestamp};
 use leadsman_engine::{Engine, EngineError, ScoredWindow, ShardState, Trainer};
 use leadsman_features::{
-    EventFrame, EventRow, FeatureError, SampleFrame, SampleRow, WindowBuffer, extract_audit, extract_metrics,
+    EventBuffer, EventRow, FeatureError, SampleFrame, SampleRow, WindowBuffer, extract_audit, extract_metrics,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,7 @@ pub trait Judge {
 #[derive(Debug, Clone)]
 pub struct Windows {
     length: Duration,
-    audit: WindowBuffer,
+    audit: EventBuffer,
     samples: WindowBuffer,
 }
 
@@ -64,7 +64,7 @@ impl Windows {
     /// No open window.
     #[must_use]
     pub fn new(length: Duration) -> Self {
-        Self { length, audit: WindowBuffer::new(length), samples: WindowBuffer::new(length) }
+        Self { length, audit: EventBuffer::new(length), samples: WindowBuffer::new(length) }
     }
 
     /// Takes audit events.
@@ -75,7 +75,7 @@ impl Windows {
             let (n, watermark) = judge.run_length(self.audit.earliest_end(), events);
             let (run, rest) = events.split_at(n);
             let surprises = judge.observe(run)?;
-            self.audit.push(EventFrame::new(run, &surprises, self.length)?.into_inner())?;
+            self.audit.push(run, &surprises);
             if let Some(watermark) = watermark {
                 self.close_audit(judge, watermark)?;
             }
@@ -117,7 +117,7 @@ impl Windows {
     /// Whether no window is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.audit.open().is_none() && self.samples.open().is_none()
+        self.audit.earliest_end().is_none() && self.samples.open().is_none()
     }
 
     fn close_audit(&mut self, judge: &mut impl Judge, watermark: Timestamp) -> Result<(), PipelineError> {
@@ -319,7 +319,7 @@ impl Shard {
         let snapshot = Snapshot {
             model_digest: self.model_digest.clone(),
             state: self.state.to_bytes()?,
-            events: self.windows.audit.contiguous().map_or(Ok(Vec::new()), EventFrame::rows)?,
+            events: self.windows.audit.rows(),
             samples: self.windows.samples.contiguous().map_or(Ok(Vec::new()), SampleFrame::rows)?,
         };
         Ok(postcard::to_stdvec(&snapshot)?)
@@ -336,7 +336,7 @@ impl Shard {
         }
         let mut shard = Self::new(engine, model_digest);
         shard.state = ShardState::from_bytes(&snapshot.state)?;
-        shard.windows.audit.push(EventFrame::from_rows(&snapshot.events)?.into_inner())?;
+        shard.windows.audit.restore(&snapshot.events);
         shard.windows.samples.push(SampleFrame::from_rows(&snapshot.samples)?.into_inner())?;
         Ok(Some(shard))
     }

@@ -17,7 +17,7 @@ impl NoveltyModel {
         judged: &EventNovelty,
         known: &[(KeyFamily, u64)],
     ) -> EventNovelty {
-        let (profile, group) = (self.actor(actor), self.judging_group(actor, class));
+        let (profile, group) = (self.actor(actor), self.judging(self.group_of(actor, class)));
         let (mut nats, mut first) = (judged.nats, judged.first);
         let mut known_action = None;
         for &(family, key) in known.iter().filter(|(family, key)| judged.keys.get(*family) == Some(*key)) {
@@ -86,9 +86,7 @@ pub fn tell(event: &AuditEvent, habit: KeyFamily) -> String {
     match (habit, &event.object.namespace) {
         // A failed request is no action, it has a result.
         (KeyFamily::Action, _) if !event.succeeded() && event.code.is_some() => observed(event, KeyFamily::Outcome),
-        (KeyFamily::Action, Some(ns)) => {
-            format!("{} in {}", observed(event, KeyFamily::Action), identifier(ns.raw()))
-        }
+        (KeyFamily::Action, Some(ns)) => [&observed(event, KeyFamily::Action), " in ", &*identifier(ns.raw())].concat(),
         (habit, _) => observed(event, habit),
     }
 }

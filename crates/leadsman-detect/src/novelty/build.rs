@@ -3,7 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use leadsman_domain::{ActorClass, AuditEvent, Timestamp};
 
 use super::levels::{self, Glimpsed, Known};
-use super::{ActorProfile, Counts, FAMILIES, KeyFamily, KeyHasher, Keys, MAX_KEYS, NoveltyModel, PeerGroup};
+use super::{
+    ActorProfile, Counts, FAMILIES, KeyFamily, KeyHasher, KeyMemo, Keys, Learned, MAX_KEYS, NoveltyModel, PeerGroup,
+};
 use crate::DetectError;
 use crate::peers::{self, ActorActivity};
 
@@ -16,6 +18,7 @@ pub struct NoveltyBuilder {
     hasher: KeyHasher,
     seed: u64,
     peers: bool,
+    memo: KeyMemo,
     actors: BTreeMap<Box<str>, ActorHistory>,
     span: Option<(Timestamp, Timestamp)>,
 }
@@ -41,14 +44,21 @@ impl NoveltyBuilder {
     /// told of only.
     #[must_use]
     pub fn new(seed: u64, peers: bool) -> Self {
-        Self { hasher: KeyHasher::new(seed), seed, peers, actors: BTreeMap::new(), span: None }
+        Self {
+            hasher: KeyHasher::new(seed),
+            seed,
+            peers,
+            memo: KeyMemo::default(),
+            actors: BTreeMap::new(),
+            span: None,
+        }
     }
 
     /// Counts one event: at most once an actor, key and hour, so that volume does not make a habit.
     pub fn add(&mut self, event: &AuditEvent) {
         let time = event.event_time;
         self.span = Some(self.span.map_or((time, time), |(from, to)| (from.min(time), to.max(time))));
-        let keys = Keys::of(event, &self.hasher);
+        let keys = Keys::remembering(event, &self.hasher, &mut self.memo);
         let history = self.actors.entry(event.actor.name.clone()).or_insert_with(|| ActorHistory {
             class: event.actor.class,
             days: BTreeSet::new(),
@@ -94,7 +104,9 @@ impl NoveltyBuilder {
             }
             let families = std::array::from_fn(|i| levels::own(&known.of(history, i), &known.glimpsed(history, i)));
             let active_days = u32::try_from(history.days.len()).unwrap_or(u32::MAX);
-            actors.insert(name.clone(), ActorProfile { class: history.class, group: index, active_days, families });
+            let usual = Default::default();
+            let profile = ActorProfile { class: history.class, group: index, active_days, families, usual };
+            actors.insert(name.clone(), profile);
         }
         for (i, level) in cluster.iter_mut().enumerate() {
             let of_actor: Vec<Vec<Known>> = self.actors.values().map(|history| known.of(history, i)).collect();
@@ -108,7 +120,7 @@ impl NoveltyBuilder {
             let all: Vec<&[Known]> = of_actor.iter().map(Vec::as_slice).collect();
             *level = levels::upper(&all);
         }
-        Ok(NoveltyModel {
+        Ok(NoveltyModel::from(Learned {
             hasher: self.hasher.clone(),
             history_days: to.seconds_since(from) / 86_400.0,
             actors,
@@ -116,7 +128,7 @@ impl NoveltyBuilder {
             peers: self.peers,
             class_group: grouping.of_class,
             cluster,
-        })
+        }))
     }
 }
 

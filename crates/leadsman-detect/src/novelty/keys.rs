@@ -3,6 +3,7 @@ use std::fmt;
 use leadsman_domain::{AuditEvent, Untrusted, UserAgent, Verb, identifier};
 use serde::{Deserialize, Serialize};
 
+use super::memo::KeyMemo;
 use crate::action::minted_account;
 
 /// How the place of a request without a namespace is called.
@@ -82,14 +83,14 @@ impl KeyHasher {
         Self { salt: blake3::derive_key("leadsman novelty keys v1", &seed.to_le_bytes()) }
     }
 
-    fn hash(&self, family: KeyFamily, scratch: &mut Vec<u8>, fields: &[&str]) -> u64 {
-        scratch.clear();
+    fn hash(&self, family: KeyFamily, fields: &[&str]) -> u64 {
+        let mut scratch = Vec::with_capacity(128);
         scratch.push(family as u8);
         for f in fields {
             scratch.extend_from_slice(&(f.len() as u32).to_le_bytes());
             scratch.extend_from_slice(f.as_bytes());
         }
-        let digest = blake3::keyed_hash(&self.salt, scratch);
+        let digest = blake3::keyed_hash(&self.salt, &scratch);
         let mut head = [0; 8];
         head.copy_from_slice(&digest.as_bytes()[..8]);
         u64::from_le_bytes(head)
@@ -107,32 +108,40 @@ impl Keys {
     /// its outcome, its client, its source and its hour.
     #[must_use]
     pub fn of(event: &AuditEvent, hasher: &KeyHasher) -> Self {
-        let mut scratch = Vec::with_capacity(128);
+        Self::remembering(event, hasher, &mut KeyMemo::default())
+    }
+
+    /// The same, without hashing again what `memo` holds.
+    pub(super) fn remembering(event: &AuditEvent, hasher: &KeyHasher, memo: &mut KeyMemo) -> Self {
+        memo.begin(hasher);
         let mut keys = [None; FAMILIES];
-        let mut set = |family: KeyFamily, fields: &[&str]| {
-            keys[family as usize] = Some(hasher.hash(family, &mut scratch, fields));
-        };
-        let api = event.object.api();
+        let mut set = |family: KeyFamily, key: u64| keys[family as usize] = Some(key);
+        let [action, namespace, outcome] = done(event, hasher, memo);
         if event.succeeded() || event.code.is_none() {
-            set(KeyFamily::Action, &[event.verb.as_str(), &api, action_detail(event)]);
-            set(KeyFamily::Namespace, &[place(event), &api]);
-            if let Some(name) = secret_name(event) {
-                set(KeyFamily::SecretName, &[place(event), &name]);
+            set(KeyFamily::Action, action);
+            set(KeyFamily::Namespace, namespace);
+            if let Some((kind, name)) = named_secret(event) {
+                let place = place(event);
+                let key = || hasher.hash(KeyFamily::SecretName, &[place, &secret_name(kind, name)]);
+                set(KeyFamily::SecretName, memo.key(KeyFamily::SecretName, &[place, kind, name], key));
             }
             if let Some(identity) = identity(event) {
-                set(KeyFamily::Identity, &[&identity]);
+                set(KeyFamily::Identity, hasher.hash(KeyFamily::Identity, &[&identity]));
             }
         }
+        if event.code.is_some() {
+            set(KeyFamily::Outcome, outcome);
+        }
+        let mut one = |family, value: &str| set(family, memo.key(family, &[value], || hasher.hash(family, &[value])));
         if let Some(agent) = &event.user_agent {
-            set(KeyFamily::Client, &[product(agent)]);
+            one(KeyFamily::Client, product(agent));
         }
         if let Some(source) = &event.source_ip {
-            set(KeyFamily::Source, &[network(source)]);
+            one(KeyFamily::Source, network(source));
         }
-        if event.code.is_some() {
-            set(KeyFamily::Outcome, &[&api, outcome(event)]);
-        }
-        set(KeyFamily::HourOfWeek, &[HOUR_BINS[usize::from(event.event_time.hour_of_week() / 3)]]);
+        let bin = hour_bin(event);
+        let hour = memo.hour(bin, || hasher.hash(KeyFamily::HourOfWeek, &[HOUR_BINS[bin]]));
+        set(KeyFamily::HourOfWeek, hour);
         Self(keys)
     }
 
@@ -143,8 +152,34 @@ impl Keys {
     }
 }
 
-/// Names of the 56 three-hour bins of a week, UTC.
-const HOUR_BINS: [&str; 56] = {
+/// The keys of action, place and outcome.
+fn done(event: &AuditEvent, hasher: &KeyHasher, memo: &mut KeyMemo) -> [u64; 3] {
+    let object = &event.object;
+    let (verb, detail, place, outcome) = (event.verb.as_str(), action_detail(event), place(event), outcome(event));
+    let (group, resource) = (object.group.raw(), object.resource.raw());
+    let keys = || {
+        let api = object.api();
+        [
+            hasher.hash(KeyFamily::Action, &[verb, &api, detail]),
+            hasher.hash(KeyFamily::Namespace, &[place, &api]),
+            hasher.hash(KeyFamily::Outcome, &[&api, outcome]),
+        ]
+    };
+    match &object.subresource {
+        None => memo.done(&[verb, detail, place, outcome, group, resource], keys),
+        Some(part) => memo.done(&[verb, detail, place, outcome, group, resource, part.raw()], keys),
+    }
+}
+
+/// Three-hour bins of a week.
+pub(super) const BINS: usize = 56;
+
+fn hour_bin(event: &AuditEvent) -> usize {
+    usize::from(event.event_time.hour_of_week() / 3)
+}
+
+/// Names of the three-hour bins of a week, UTC.
+const HOUR_BINS: [&str; BINS] = {
     const DAYS: [[&str; 8]; 7] = [
         ["Mon 00–03", "Mon 03–06", "Mon 06–09", "Mon 09–12", "Mon 12–15", "Mon 15–18", "Mon 18–21", "Mon 21–24"],
         ["Tue 00–03", "Tue 03–06", "Tue 06–09", "Tue 09–12", "Tue 12–15", "Tue 15–18", "Tue 18–21", "Tue 21–24"],
@@ -154,9 +189,9 @@ const HOUR_BINS: [&str; 56] = {
         ["Sat 00–03", "Sat 03–06", "Sat 06–09", "Sat 09–12", "Sat 12–15", "Sat 15–18", "Sat 18–21", "Sat 21–24"],
         ["Sun 00–03", "Sun 03–06", "Sun 06–09", "Sun 09–12", "Sun 12–15", "Sun 15–18", "Sun 18–21", "Sun 21–24"],
     ];
-    let mut all = [""; 56];
+    let mut all = [""; BINS];
     let mut i = 0;
-    while i < 56 {
+    while i < BINS {
         all[i] = DAYS[i / 8][i % 8];
         i += 1;
     }
@@ -181,8 +216,10 @@ fn action_detail(event: &AuditEvent) -> &'static str {
 /// them, so that one without history is judged by what its peers do at home.
 fn place(event: &AuditEvent) -> &str {
     let namespace = namespace(event);
-    let account = event.actor.name.strip_prefix("system:serviceaccount:").and_then(|a| a.split_once(':'));
-    if account.is_some_and(|(home, _)| home == namespace) { "\u{0}home" } else { namespace }
+    let account = event.actor.name.strip_prefix("system:serviceaccount:");
+    let rest = account.and_then(|account| account.strip_prefix(namespace));
+    let home = rest.is_some_and(|rest| rest.starts_with(':') && !namespace.contains(':'));
+    if home { "\u{0}home" } else { namespace }
 }
 
 fn namespace(event: &AuditEvent) -> &str {
@@ -217,11 +254,15 @@ fn outcome(event: &AuditEvent) -> &'static str {
     }
 }
 
-fn secret_name(event: &AuditEvent) -> Option<String> {
-    if !matches!(event.object.resource.raw(), "secrets" | "configmaps") || !event.object.group.raw().is_empty() {
-        return None;
-    }
-    event.object.name.as_ref().map(|n| format!("{}/{}", event.object.resource.raw(), template(n.raw())))
+/// Resource and name, if the event is about a named secret or config map.
+fn named_secret(event: &AuditEvent) -> Option<(&str, &str)> {
+    let kind = event.object.resource.raw();
+    let asked = matches!(kind, "secrets" | "configmaps") && event.object.group.raw().is_empty();
+    event.object.name.as_ref().filter(|_| asked).map(|name| (kind, name.raw()))
+}
+
+fn secret_name(kind: &str, name: &str) -> String {
+    [kind, "/", &template(name)].concat()
 }
 
 /// A name without what generators put in: digits, and a random last part.
@@ -250,26 +291,31 @@ fn identity(event: &AuditEvent) -> Option<String> {
 /// What was observed in a family, rendered safe for a sentence.
 #[must_use]
 pub fn observed(event: &AuditEvent, family: KeyFamily) -> String {
-    let api = event.object.api();
+    let shown = |text: &Option<Untrusted>, part: fn(&Untrusted) -> &str| {
+        text.as_ref().map_or_else(String::new, |text| identifier(part(text)).into_owned())
+    };
+    let api = || event.object.api();
     match family {
-        KeyFamily::Action => match action_detail(event) {
-            "" => format!("{} {}", event.verb, identifier(&api)),
-            "impersonating" => format!("{} {} as somebody else", event.verb, identifier(&api)),
-            "risky" => format!("{} {} with risky settings", event.verb, identifier(&api)),
-            detail => format!("{} {} in {detail}", event.verb, identifier(&api)),
-        },
-        KeyFamily::Namespace => match namespace(event) {
-            "" => format!("{}{ACROSS}", identifier(&api)),
-            ns => format!("{} in {}", identifier(&api), identifier(ns)),
-        },
-        KeyFamily::Client => {
-            event.user_agent.as_ref().map_or_else(String::new, |a| identifier(product(a)).into_owned())
+        KeyFamily::Action => {
+            let how = match action_detail(event) {
+                "" => "",
+                "impersonating" => " as somebody else",
+                "risky" => " with risky settings",
+                _ => " in all namespaces",
+            };
+            [event.verb.as_str(), " ", &identifier(&api()), how].concat()
         }
-        KeyFamily::Source => event.source_ip.as_ref().map_or_else(String::new, |s| identifier(s.raw()).into_owned()),
-        KeyFamily::Outcome => format!("{} on {}", outcome(event), identifier(&api)),
-        KeyFamily::SecretName => secret_name(event).map_or_else(String::new, |n| identifier(&n).into_owned()),
+        KeyFamily::Namespace => match namespace(event) {
+            "" => [&identifier(&api()), ACROSS].concat(),
+            ns => [&identifier(&api()), " in ", &identifier(ns)].concat(),
+        },
+        KeyFamily::Client => shown(&event.user_agent, product),
+        KeyFamily::Source => shown(&event.source_ip, Untrusted::raw),
+        KeyFamily::Outcome => [outcome(event), " on ", &identifier(&api())].concat(),
+        KeyFamily::SecretName => named_secret(event)
+            .map_or_else(String::new, |(kind, name)| identifier(&secret_name(kind, name)).into_owned()),
         KeyFamily::Identity => identity(event).map_or_else(String::new, |n| identifier(&n).into_owned()),
-        KeyFamily::HourOfWeek => HOUR_BINS[usize::from(event.event_time.hour_of_week() / 3)].to_owned(),
+        KeyFamily::HourOfWeek => HOUR_BINS[hour_bin(event)].to_owned(),
     }
 }
 

@@ -25,18 +25,19 @@ pub(super) struct Glimpsed {
 const MAX_SHARE: f64 = 0.005;
 
 /// Counts of one actor.
-pub(super) fn own(keys: &[Known], glimpsed: &[Glimpsed]) -> Counts {
-    let mut counts = Counts { values: keys.len() as f64, ..Counts::default() };
-    for k in keys {
-        counts.total += f64::from(k.hours);
+pub(super) fn own(known: &[Known], glimpsed: &[Glimpsed]) -> Counts {
+    let mut keys = BTreeMap::new();
+    let mut total = 0.0;
+    for k in known {
         let weight = f64::from(k.hours);
-        counts.keys.insert(k.key, KeyCount { hours: k.hours, weight, actors: 1, ..KeyCount::default() });
+        total += weight;
+        keys.insert(k.key, KeyCount { hours: k.hours, weight, actors: 1, ..KeyCount::default() });
     }
     for k in glimpsed {
         let days = u16::try_from(k.days).unwrap_or(u16::MAX);
-        counts.keys.insert(k.key, KeyCount { hours: k.hours, days, actors: 1, ..KeyCount::default() });
+        keys.insert(k.key, KeyCount { hours: k.hours, days, actors: 1, ..KeyCount::default() });
     }
-    counts.with_tails()
+    Counts::new(total, known.len() as f64, keys)
 }
 
 /// Counts of several actors, which none of them can move alone.
@@ -47,7 +48,7 @@ pub(super) fn own(keys: &[Known], glimpsed: &[Glimpsed]) -> Counts {
 pub(super) fn upper(actors: &[&[Known]]) -> Counts {
     let weight = |keys: &[Known]| keys.iter().map(|k| f64::from(k.hours)).sum::<f64>();
     let all: f64 = actors.iter().map(|keys| weight(keys)).sum();
-    let mut counts = Counts::default();
+    let mut counts: BTreeMap<u64, KeyCount> = BTreeMap::new();
     let mut values: BTreeMap<u64, f64> = BTreeMap::new();
     for keys in actors {
         let own = weight(keys);
@@ -55,7 +56,7 @@ pub(super) fn upper(actors: &[&[Known]]) -> Counts {
         let most = (MAX_SHARE * others).max(others / (actors.len() as f64 - 1.0).max(1.0));
         let share = if own > most { most / own } else { 1.0 };
         for k in *keys {
-            let count = counts.keys.entry(k.key).or_default();
+            let count = counts.entry(k.key).or_default();
             count.hours = count.hours.saturating_add(k.hours);
             count.weight += share * f64::from(k.hours);
             count.actors += 1;
@@ -63,11 +64,12 @@ pub(super) fn upper(actors: &[&[Known]]) -> Counts {
             *value = (*value + share).min(1.0);
         }
     }
-    for (key, count) in &mut counts.keys {
+    let (mut total, mut distinct) = (0.0, 0.0);
+    for (key, count) in &mut counts {
         let shared = 1.0 - 1.0 / f64::from(count.actors);
         count.weight *= shared;
-        counts.total += count.weight;
-        counts.values += shared * values.get(key).copied().unwrap_or_default();
+        total += count.weight;
+        distinct += shared * values.get(key).copied().unwrap_or_default();
     }
-    counts.with_tails()
+    Counts::new(total, distinct, counts)
 }

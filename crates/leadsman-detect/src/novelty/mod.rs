@@ -22,20 +22,26 @@
 
 mod assume;
 mod build;
+mod counts;
 mod keys;
 mod levels;
+mod memo;
+mod parts;
 mod state;
 
 pub use assume::{KNOWN_HOURS, habit_keys, tell};
 pub use build::NoveltyBuilder;
+use counts::{Counts, KeyCount};
 pub(crate) use keys::ACROSS;
 pub use keys::{FAMILIES, KeyFamily, KeyHasher, Keys, observed};
+pub use memo::KeyMemo;
+pub use parts::KeyPart;
 pub use state::NoveltyState;
-use state::Recents;
+use state::{Recent, Recents};
 
 use std::collections::BTreeMap;
 
-use leadsman_domain::{ActorClass, AuditEvent, Baseline};
+use leadsman_domain::{ActorClass, AuditEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::action::sensitivity;
@@ -44,57 +50,6 @@ use crate::action::sensitivity;
 pub const MAX_KEYS: usize = 256;
 /// Cap of one key's surprise, in nats.
 pub const MAX_SURPRISE: f64 = 14.0;
-
-/// How often a level of the hierarchy saw each value.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Weight of all values.
-    total: f64,
-    /// Distinct values; on upper levels one counts by how far it is shared.
-    values: f64,
-    keys: BTreeMap<u64, KeyCount>,
-}
-
-/// Count of one value.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct KeyCount {
-    /// Distinct actor-hours, for people to read.
-    pub hours: u32,
-    /// What it counts for; 0 when it was seen but is not known.
-    pub weight: f64,
-    /// What all values count for that are no more frequent than this one.
-    pub tail: f64,
-    /// Distinct days on which a value was seen that is not known; 0 when it is.
-    pub days: u16,
-    /// Distinct actors; 1 at the actor's own level.
-    pub actors: u32,
-}
-
-impl Counts {
-    /// Fills in the tails, once all values are counted.
-    fn with_tails(mut self) -> Self {
-        let mut order: Vec<(f64, u64)> = self.keys.iter().map(|(key, count)| (count.weight, *key)).collect();
-        order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut below = 0.0;
-        for equal in order.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
-            below += equal.iter().map(|(weight, _)| weight).sum::<f64>();
-            for (_, key) in equal {
-                if let Some(count) = self.keys.get_mut(key) {
-                    count.tail = below;
-                }
-            }
-        }
-        self
-    }
-
-    fn get(&self, key: u64) -> KeyCount {
-        self.keys.get(&key).copied().unwrap_or_default()
-    }
-
-    fn distinct(&self) -> f64 {
-        self.values + 1.0
-    }
-}
 
 /// One actor's learned history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +61,10 @@ pub struct ActorProfile {
     /// Distinct days on which it was active.
     pub active_days: u32,
     families: [Counts; FAMILIES],
+    /// Surprise of each key of `families` to an actor that did nothing since training but what it was known for. Most
+    /// events show such keys only.
+    #[serde(skip)]
+    usual: [Vec<f64>; FAMILIES],
 }
 
 /// Actors that are judged by each other's habits.
@@ -120,6 +79,7 @@ pub struct PeerGroup {
 
 /// What was normal during training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Learned")]
 pub struct NoveltyModel {
     hasher: KeyHasher,
     /// Days of history behind the model.
@@ -133,19 +93,37 @@ pub struct NoveltyModel {
     cluster: [Counts; FAMILIES],
 }
 
-/// One key family's part in an event's surprise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeyPart {
-    /// The family; `None` for the weight of a sensitive action.
-    pub family: Option<KeyFamily>,
-    /// Nats, already weighted: the parts of an event sum to its surprise.
-    pub nats: f64,
-    /// Whether the actor never showed this value before.
-    pub first_seen: bool,
-    /// What was observed, rendered safe.
-    pub observed: String,
-    /// What is usual.
-    pub baseline: Baseline,
+/// The model as it is stored: without what follows from the rest.
+#[derive(Deserialize)]
+struct Learned {
+    hasher: KeyHasher,
+    history_days: f64,
+    actors: BTreeMap<Box<str>, ActorProfile>,
+    groups: Vec<PeerGroup>,
+    peers: bool,
+    class_group: BTreeMap<ActorClass, u32>,
+    cluster: [Counts; FAMILIES],
+}
+
+impl From<Learned> for NoveltyModel {
+    fn from(learned: Learned) -> Self {
+        let Learned { hasher, history_days, actors, groups, peers, class_group, cluster } = learned;
+        let mut model = Self { hasher, history_days, actors, groups, peers, class_group, cluster };
+        let usual: Vec<_> = model.actors.values().map(|profile| model.usual(profile)).collect();
+        for (profile, usual) in model.actors.values_mut().zip(usual) {
+            profile.usual = usual;
+        }
+        model
+    }
+}
+
+/// What is known of the actor of an event: looked up once, because names are long.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'m, 's> {
+    /// Its learned history.
+    pub profile: Option<&'m ActorProfile>,
+    group: Option<&'m PeerGroup>,
+    recents: Option<&'s Recents>,
 }
 
 /// How surprising an event is, before explanation.
@@ -175,7 +153,7 @@ impl EventNovelty {
     fn new(keys: Keys, nats: [f64; FAMILIES], first: [bool; FAMILIES], weight: f64, known_action: f64) -> Self {
         let sensitivity = weight / (1.0 + known_action);
         let mut novelty = Self { keys, nats, first, weight, sensitivity, total: 0.0, strongest: 0.0 };
-        let order = novelty.ranked();
+        let order = novelty.strongest_families();
         novelty.strongest = nats[order[0]];
         novelty.total = sensitivity + RANK_WEIGHTS.iter().zip(order).map(|(w, i)| w * nats[i]).sum::<f64>();
         novelty
@@ -193,11 +171,15 @@ impl EventNovelty {
         self.first.iter().map(|&f| u32::from(f)).sum()
     }
 
-    /// Families by descending surprise; ties by declaration order.
-    fn ranked(&self) -> [usize; FAMILIES] {
-        let mut order = std::array::from_fn(|i| i);
-        order.sort_by(|&a: &usize, &b: &usize| self.nats[b].total_cmp(&self.nats[a]).then(a.cmp(&b)));
-        order
+    /// The families with the most surprise, in descending order; ties by declaration order.
+    fn strongest_families(&self) -> [usize; RANK_WEIGHTS.len()] {
+        let mut taken = [false; FAMILIES];
+        std::array::from_fn(|_| {
+            let stranger = |a: usize, b: usize| if self.nats[b].total_cmp(&self.nats[a]).is_gt() { b } else { a };
+            let strongest = (0..FAMILIES).filter(|i| !taken[*i]).reduce(stranger).unwrap_or_default();
+            taken[strongest] = true;
+            strongest
+        })
     }
 }
 
@@ -205,13 +187,17 @@ impl NoveltyModel {
     /// The peer group of an actor.
     #[must_use]
     pub fn group_of(&self, name: &str, class: ActorClass) -> Option<&PeerGroup> {
-        let index = self.actors.get(name).map(|a| a.group).or_else(|| self.class_group.get(&class).copied())?;
+        self.group(self.actors.get(name), class)
+    }
+
+    fn group(&self, profile: Option<&ActorProfile>, class: ActorClass) -> Option<&PeerGroup> {
+        let index = profile.map(|p| p.group).or_else(|| self.class_group.get(&class).copied())?;
         self.groups.get(index as usize)
     }
 
-    /// The peer group that an actor's surprise backs off to, if it does.
-    fn judging_group(&self, name: &str, class: ActorClass) -> Option<&PeerGroup> {
-        if self.peers { self.group_of(name, class) } else { None }
+    /// The peer group that an actor's surprise backs off to, if it does, of the one it belongs to.
+    fn judging<'m>(&self, group: Option<&'m PeerGroup>) -> Option<&'m PeerGroup> {
+        group.filter(|_| self.peers)
     }
 
     /// The learned history of an actor.
@@ -239,72 +225,82 @@ impl NoveltyModel {
         novelty.keys.get(source).map_or(0, |key| self.cluster[source as usize].get(key).actors)
     }
 
+    /// What is known of the actor of `event`, at its time.
+    #[must_use]
+    pub fn standing<'m, 's>(&'m self, event: &AuditEvent, state: &'s NoveltyState) -> Standing<'m, 's> {
+        let profile = self.actor(&event.actor.name);
+        let recents = state.of(&event.actor.name, event.event_time.hour());
+        Standing { profile, group: self.group(profile, event.actor.class), recents }
+    }
+
+    /// The keys of `event`.
+    #[must_use]
+    pub fn keys(&self, event: &AuditEvent, memo: &mut KeyMemo) -> Keys {
+        Keys::remembering(event, &self.hasher, memo)
+    }
+
     /// How surprising `event` is, given the model and what `state` learned since. Learns nothing.
     #[must_use]
     pub fn judge(&self, event: &AuditEvent, state: &NoveltyState) -> EventNovelty {
-        let keys = Keys::of(event, &self.hasher);
-        let profile = self.actors.get(event.actor.name.as_ref());
-        let group = self.judging_group(&event.actor.name, event.actor.class);
+        self.judge_by(Keys::of(event, &self.hasher), event, &self.standing(event, state))
+    }
+
+    /// The same, by the keys of `event` and what is known of its actor.
+    #[must_use]
+    pub fn judge_by(&self, keys: Keys, event: &AuditEvent, actor: &Standing<'_, '_>) -> EventNovelty {
+        let Standing { profile, group, recents } = *actor;
+        let group = self.judging(group);
         let mut nats = [0.0; FAMILIES];
         let mut first = [false; FAMILIES];
+        let mut known_action = 0.0;
         let trust = if profile.is_some() { 1.0 } else { NEWCOMER };
-        let recents = state.of(&event.actor.name, event.event_time.hour());
         for family in KeyFamily::ALL {
             let i = family as usize;
-            if let Some(key) = keys.get(family) {
-                let own = own_count(profile, recents, family, key);
-                // What was new yesterday is not known yet, but it is no news either: whoever looks has seen it.
-                let trained = profile.map_or(0, |p| p.families[i].get(key).days);
-                let since = recents.map_or(0, |r| r.earlier_days(family, key, event.event_time.day()));
-                let earlier = if own > 0.0 { 0 } else { trained + since };
-                nats[i] = trust * self.surprise(profile, group, family, key, own) / (1.0 + f64::from(earlier));
-                first[i] = own <= 0.0 && earlier == 0;
+            let Some(key) = keys.get(family) else { continue };
+            let position = profile.and_then(|p| p.families[i].position(key));
+            let trained = profile.zip(position).map_or_else(KeyCount::default, |(p, at)| p.families[i].at(at));
+            let recent = recents.and_then(|r| r.get(family, key));
+            let own = trained.weight + f64::from(recent.map_or(0, Recent::known_hours));
+            // What was new yesterday is not known yet, but it is no news either: whoever looks has seen it.
+            let since = recent.map_or(0, |r| r.earlier_days(event.event_time.day()));
+            let earlier = if own > 0.0 { 0 } else { trained.days + since };
+            let surprise = match profile.zip(position) {
+                Some((p, at)) if recent.is_none() => p.usual[i].get(at).copied().unwrap_or_default(),
+                Some(_) | None => self.surprise(profile, group, family, key, own),
+            };
+            nats[i] = trust * surprise / (1.0 + f64::from(earlier));
+            first[i] = own <= 0.0 && earlier == 0;
+            if family == KeyFamily::Action {
+                known_action = own;
             }
         }
-        let known_action =
-            keys.get(KeyFamily::Action).map_or(0.0, |key| own_count(profile, recents, KeyFamily::Action, key));
         let weight = if event.succeeded() { sensitivity(event) } else { 0.0 };
         EventNovelty::new(keys, nats, first, weight, known_action)
     }
 
-    /// The parts of an event's surprise, strongest first; their nats sum to `novelty.total`.
-    #[must_use]
-    pub fn parts(&self, event: &AuditEvent, novelty: &EventNovelty, state: &NoveltyState) -> Vec<KeyPart> {
-        let profile = self.actors.get(event.actor.name.as_ref());
-        let mut parts: Vec<KeyPart> = RANK_WEIGHTS
-            .iter()
-            .zip(novelty.ranked())
-            .filter_map(|(weight, i)| {
-                let family = KeyFamily::ALL[i];
-                let key = novelty.keys.get(family)?;
-                Some(KeyPart {
-                    family: Some(family),
-                    nats: weight * novelty.nats[i],
-                    first_seen: novelty.first[i],
-                    observed: observed(event, family),
-                    baseline: self.baseline(event, profile, state, family, key),
-                })
-            })
-            .filter(|p| p.nats > 0.0)
-            .collect();
-        if let (true, Some(key)) = (novelty.sensitivity > 0.0, novelty.keys.get(KeyFamily::Action)) {
-            parts.push(KeyPart {
-                family: None,
-                nats: novelty.sensitivity,
-                first_seen: false,
-                observed: observed(event, KeyFamily::Action),
-                baseline: self.baseline(event, profile, state, KeyFamily::Action, key),
-            });
-        }
-        parts
+    /// Surprise of each key of an actor that did nothing since training but what it was known for.
+    fn usual(&self, profile: &ActorProfile) -> [Vec<f64>; FAMILIES] {
+        let group = self.judging(self.group(Some(profile), profile.class));
+        KeyFamily::ALL.map(|family| {
+            let keys = profile.families[family as usize].iter();
+            keys.map(|(key, count)| self.surprise(Some(profile), group, family, key, count.weight)).collect()
+        })
     }
 
     /// Lets `state` learn from an event that was judged before.
     pub fn learn(&self, event: &AuditEvent, novelty: &EventNovelty, state: &mut NoveltyState) {
+        Self::learn_of(self.actor(&event.actor.name), event, novelty, state);
+    }
+
+    /// The same, when the trained history of the actor is at hand.
+    pub fn learn_of(
+        profile: Option<&ActorProfile>,
+        event: &AuditEvent,
+        novelty: &EventNovelty,
+        state: &mut NoveltyState,
+    ) {
         state.learn(event, &novelty.keys, |family, key| {
-            self.actors
-                .get(event.actor.name.as_ref())
-                .is_some_and(|a| a.families[family as usize].get(key).weight > 0.0)
+            profile.is_some_and(|p| p.families[family as usize].get(key).weight > 0.0)
         });
     }
 
@@ -319,10 +315,10 @@ impl NoveltyModel {
     ) -> f64 {
         let i = family as usize;
         let cluster = &self.cluster[i];
+        let count = cluster.get(key);
         // Names are made up all the time: what counts is how often one is new, not that it is this one.
-        let unseen =
-            if family == KeyFamily::SecretName && cluster.get(key).weight <= 0.0 { cluster.distinct() } else { 1.0 };
-        let p_c = (cluster.get(key).tail + 0.5 * unseen) / (cluster.total + 0.5 * cluster.distinct());
+        let unseen = if family == KeyFamily::SecretName && count.weight <= 0.0 { cluster.distinct() } else { 1.0 };
+        let p_c = (count.tail + 0.5 * unseen) / (cluster.total + 0.5 * cluster.distinct());
         let back_off = |counts: &Counts, tail: f64, parent: f64| {
             let m = counts.distinct();
             (tail + m * parent) / (counts.total + m).max(tail + m)
@@ -342,39 +338,6 @@ impl NoveltyModel {
         };
         (-p.ln()).clamp(0.0, MAX_SURPRISE)
     }
-
-    fn baseline(
-        &self,
-        event: &AuditEvent,
-        profile: Option<&ActorProfile>,
-        state: &NoveltyState,
-        family: KeyFamily,
-        key: u64,
-    ) -> Baseline {
-        let i = family as usize;
-        let group = self.group_of(&event.actor.name, event.actor.class);
-        let own = profile.map_or(0, |p| p.families[i].get(key).hours);
-        let members = group.map_or(0, |g| g.members);
-        let with_key = group.map_or(0, |g| g.families[i].get(key).actors);
-        let (others, others_with_key) = match profile {
-            Some(_) => (members.saturating_sub(1), with_key.saturating_sub(u32::from(own > 0))),
-            None => (members, with_key),
-        };
-        let cluster = &self.cluster[i];
-        Baseline {
-            own: own_count(profile, state.of(&event.actor.name, event.event_time.hour()), family, key),
-            own_days: f64::from(profile.map_or(0, |p| p.active_days)),
-            peers: u64::from(others_with_key),
-            peers_of: u64::from(others),
-            cluster_rate: cluster.get(key).weight / cluster.total.max(1.0),
-        }
-    }
-}
-
-/// Hours for which an actor is known for a key.
-fn own_count(profile: Option<&ActorProfile>, recents: Option<&Recents>, family: KeyFamily, key: u64) -> f64 {
-    let trained = profile.map_or(0.0, |p| p.families[family as usize].get(key).weight);
-    trained + f64::from(recents.map_or(0, |r| r.known_hours(family, key)))
 }
 
 #[cfg(test)]

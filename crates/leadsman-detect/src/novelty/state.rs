@@ -28,49 +28,72 @@ pub struct NoveltyState {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recents {
     last_hour: i64,
-    keys: BTreeMap<(KeyFamily, u64), Recent>,
+    /// Ascending by family and key: a quarter of the memory of a tree, and faster to search.
+    keys: Vec<Recent>,
 }
 
+/// A key that one actor showed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Recent {
-    hours: u32,
-    last_hour: i64,
+pub(super) struct Recent {
+    family: KeyFamily,
     days: u16,
-    last_day: i64,
+    hours: u32,
+    key: u64,
+    last_hour: i64,
 }
 
-impl Recents {
+impl Recent {
     /// Distinct hours in which the actor showed the key, once it is known; 0 before.
-    pub(super) fn known_hours(&self, family: KeyFamily, key: u64) -> u32 {
-        let recent = self.keys.get(&(family, key));
-        recent.filter(|r| r.days >= DAYS_UNTIL_KNOWN).map_or(0, |r| r.hours)
+    pub(super) fn known_hours(&self) -> u32 {
+        if self.days >= DAYS_UNTIL_KNOWN { self.hours } else { 0 }
     }
 
     /// Distinct days before `day` on which the actor showed a key that is not known yet; 0 once it is.
-    pub(super) fn earlier_days(&self, family: KeyFamily, key: u64, day: i64) -> u16 {
-        let unknown = self.keys.get(&(family, key)).filter(|r| r.days < DAYS_UNTIL_KNOWN);
-        unknown.map_or(0, |r| r.days - u16::from(r.last_day >= day && r.days > 0))
+    pub(super) fn earlier_days(&self, day: i64) -> u16 {
+        if self.days >= DAYS_UNTIL_KNOWN {
+            return 0;
+        }
+        self.days - u16::from(day_of(self.last_hour) >= day && self.days > 0)
+    }
+}
+
+/// Days since the epoch of an hour since the epoch.
+fn day_of(hour: i64) -> i64 {
+    hour.div_euclid(24)
+}
+
+impl Recents {
+    fn position(&self, family: KeyFamily, key: u64) -> Result<usize, usize> {
+        self.keys.binary_search_by_key(&(family, key), |r| (r.family, r.key))
+    }
+
+    /// What is remembered of a key.
+    pub(super) fn get(&self, family: KeyFamily, key: u64) -> Option<&Recent> {
+        self.position(family, key).ok().and_then(|at| self.keys.get(at))
     }
 
     /// At the cap the key that was not seen for longest gives way. What is not remembered looks new again: strange,
     /// never normal.
-    fn learn(&mut self, family: KeyFamily, key: u64, hour: i64, day: i64) {
-        if let Some(r) = self.keys.get_mut(&(family, key)) {
-            if hour > r.last_hour {
-                r.hours = r.hours.saturating_add(1);
-                r.last_hour = hour;
-            }
-            if day > r.last_day {
-                r.days = r.days.saturating_add(1);
-                r.last_day = day;
-            }
-            return;
-        }
+    fn learn(&mut self, family: KeyFamily, key: u64, hour: i64) {
+        let Err(mut at) = self.position(family, key).map(|at| self.keys[at].saw(hour)) else { return };
         if self.keys.len() >= MAX_RECENT {
-            let oldest = self.keys.iter().min_by_key(|(key, r)| (r.last_hour, **key)).map(|(key, _)| *key);
-            oldest.and_then(|key| self.keys.remove(&key));
+            let seen = |i: &usize| (self.keys[*i].last_hour, *i);
+            if let Some(oldest) = (0..self.keys.len()).min_by_key(seen) {
+                self.keys.remove(oldest);
+                at -= usize::from(oldest < at);
+            }
         }
-        self.keys.insert((family, key), Recent { hours: 1, last_hour: hour, days: 1, last_day: day });
+        self.keys.insert(at, Recent { family, days: 1, hours: 1, key, last_hour: hour });
+    }
+}
+
+impl Recent {
+    fn saw(&mut self, hour: i64) {
+        if hour > self.last_hour {
+            self.hours = self.hours.saturating_add(1);
+            self.days = self.days.saturating_add(u16::from(day_of(hour) > day_of(self.last_hour)));
+            self.last_hour = hour;
+        }
     }
 }
 
@@ -82,10 +105,13 @@ impl NoveltyState {
 
     /// Takes a key for known, over as many days as it takes.
     pub(super) fn assume(&mut self, actor: &str, family: KeyFamily, key: u64, hours: u32, hour: i64) {
-        let known = Recent { hours, last_hour: hour, days: DAYS_UNTIL_KNOWN, last_day: hour.div_euclid(24) };
+        let known = Recent { family, days: DAYS_UNTIL_KNOWN, hours, key, last_hour: hour };
         let recents = self.actors.entry(actor.into()).or_default();
         recents.last_hour = recents.last_hour.max(hour);
-        recents.keys.insert((family, key), known);
+        match recents.position(family, key) {
+            Ok(at) => recents.keys[at] = known,
+            Err(at) => recents.keys.insert(at, known),
+        }
     }
 
     /// Remembers the keys of an event; at most one count a key and hour. `trained` tells which keys the
@@ -113,7 +139,7 @@ impl NoveltyState {
         recents.last_hour = recents.last_hour.max(hour);
         for (family, key) in KeyFamily::ALL.into_iter().zip(new) {
             if let Some(key) = key {
-                recents.learn(family, key, hour, day);
+                recents.learn(family, key, hour);
             }
         }
     }

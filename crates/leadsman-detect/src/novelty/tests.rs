@@ -185,7 +185,7 @@ fn one_actors_past_does_not_touch_another() {
 fn baselines_count_peers_without_the_actor_itself() {
     let m = model();
     let e = event("sa-1", 240 * 3600, Verb::Get, "secrets", "ns-1");
-    let parts = m.parts(&e, &judge(&m, &e), &NoveltyState::default());
+    let parts = m.parts(&e, &judge(&m, &e), &m.standing(&e, &NoveltyState::default()));
     let action = parts.iter().find(|p| p.family == Some(KeyFamily::Action)).unwrap();
     let group = m.group_of("sa-1", ActorClass::SaWorkload).unwrap();
     assert_eq!(action.baseline.peers_of, u64::from(group.members) - 1);
@@ -202,7 +202,7 @@ proptest! {
         let verb = [Verb::Get, Verb::List, Verb::Create, Verb::Exec][verb];
         let e = AuditEvent { code, ..event(&format!("sa-{actor}"), 250 * 3600, verb, &resource, &ns) };
         let novelty = judge(&m, &e);
-        let sum: f64 = m.parts(&e, &novelty, &NoveltyState::default()).iter().map(|p| p.nats).sum();
+        let sum: f64 = m.parts(&e, &novelty, &m.standing(&e, &NoveltyState::default())).iter().map(|p| p.nats).sum();
         prop_assert!(novelty.total >= 0.0 && novelty.total.is_finite());
         // A sensitive action that failed carries no weight, so nothing is left over.
         prop_assert!((sum - novelty.total).abs() < 1e-9, "{} {}", sum, novelty.total);
@@ -249,5 +249,67 @@ fn one_actor_cannot_teach_the_others() {
         for (before, after) in clean.iter().zip(&poisoned) {
             assert!(*after >= 0.98 * before, "{how}: {clean:?} became {poisoned:?}");
         }
+    }
+}
+
+#[test]
+fn a_stored_model_judges_alike() {
+    let m = model();
+    let stored: NoveltyModel = postcard::from_bytes(&postcard::to_stdvec(&m).unwrap()).unwrap();
+    assert_eq!(stored, m);
+    let e = event("sa-1", 250 * 3600, Verb::Get, "secrets", "ns-1");
+    assert_eq!(judge(&stored, &e), judge(&m, &e));
+}
+
+/// What is looked up for an actor that stayed with its habits is what the formula gives.
+#[test]
+fn the_usual_surprise_is_that_of_the_formula() {
+    let m = model();
+    for (actor, resource) in [("sa-1", "pods"), ("sa-2", "secrets"), ("sa-3", "configmaps")] {
+        let profile = m.actor(actor).unwrap();
+        let e = event(actor, 250 * 3600, Verb::List, resource, "ns-1");
+        let novelty = judge(&m, &e);
+        for family in KeyFamily::ALL {
+            let Some(key) = novelty.keys.get(family) else { continue };
+            let (i, group) = (family as usize, m.group(Some(profile), profile.class));
+            let count = profile.families[i].get(key);
+            let nats = m.surprise(Some(profile), group, family, key, count.weight);
+            assert_eq!(novelty.nats[i].to_bits(), (nats / (1.0 + f64::from(count.days))).to_bits());
+        }
+    }
+}
+
+/// A memory of keys changes none, however much alike the texts are that it holds, and whoever's keys it held before.
+#[test]
+fn remembered_keys_are_the_keys() {
+    let (one, other) = (KeyHasher::new(1), KeyHasher::new(2));
+    let mut memo = KeyMemo::default();
+    let texts = ["", "a", "b", "ab", "secrets", "a/b", "a\u{0}b"];
+    for round in 0..2 {
+        for (group, resource) in texts.iter().flat_map(|g| texts.iter().map(move |r| (g, r))) {
+            for (sub, namespace) in [(None, None), (None, Some("a")), (Some(""), None), (Some("b"), Some("a"))] {
+                let mut e = event("sa-1", 3600 * round, Verb::Get, resource, "");
+                e.object.group = Untrusted::new(*group);
+                e.object.subresource = sub.map(Untrusted::new);
+                e.object.namespace = namespace.map(Untrusted::new);
+                e.object.name = sub.map(Untrusted::new);
+                e.user_agent = Some(Untrusted::new(*resource));
+                e.source_ip = Some(Untrusted::new(*group));
+                e.code = [Some(200), Some(403), None][(round as usize + group.len()) % 3];
+                for hasher in [&one, &one, &other] {
+                    assert_eq!(Keys::remembering(&e, hasher, &mut memo), Keys::of(&e, hasher), "{e:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn invented_texts_do_not_fill_the_memory() {
+    let (hasher, mut memo) = (KeyHasher::new(1), KeyMemo::default());
+    for i in 0..40_000 {
+        let e = event("sa-1", 0, Verb::Get, "pods", &format!("invented-{i}"));
+        assert!(Keys::remembering(&e, &hasher, &mut memo).get(KeyFamily::Namespace).is_some());
+        assert!(memo.len() <= 2 * memo::MAX_TEXTS);
     }
 }

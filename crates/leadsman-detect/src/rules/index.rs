@@ -37,7 +37,12 @@ impl Index {
 
     pub(super) fn candidates(&self, event: &AuditEvent) -> &[u16] {
         let resource = event.object.resource.raw();
-        let found = self.resources.binary_search_by(|(name, _)| caseless(name, resource));
+        // All but never in lower case already; then whole words are compared.
+        let found = if resource.bytes().any(|b| b.is_ascii_uppercase()) {
+            self.resources.binary_search_by(|(name, _)| caseless(name, resource))
+        } else {
+            self.resources.binary_search_by(|(name, _)| name.as_ref().cmp(resource))
+        };
         let row = found.ok().and_then(|i| self.resources.get(i)).map_or(&self.others, |(_, row)| row);
         &row[event.verb as usize]
     }

@@ -13,7 +13,7 @@ use ndarray::ArrayView2;
 
 use super::Engine;
 use crate::counterfactual::{Alteration, Altered, MAX_HABIT_KEYS, Raw, smallest};
-use crate::shard::{Judged, OpenWindow, StrangeAction, TOP_ACTIONS, rank_weights};
+use crate::windows::{Judged, OpenWindow, StrangeAction, TOP_ACTIONS, rank_weights};
 
 impl Engine {
     /// What would have kept an actor's open window below the alert line; nothing would where a rule always reports.

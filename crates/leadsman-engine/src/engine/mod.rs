@@ -14,9 +14,10 @@ use leadsman_domain::{
 use ndarray::Axis;
 
 use crate::EngineError;
-use crate::observer::{Observer, run_length};
+use crate::observer::{Observed, Observer, run_length};
 use crate::report::{ActorWindow, Reporter};
-use crate::shard::{EntityKey, OpenWindow, ShardState};
+use crate::shard::{EntityKey, ShardState};
+use crate::windows::OpenWindow;
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -149,29 +150,33 @@ impl Engine {
     /// Judges events, then learns from them. Findings appear as soon as a window's novelty and rules alone cross the
     /// alert line, or a rule matches that is always reported; the window's close completes them.
     pub fn observe(&self, state: &mut ShardState, events: &[AuditEvent]) -> (Vec<Surprise>, Vec<Finding>) {
-        let observer = self.observer();
+        let model = &self.model;
+        let mut observer = Observer::new(&model.novelty, model.window(), model.detectors, &self.rules);
         let mut surprises = Vec::new();
         let mut crossed = BTreeSet::new();
         let mut findings = Vec::new();
         for (index, event) in events.iter().enumerate() {
-            let blindness = state.watch.see(event, &self.model.sight);
+            let blindness = state.watch.see(event, &model.sight);
             findings.extend(blindness.map(|b| self.reporter.blindness(&b)));
-            let Some((surprise, open)) = observer.observe(state, index, event) else { continue };
+            let Some(Observed { surprise, open, told_more }) = observer.observe(state, index, event) else { continue };
             surprises.push(surprise);
-            if self.reports(open, self.evidence_open(open)) {
+            if told_more {
+                open.over_line = self.reports(open, self.evidence_open(open));
+            }
+            if open.over_line {
                 open.detected_at.get_or_insert(event.event_time);
-                let key = (event.event_time.window(self.model.window()).start, event.actor.name.clone());
+                let start = event.event_time.window(model.window()).start;
                 // The incident is settled event by event, in log order, not batch by batch.
                 if open.is_unsettled() {
-                    self.settle(state, &key);
+                    self.settle(state, start, &event.actor.name);
                 }
-                crossed.insert(key);
+                crossed.insert((start, event.actor.name.as_ref()));
             }
         }
         findings.extend(crossed.into_iter().filter_map(|(start, entity)| {
-            let open = state.open.get(&(start, entity.clone()))?;
-            let mut finding = self.actor_finding(&entity, start, open, self.evidence_open(open), None);
-            finding.explanation.counterfactual = self.counterfactual_open(&entity, open);
+            let open = state.open.get(start, entity)?;
+            let mut finding = self.actor_finding(entity, start, open, self.evidence_open(open), None);
+            finding.explanation.counterfactual = self.counterfactual_open(entity, open);
             Some(finding)
         }));
         state.requests_expire();
@@ -207,8 +212,8 @@ impl Engine {
         let mut forest_scores = self.forest_scores(state, matrix)?;
         for (i, row) in matrix.rows.iter().enumerate() {
             state.closed(row.window.end);
-            let key = (row.window.start, row.entity.clone());
-            let Some(open) = state.open.get_mut(&key) else { continue };
+            let start = row.window.start;
+            let Some(open) = state.open.get_mut(start, &row.entity) else { continue };
             let (calibration, _) = self.model.stratum(open.class);
             let class = open.class;
             let forest = forest_scores.remove(&i).unwrap_or(0.5);
@@ -230,7 +235,7 @@ impl Engine {
             });
             if self.reports(open, evidence) {
                 open.detected_at.get_or_insert(row.window.end);
-                self.settle(state, &key);
+                self.settle(state, start, &row.entity);
                 let x = matrix.x.select(Axis(0), &[i]);
                 let by_feature = if detectors.forest {
                     self.model.forest.attributions(x.view(), class.as_str())?.by_feature.row(0).to_vec()
@@ -238,25 +243,16 @@ impl Engine {
                     Vec::new()
                 };
                 let detail = ActorWindow { schema: &matrix.schema, values: x.row(0).to_vec(), by_feature, strangeness };
-                if let Some(open) = state.open.get(&key) {
-                    let mut finding = self.actor_finding(&row.entity, row.window.start, open, evidence, Some(&detail));
+                if let Some(open) = state.open.get(start, &row.entity) {
+                    let mut finding = self.actor_finding(&row.entity, start, open, evidence, Some(&detail));
                     finding.explanation.counterfactual =
                         self.counterfactual_closed(&row.entity, open, &matrix.schema, &detail.values)?;
                     findings.push(finding);
                 }
             }
-            state.open.remove(&key);
+            state.open.remove(start, &row.entity);
         }
         Ok((scored, findings))
-    }
-
-    fn observer(&self) -> Observer<'_> {
-        Observer {
-            novelty: &self.model.novelty,
-            window: self.model.window(),
-            detectors: self.model.detectors,
-            rules: &self.rules,
-        }
     }
 
     fn evidence_open(&self, open: &OpenWindow) -> Evidence {
@@ -282,15 +278,16 @@ impl Engine {
         self.rareness(&calibration.novelty, nats).among(self.rareness(&self.model.any.novelty, nats))
     }
 
-    fn settle(&self, state: &mut ShardState, key: &(Timestamp, Box<str>)) {
-        state.settle(key, self.model.window(), self.reporter.incident_id(EntityKey::Actor, &key.1, key.0));
+    fn settle(&self, state: &mut ShardState, start: Timestamp, entity: &str) {
+        let new = self.reporter.incident_id(EntityKey::Actor, entity, start);
+        state.settle((start, entity), self.model.window(), new);
     }
 
     /// Forest scores by row index, asked stratum by stratum.
     fn forest_scores(&self, state: &ShardState, matrix: &FeatureMatrix) -> Result<BTreeMap<usize, f64>, EngineError> {
         let mut by_class: BTreeMap<ActorClass, Vec<usize>> = BTreeMap::new();
         for (i, row) in matrix.rows.iter().enumerate() {
-            if let Some(open) = state.open.get(&(row.window.start, row.entity.clone())) {
+            if let Some(open) = state.open.get(row.window.start, &row.entity) {
                 by_class.entry(open.class).or_default().push(i);
             }
         }

@@ -5,6 +5,7 @@ mod counterfactuals;
 mod detectors;
 mod incidents;
 mod poisoning;
+mod requests;
 mod rules;
 mod sight;
 mod world;

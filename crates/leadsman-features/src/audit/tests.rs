@@ -1,8 +1,13 @@
 use super::*;
-use crate::{EventFrame, EventRow, WindowBuffer};
+use crate::{EventBuffer, EventRow};
+use leadsman_domain::{
+    Actor, ActorClass, AuditEvent, EventId, Level, ObjectRef, RequestKey, Risk, RiskFlags, Stage, Surprise, Untrusted,
+    Verb,
+};
 use proptest::prelude::*;
 
 const LENGTH: Duration = Duration::from_secs(300);
+const END: Timestamp = Timestamp::from_millis(10_000_000);
 
 fn event(entity: &str, second: i64, verb: &str, api: &str) -> EventRow {
     let time = Timestamp::from_millis(second * 1000);
@@ -21,9 +26,19 @@ fn event(entity: &str, second: i64, verb: &str, api: &str) -> EventRow {
         impersonated: false,
         risks: 0,
         surprise: 1.0,
-        strongest: 1.0,
         first_seen: 0,
     }
+}
+
+fn buffer(rows: &[EventRow]) -> EventBuffer {
+    let mut buffer = EventBuffer::new(LENGTH);
+    buffer.restore(rows);
+    buffer
+}
+
+/// The matrix of everything in a buffer.
+fn matrix(mut buffer: EventBuffer) -> FeatureMatrix {
+    extract_audit(&buffer.take_closed(END).unwrap().unwrap(), LENGTH).unwrap()
 }
 
 fn feature(m: &FeatureMatrix, row: usize, name: &str) -> f64 {
@@ -39,7 +54,7 @@ fn one_row_per_actor_and_window_in_order() {
         event("b", 15, "create", "rbac.authorization.k8s.io/clusterrolebindings"),
         event("a", 310, "exec", "pods/exec"),
     ];
-    let m = extract_audit(&EventFrame::from_rows(&rows).unwrap().into_inner(), LENGTH).unwrap();
+    let m = matrix(buffer(&rows));
     let keys: Vec<_> =
         m.rows.iter().map(|r| (r.entity.as_ref(), r.window.start.as_micros() / 1_000_000, r.count)).collect();
     assert_eq!(keys, [("a", 0, 1), ("b", 0, 2), ("a", 300, 1)]);
@@ -56,31 +71,74 @@ fn rows_survive_a_snapshot() {
         event("a", 1, "get", "pods"),
         EventRow { namespace: None, name: Some("x".into()), code: None, ..event("b", 2, "list", "pods") },
     ];
-    let frame = EventFrame::from_rows(&rows).unwrap().into_inner();
-    assert_eq!(EventFrame::rows(&frame).unwrap(), rows);
+    assert_eq!(buffer(&rows).rows(), rows);
+}
+
+/// What is pushed as events is what their rows say.
+#[test]
+fn events_become_rows() {
+    let text = |t: &str| Some(Untrusted::new(t));
+    let event = AuditEvent {
+        id: EventId::new(1),
+        request: RequestKey::new(1),
+        audit_id: Untrusted::new("a"),
+        stage: Stage::ResponseComplete,
+        level: Level::Metadata,
+        event_time: Timestamp::from_millis(310_000),
+        actor: Actor { name: "jane".into(), class: ActorClass::Human, impersonated: text("root") },
+        verb: Verb::Exec,
+        object: ObjectRef {
+            group: Untrusted::new("apps"),
+            resource: Untrusted::new("deployments"),
+            subresource: text("scale"),
+            namespace: text("shop"),
+            name: text("cart"),
+        },
+        request_uri: Untrusted::new("/"),
+        source_ip: text("10.0.0.1"),
+        user_agent: text("kubectl/v1.33.0 (linux/amd64)"),
+        code: Some(403),
+        forbidden: true,
+        risk: RiskFlags::observed().with(Risk::Privileged),
+        accounts: Box::default(),
+    };
+    let surprise = Surprise { index: 1, total: 3.0, strongest: 2.0, first_seen: 4 };
+    let mut buffer = EventBuffer::new(LENGTH);
+    buffer.push(&[event.clone(), event], &[surprise]);
+    let row = EventRow {
+        entity: "jane".to_owned(),
+        window: 300_000_000,
+        time: 310_000_000,
+        verb: "exec".to_owned(),
+        api: "apps/deployments/scale".to_owned(),
+        namespace: Some("shop".to_owned()),
+        name: Some("cart".to_owned()),
+        client: Some("kubectl".to_owned()),
+        source: Some("10.0.0.1".to_owned()),
+        code: Some(403),
+        denied: true,
+        impersonated: true,
+        risks: 1,
+        surprise: 3.0,
+        first_seen: 4,
+    };
+    assert_eq!(buffer.rows(), [row]);
 }
 
 #[test]
 fn a_window_closes_when_the_watermark_reaches_its_end() {
-    let mut buffer = WindowBuffer::new(LENGTH);
-    buffer
-        .push(
-            EventFrame::from_rows(&[event("a", 10, "get", "pods"), event("a", 400, "get", "pods")])
-                .unwrap()
-                .into_inner(),
-        )
-        .unwrap();
+    let mut buffer = buffer(&[event("a", 10, "get", "pods"), event("a", 400, "get", "pods")]);
     let at = |s: i64| Timestamp::from_millis(s * 1000);
     assert_eq!(buffer.earliest_end(), Some(at(300)));
     assert!(buffer.take_closed(at(299)).unwrap().is_none());
-    assert_eq!(buffer.take_closed(at(300)).unwrap().unwrap().height(), 1);
+    assert_eq!(buffer.take_closed(at(300)).unwrap().unwrap().frame().height(), 1);
     assert_eq!(buffer.earliest_end(), Some(at(600)));
-    assert_eq!(buffer.take_closed(at(10_000)).unwrap().unwrap().height(), 1);
+    assert_eq!(buffer.take_closed(at(10_000)).unwrap().unwrap().frame().height(), 1);
     assert_eq!(buffer.earliest_end(), None);
 }
 
 proptest! {
-    /// Any split of a stream into micro-batches gives the same matrix, bit for bit.
+    /// Windows that close one by one give the rows of those that close at once, bit for bit.
     #[test]
     fn batching_does_not_change_features(
         seconds in prop::collection::vec((0i64..1000, 0usize..3, 0usize..4), 1..60),
@@ -88,14 +146,17 @@ proptest! {
     ) {
         let verbs = ["get", "list", "create", "delete"];
         let rows: Vec<_> = seconds.iter().map(|&(s, a, v)| event(["x", "y", "z"][a], s, verbs[v], "pods")).collect();
-        let cut = cut.min(rows.len());
-        let frame = |r: &[EventRow]| EventFrame::from_rows(r).unwrap().into_inner();
-        let mut split = WindowBuffer::new(LENGTH);
-        split.push(frame(&rows[..cut])).unwrap();
-        split.push(frame(&rows[cut..])).unwrap();
-        let end = Timestamp::from_millis(10_000_000);
-        let a = extract_audit(&split.take_closed(end).unwrap().unwrap(), LENGTH).unwrap();
-        let b = extract_audit(&frame(&rows), LENGTH).unwrap();
-        prop_assert_eq!(a, b);
+        let (before, after) = rows.split_at(cut.min(rows.len()));
+        let mut split = buffer(before);
+        split.restore(after);
+        let (mut keys, mut x) = (Vec::new(), Vec::new());
+        while let Some(end) = split.earliest_end() {
+            let one = extract_audit(&split.take_closed(end).unwrap().unwrap(), LENGTH).unwrap();
+            keys.extend(one.rows);
+            x.extend(one.x);
+        }
+        let whole = matrix(buffer(&rows));
+        prop_assert_eq!(keys, whole.rows);
+        prop_assert_eq!(x, whole.x.into_iter().collect::<Vec<_>>());
     }
 }

@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+use leadsman_domain::{AuditEvent, EventId, RequestKey, Stage, Timestamp, Verb};
+
+use super::world::event;
+use crate::requests::{Admission, MAX_REQUESTS, Requests};
+
+fn request(n: usize, second: i64) -> AuditEvent {
+    let (id, request) = (EventId::new(n as u128), RequestKey::new(n as u128));
+    AuditEvent { id, request, ..event("jane", second, Verb::Get, "pods", "shop") }
+}
+
+#[test]
+fn a_request_is_one_observation_however_often_it_comes() {
+    let mut requests = Requests::default();
+    let first = request(1, 0);
+    let later = AuditEvent { id: EventId::new(2), ..first.clone() };
+    let received = AuditEvent { stage: Stage::RequestReceived, ..request(3, 0) };
+    for (event, admission) in [
+        (&received, Admission::NotScored),
+        (&first, Admission::New),
+        (&first, Admission::Duplicate),
+        (&later, Admission::Joined),
+        (&later, Admission::Duplicate),
+        (&first, Admission::Duplicate),
+    ] {
+        assert_eq!(requests.admit(event), admission);
+    }
+}
+
+#[test]
+fn requests_are_known_for_ten_minutes_behind_the_watermark_and_over_a_restart() {
+    let mut requests = Requests::default();
+    for n in 0..1_000 {
+        assert_eq!(requests.admit(&request(n, n as i64)), Admission::New);
+    }
+    requests.expire(Timestamp::from_millis(1_200_000));
+    let bytes = postcard::to_stdvec(&requests).unwrap();
+    let mut restored: Requests = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!(restored, requests);
+    assert_eq!(postcard::to_stdvec(&restored).unwrap(), bytes);
+    for (n, admission) in [(599, Admission::New), (600, Admission::Duplicate), (999, Admission::Duplicate)] {
+        assert_eq!(restored.admit(&request(n, n as i64)), admission, "{n}");
+    }
+}
+
+/// At the cap the oldest go, not those that just came.
+#[test]
+fn a_flood_is_bounded() {
+    let mut requests = Requests::default();
+    for n in 0..MAX_REQUESTS + 100 {
+        requests.admit(&request(n, 1));
+    }
+    assert_eq!(requests.len(), MAX_REQUESTS);
+    assert_eq!(requests.admit(&request(MAX_REQUESTS + 99, 1)), Admission::Duplicate);
+    assert_eq!(requests.admit(&request(0, 1)), Admission::New);
+    requests.expire(Timestamp::from_millis(1_000).plus(Duration::from_secs(3_600)));
+    assert_eq!(requests.len(), 0);
+}
