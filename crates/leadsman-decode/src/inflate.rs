@@ -31,7 +31,10 @@ pub(crate) fn refusal() -> Refusal {
 /// Plain content of a reader that may be plain, gzip or zstd, told by its first bytes.
 pub(crate) struct Inflate<R: Read> {
     body: Body<R>,
+    /// Bytes delivered.
     out: u64,
+    /// How many more may be, of what was inflated last.
+    room: u64,
     max_out: u64,
     max_ratio: u64,
     grace: u64,
@@ -48,13 +51,14 @@ impl<R: Read> Inflate<R> {
     pub(crate) fn record(reader: R, limits: &Limits) -> io::Result<Self> {
         let body = Body::open(reader, WINDOW_LOG_RECORD)?;
         let (max_out, max_ratio) = (limits.max_decompressed, limits.max_ratio);
-        Ok(Self { body, out: 0, max_out, max_ratio, grace: RECORD_GRACE })
+        Ok(Self { body, out: 0, room: 0, max_out, max_ratio, grace: RECORD_GRACE })
     }
 
     /// For a file of any length: only the ratio is bounded.
     pub(crate) fn file(reader: R, limits: &Limits) -> io::Result<Self> {
         let body = Body::open(reader, WINDOW_LOG_FILE)?;
-        Ok(Self { body, out: 0, max_out: u64::MAX, max_ratio: limits.max_ratio, grace: limits.max_decompressed })
+        let (max_ratio, grace) = (limits.max_ratio, limits.max_decompressed);
+        Ok(Self { body, out: 0, room: 0, max_out: u64::MAX, max_ratio, grace })
     }
 
     /// Whether the last error came from the reader below, not from decompression.
@@ -62,12 +66,10 @@ impl<R: Read> Inflate<R> {
         self.body.tap().failed
     }
 
-    fn bounded(&self) -> bool {
-        if matches!(self.body, Body::Plain(_)) {
-            return true;
-        }
+    /// Bytes that may be delivered in all, going by what was taken so far.
+    fn bound(&self) -> u64 {
         let by_ratio = self.body.tap().taken.saturating_mul(self.max_ratio);
-        self.out <= self.max_out && (self.out <= self.grace || self.out <= by_ratio)
+        self.max_out.min(by_ratio.max(self.grace))
     }
 }
 
@@ -87,6 +89,15 @@ impl<R: Read> Body<R> {
         Ok(Self::Plain(tap))
     }
 
+    /// What was inflated and not delivered yet.
+    fn buffer(&self) -> &[u8] {
+        match self {
+            Self::Plain(plain) => plain.buffer(),
+            Self::Gzip(gzip) => gzip.buffer(),
+            Self::Zstd(zstd) => zstd.buffer(),
+        }
+    }
+
     fn tap(&self) -> &Tap<R> {
         match self {
             Self::Plain(tap) => tap.get_ref(),
@@ -98,33 +109,40 @@ impl<R: Read> Body<R> {
 
 impl<R: Read> Read for Inflate<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        if !self.bounded() {
-            return Err(ErrorKind::InvalidData.into());
+        if let Body::Plain(body) = &mut self.body {
+            return body.read(to);
         }
-        let n = match &mut self.body {
-            Body::Plain(body) => body.read(to),
-            Body::Gzip(body) => body.read(to),
-            Body::Zstd(body) => body.read(to),
-        }?;
-        self.out = self.out.saturating_add(n as u64);
+        // By way of the buffer, so that the bound stands at the same byte however much is asked for.
+        let n = self.fill_buf()?.read(to)?;
+        self.consume(n);
         Ok(n)
     }
 }
 
 impl<R: Read> BufRead for Inflate<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if !self.bounded() {
+        if let Body::Plain(ref mut body) = self.body {
+            return body.fill_buf();
+        }
+        if self.body.buffer().is_empty() {
+            match &mut self.body {
+                Body::Plain(body) => body.fill_buf(),
+                Body::Gzip(body) => body.fill_buf(),
+                Body::Zstd(body) => body.fill_buf(),
+            }?;
+            // The first byte beyond the bound is delivered: it shows that there is one.
+            self.room = self.bound().saturating_add(1).saturating_sub(self.out);
+        }
+        if self.room == 0 {
             return Err(ErrorKind::InvalidData.into());
         }
-        match &mut self.body {
-            Body::Plain(body) => body.fill_buf(),
-            Body::Gzip(body) => body.fill_buf(),
-            Body::Zstd(body) => body.fill_buf(),
-        }
+        let buffer = self.body.buffer();
+        Ok(buffer.get(..usize::try_from(self.room).unwrap_or(usize::MAX)).unwrap_or(buffer))
     }
 
     fn consume(&mut self, n: usize) {
         self.out = self.out.saturating_add(n as u64);
+        self.room = self.room.saturating_sub(n as u64);
         match &mut self.body {
             Body::Plain(body) => body.consume(n),
             Body::Gzip(body) => body.consume(n),

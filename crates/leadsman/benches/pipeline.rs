@@ -1,11 +1,15 @@
 //! `just bench pipeline`: what each stage of the straight line costs, and that cost and memory do not grow.
 //!
 //! Rates are events per second of CPU time of this process, so they are per core. Stages and their peer are
-//! interleaved, repetition by repetition; the median counts. Results go to `target/bench/pipeline.json` as a
-//! list of `{name, value, unit, peer, peer_value, ratio}`, and to stdout as a table.
+//! interleaved, repetition by repetition; the median counts. Results go to `target/bench/pipeline.json` and, as a
+//! table, to stdout.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+#[path = "../../../tests/bench/child.rs"]
+mod child;
+#[path = "../../../tests/bench/report.rs"]
+mod report;
+
+use std::process::Command;
 use std::time::Duration;
 
 use leadsman::model;
@@ -16,19 +20,11 @@ use leadsman_domain::{AuditEvent, PayloadKind, RawRecord, Surprise, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_features::{EventBuffer, extract_audit};
 use leadsman_sim::{Payload, SimConfig, Simulation};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-type Failure = Box<dyn std::error::Error>;
-
-#[derive(Serialize)]
-struct Row {
-    name: String,
-    value: f64,
-    unit: &'static str,
-    peer: Option<&'static str>,
-    peer_value: Option<f64>,
-    ratio: Option<f64>,
-}
+use child::measure;
+use cpu_time::ProcessTime;
+use report::{Failure, Row, median};
 
 const REPETITIONS: usize = 5;
 const EVENTS: usize = 100_000;
@@ -90,27 +86,12 @@ struct Status {
     code: Option<u16>,
 }
 
-/// CPU time of this process so far, in seconds. Linux counts in hundredths.
-fn cpu() -> Result<f64, Failure> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat.rsplit(") ").next().ok_or("an odd /proc/self/stat")?.split(' ').collect();
-    let ticks: f64 =
-        fields.get(11).ok_or("no utime")?.parse::<f64>()? + fields.get(12).ok_or("no stime")?.parse::<f64>()?;
-    Ok(ticks / 100.0)
-}
-
 fn rate(events: usize, work: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {
-    let begun = cpu()?;
+    let begun = ProcessTime::now();
     work()?;
-    Ok(events as f64 / (cpu()? - begun).max(0.01))
+    Ok(events as f64 / begun.elapsed().as_secs_f64())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 fn main() -> Result<(), Failure> {
     let model = model::demo()?;
     let rules = RuleSet::shipped()?;
@@ -178,48 +159,26 @@ fn main() -> Result<(), Failure> {
         }
     }
     let [peer, decoded, features, score, whole] = rates.map(median);
-    let row = |name: &str, value: f64, unit, peer: Option<(&'static str, f64)>| Row {
-        name: name.to_owned(),
-        value,
-        unit,
-        peer: peer.map(|p| p.0),
-        peer_value: peer.map(|p| p.1),
-        ratio: peer.map(|p| value / p.1),
-    };
     const RATE: &str = "events/s/core, more is better";
     let parser = "serde_json into a borrowed struct, nothing else";
     let mut rows = vec![
-        row("decode", decoded, RATE, Some((parser, peer))),
-        row("features", features, RATE, Some(("our decode", decoded))),
-        row("observe, features and score", score, RATE, Some(("our decode", decoded))),
-        row("end to end, bytes to findings", whole, RATE, Some((parser, peer))),
+        Row::beside("decode", decoded, RATE, parser, peer),
+        Row::beside("features", features, RATE, "our decode", decoded),
+        Row::beside("observe, features and score", score, RATE, "our decode", decoded),
+        Row::beside("end to end, bytes to findings", whole, RATE, parser, peer),
     ];
+    let mut costs = Vec::new();
     for (name, days) in [("10^5", 4), ("10^6", 37)] {
-        let (peak, count, seconds) = score_file(days)?;
-        rows.push(row(
-            &format!("peak memory at {name} events"),
-            peak,
-            "MiB, less is better",
-            Some(("limit", MEMORY_LIMIT_MIB)),
-        ));
-        rows.push(row(
-            &format!("leadsman score, file of {name} events"),
-            count / seconds,
-            "events/s of wall time, more is better",
-            None,
-        ));
+        let (peak, rate) = score_file(days)?;
+        let memory = format!("peak memory at {name} events");
+        rows.push(Row::beside(memory, peak, "MiB, less is better", "limit", MEMORY_LIMIT_MIB));
+        let scored = format!("leadsman score, file of {name} events");
+        rows.push(Row::alone(scored, rate, "events/s of wall time, more is better"));
+        costs.push(1.0 / rate);
     }
-    let (small, large) = (rows[5].value, rows[7].value);
-    rows.push(row("cost per event, 10^6 against 10^5", small / large, "ratio, 1 is linear", Some(("linear", 1.0))));
-
-    let out = target().join("bench");
-    std::fs::create_dir_all(&out)?;
-    std::fs::write(out.join("pipeline.json"), serde_json::to_vec_pretty(&rows)?)?;
-    for r in &rows {
-        let against = r.peer.zip(r.ratio).map_or(String::new(), |(p, x)| format!("{x:.2} of {p}"));
-        println!("{:<40} {:>12.1} {:<38} {against}", r.name, r.value, r.unit);
-    }
-    Ok(())
+    let growth = costs[1] / costs[0];
+    rows.push(Row::beside("cost per event, 10^6 against 10^5", growth, "ratio, 1 is linear", "linear", 1.0));
+    report::write("pipeline", &rows)
 }
 
 fn push<'a>(engine: &Engine, digest: &str, batches: impl Iterator<Item = &'a [AuditEvent]>) -> Result<(), Failure> {
@@ -231,42 +190,17 @@ fn push<'a>(engine: &Engine, digest: &str, batches: impl Iterator<Item = &'a [Au
     Ok(shard.close_all(engine, &mut outcome)?)
 }
 
-fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target")
-}
-
-/// Peak resident set in MiB, events and seconds of `leadsman score` over a file of some simulated days.
-fn score_file(days: u32) -> Result<(f64, f64, f64), Failure> {
-    let data = target().join(format!("bench/days-{days}"));
+/// Peak resident set in MiB of `leadsman score` over a file of some simulated days, and its events a second.
+fn score_file(days: u32) -> Result<(f64, f64), Failure> {
+    let data = report::scratch()?.join(format!("days-{days}"));
     let binary = env!("CARGO_BIN_EXE_leadsman");
     if !data.join("audit.jsonl.zst").exists() {
         let days = days.to_string();
         let args = ["datasets", "generate", "--no-metrics", "--progress", "none", "--days", &days, "--out"];
-        let made = Command::new(binary).args(args).arg(&data).stdout(Stdio::null()).status()?;
-        if !made.success() {
-            return Err("datasets generate failed".into());
-        }
+        measure(Command::new(binary).args(args).arg(&data))?;
     }
-    let begun = std::time::Instant::now();
     let args = ["score", "--model", "builtin:demo", "--json", "--progress", "none"];
-    let child = Command::new(binary).args(args).arg(&data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let status = format!("/proc/{}/status", child.id());
-    // The peak only grows, so the last value read before the end is the peak up to then.
-    let watcher = std::thread::spawn(move || {
-        let mut peak = 0.0f64;
-        while let Ok(text) = std::fs::read_to_string(&status) {
-            let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-            match line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<f64>().ok()) {
-                Some(kib) => peak = peak.max(kib / 1024.0),
-                None => break,
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        peak
-    });
-    let output = child.wait_with_output()?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let peak = watcher.join().map_err(|_| "the watcher panicked")?;
-    let document: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    Ok((peak, document["events"].as_f64().ok_or("no events")?, seconds))
+    let scored = measure(Command::new(binary).args(args).arg(&data))?;
+    let document: serde_json::Value = serde_json::from_slice(&scored.stdout)?;
+    Ok((scored.peak, document["events"].as_f64().ok_or("no events")? / scored.seconds))
 }

@@ -16,23 +16,21 @@ pub(super) struct Body<'a> {
     id: EventId,
     request: RequestKey,
     level: Level,
-    #[serde(rename = "auditID", borrow)]
+    #[serde(rename = "auditID")]
     audit_id: Text<'a>,
     stage: Stage,
-    #[serde(rename = "requestURI", borrow)]
+    #[serde(rename = "requestURI")]
     request_uri: Text<'a>,
     /// The canonical one: `exec`, `attach`, `portforward` and `proxy` by subresource, `other` for unknown ones.
     verb: Verb,
-    #[serde(borrow)]
     user: User<'a>,
-    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     impersonated_user: Option<Impersonated<'a>>,
     /// The last address only.
-    #[serde(rename = "sourceIPs", default, skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(rename = "sourceIPs", default, skip_serializing_if = "Option::is_none")]
     source_ips: Option<[Text<'a>; 1]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user_agent: Option<Text<'a>>,
-    #[serde(borrow)]
     object_ref: Object<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     response_status: Option<Status>,
@@ -43,14 +41,13 @@ pub(super) struct Body<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     risks: Option<Vec<Risk>>,
     /// Users that the body binds or that its pods run as.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", borrow)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     accounts: Vec<Text<'a>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct User<'a> {
-    #[serde(borrow)]
     username: Text<'a>,
     /// For readers of the file: on reading, the class comes from the configuration again.
     class: ActorClass,
@@ -59,16 +56,15 @@ struct User<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Impersonated<'a> {
-    #[serde(borrow)]
     username: Text<'a>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Object<'a> {
-    #[serde(default, skip_serializing_if = "str::is_empty", borrow)]
+    #[serde(default, skip_serializing_if = "str::is_empty")]
     api_group: Text<'a>,
-    #[serde(default, skip_serializing_if = "str::is_empty", borrow)]
+    #[serde(default, skip_serializing_if = "str::is_empty")]
     resource: Text<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subresource: Option<Text<'a>>,

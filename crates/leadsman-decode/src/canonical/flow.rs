@@ -21,9 +21,7 @@ pub(super) struct Body<'a> {
     direction: FlowDirection,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reply: Option<bool>,
-    #[serde(borrow)]
     source: Endpoint<'a>,
-    #[serde(borrow)]
     destination: Endpoint<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     protocol: Option<FlowProtocol>,
@@ -38,7 +36,7 @@ pub(super) struct Body<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Endpoint<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     namespace: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pod: Option<Text<'a>>,

@@ -29,7 +29,7 @@ const GROUP: &str = "leadsman/";
 /// How an audit event begins as it is written here.
 const HEAD: &[u8] = br#"{"apiVersion":"leadsman/v1","kind":"AuditEvent","#;
 
-/// Text that is borrowed where it has no escapes.
+/// Text that is borrowed from an event when it is written, and its own when it is read.
 type Text<'a> = Cow<'a, str>;
 
 /// The one value of `apiVersion`.

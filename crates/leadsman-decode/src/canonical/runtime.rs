@@ -16,7 +16,6 @@ pub(super) struct Body<'a> {
     id: EventId,
     timestamp: Timestamp,
     tool: RuntimeTool,
-    #[serde(borrow)]
     rule: Text<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation: Option<Text<'a>>,
@@ -25,9 +24,7 @@ pub(super) struct Body<'a> {
     priority: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     message: Option<Text<'a>>,
-    #[serde(borrow)]
     workload: Workload<'a>,
-    #[serde(borrow)]
     process: Proc<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<Text<'a>>,
@@ -38,7 +35,7 @@ pub(super) struct Body<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Workload<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     node: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     namespace: Option<Text<'a>>,
@@ -53,7 +50,7 @@ struct Workload<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Proc<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     exe: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     command_line: Option<Text<'a>>,

@@ -12,16 +12,12 @@ use crate::refusal::Refusal;
 pub(super) struct Body<'a> {
     api_version: Version,
     kind: Kind,
-    #[serde(borrow)]
     name: Text<'a>,
-    #[serde(borrow)]
     namespace: Text<'a>,
-    #[serde(borrow)]
     workload: Text<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pod: Option<Text<'a>>,
     /// 64 bits in hexadecimal: many readers of JSON keep 53 bits of a number.
-    #[serde(borrow)]
     series: Text<'a>,
     whole_pod: bool,
     timestamp: Timestamp,
