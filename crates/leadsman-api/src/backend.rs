@@ -3,7 +3,7 @@ use std::pin::Pin;
 
 use leadsman_domain::{
     Entity, Explanation, Finding, FindingId, FindingKind, FindingPage, FindingQuery, ModelRef, ModelSummary,
-    PayloadKind, Rarity, Reject, Technique, WindowRef,
+    PayloadKind, Rarity, Reject, RuleHit, Technique, WindowRef,
 };
 use tokio_stream::Stream;
 
@@ -84,8 +84,14 @@ pub struct VersionInfo {
 pub struct ScoreReport {
     /// What scored.
     pub model: ModelRef,
-    /// Events that were read.
+    /// Audit events that were read and scored.
     pub events: u64,
+    /// Runtime-security events that were read; no detector looks at them.
+    pub runtime: u64,
+    /// Network flows that were read, likewise.
+    pub flows: u64,
+    /// Items that are valid and no telemetry.
+    pub skipped: u64,
     /// Items that were refused.
     pub rejects: Vec<Reject>,
     /// One entry for each entity and window, strangest first.
@@ -109,6 +115,8 @@ pub struct ScoredWindow {
     pub explanation: Explanation,
     /// ATT&CK techniques that the evidence matches.
     pub techniques: Vec<Technique>,
+    /// Rules that matched its events, what counted most first.
+    pub rules: Vec<RuleHit>,
     /// Events in the window.
     pub events: u64,
 }

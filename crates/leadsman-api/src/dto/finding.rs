@@ -156,7 +156,7 @@ mirror! {
 /// A rule that matched an event of a finding.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RuleHit)]
-struct RuleHitDto {
+pub(super) struct RuleHitDto {
     /// UUID of the rule.
     id: String,
     /// What it finds.

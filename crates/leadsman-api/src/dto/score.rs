@@ -3,7 +3,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::finding::{
-    EntityDto, ExplanationDto, FindingKindDto, ModelRefDto, RarityDto, SeverityDto, TechniqueDto, WindowDto,
+    EntityDto, ExplanationDto, FindingKindDto, ModelRefDto, RarityDto, RuleHitDto, SeverityDto, TechniqueDto, WindowDto,
 };
 use super::mirror;
 use crate::{ScoreReport, ScoredWindow};
@@ -19,8 +19,14 @@ pub(crate) struct ScoreReportDto {
     schema: &'static str,
     /// What scored.
     model: ModelRefDto,
-    /// Events that were read.
+    /// Audit events that were read and scored.
     events: u64,
+    /// Runtime-security events that were read; no detector looks at them.
+    runtime: u64,
+    /// Network flows that were read; no detector looks at them.
+    flows: u64,
+    /// Items that are valid and no telemetry.
+    skipped: u64,
     /// Items that were refused.
     rejected: u64,
     /// The first hundred of them.
@@ -30,11 +36,14 @@ pub(crate) struct ScoreReportDto {
 }
 
 impl From<ScoreReport> for ScoreReportDto {
-    fn from(ScoreReport { model, events, rejects, windows }: ScoreReport) -> Self {
+    fn from(ScoreReport { model, events, runtime, flows, skipped, rejects, windows }: ScoreReport) -> Self {
         Self {
             schema: "leadsman.score/v1",
             model: model.into(),
             events,
+            runtime,
+            flows,
+            skipped,
             rejected: rejects.len() as u64,
             rejects: rejects.into_iter().take(LISTED_REJECTS).map(Into::into).collect(),
             windows: windows.into_iter().map(Into::into).collect(),
@@ -92,13 +101,15 @@ struct ScoredWindowDto {
     explanation: ExplanationDto,
     /// ATT&CK techniques that the evidence matches.
     techniques: Vec<TechniqueDto>,
+    /// Rules that matched its events, what counted most first.
+    rules: Vec<RuleHitDto>,
     /// Events in the window.
     events: u64,
 }
 
 impl From<ScoredWindow> for ScoredWindowDto {
     fn from(w: ScoredWindow) -> Self {
-        let ScoredWindow { window, entity, kind, score, rarity, explanation, techniques, events } = w;
+        let ScoredWindow { window, entity, kind, score, rarity, explanation, techniques, rules, events } = w;
         Self {
             window: window.into(),
             entity: entity.into(),
@@ -108,6 +119,7 @@ impl From<ScoredWindow> for ScoredWindowDto {
             rarity: rarity.into(),
             explanation: explanation.into(),
             techniques: techniques.into_iter().map(Into::into).collect(),
+            rules: rules.into_iter().map(Into::into).collect(),
             events,
         }
     }

@@ -221,6 +221,7 @@ fn report(events: u64) -> ScoreReport {
         rarity: f.rarity,
         explanation: f.explanation,
         techniques: f.techniques,
+        rules: f.rules,
         events,
     };
     let reject = Reject {
@@ -230,7 +231,15 @@ fn report(events: u64) -> ScoreReport {
         detail: "cut off".into(),
         payload: b"secret-payload".to_vec(),
     };
-    ScoreReport { model: model_ref(), events, rejects: vec![reject], windows: vec![window] }
+    ScoreReport {
+        model: model_ref(),
+        events,
+        runtime: 2,
+        flows: 1,
+        skipped: 3,
+        rejects: vec![reject],
+        windows: vec![window],
+    }
 }
 
 fn model() -> ModelSummary {

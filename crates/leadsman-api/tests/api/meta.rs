@@ -38,6 +38,8 @@ async fn posted_events_are_scored() {
     assert_eq!(answer.status, 200);
     let report = answer.json();
     assert_eq!((&report["events"], &report["rejected"]), (&2.into(), &1.into()));
+    assert_eq!((&report["runtime"], &report["flows"], &report["skipped"]), (&2.into(), &1.into(), &3.into()));
+    assert!(report["windows"][0]["rules"].is_array(), "{report:#}");
     assert_eq!(report["windows"][0]["severity"], "critical");
     assert_eq!(report["rejects"][0]["reason"], "malformed_json");
     assert!(!answer.text.contains("secret-payload"));

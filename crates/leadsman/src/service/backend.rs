@@ -169,6 +169,9 @@ fn score(service: &Service, body: Vec<u8>) -> Result<ScoreReport, ApiError> {
     Ok(ScoreReport {
         model: service.model.reference(),
         events: decoded.events.len() as u64,
+        runtime: decoded.runtime.len() as u64,
+        flows: decoded.flows.len() as u64,
+        skipped: decoded.skipped.total(),
         rejects: decoded.rejects,
         windows: findings
             .into_iter()
@@ -180,6 +183,7 @@ fn score(service: &Service, body: Vec<u8>) -> Result<ScoreReport, ApiError> {
                 rarity: f.rarity,
                 explanation: f.explanation,
                 techniques: f.techniques,
+                rules: f.rules,
                 events: f.evidence.total,
             })
             .collect(),
