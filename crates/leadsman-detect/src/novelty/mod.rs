@@ -1,4 +1,4 @@
-//! Hierarchical novelty: how surprising is this value for this actor, backing off to its peers and then to
+//! Hierarchical novelty: how surprising is this value for this actor, backing off to its peers, where they judge, and then to
 //! the cluster (Witten–Bell).
 //!
 //! For each key family (what was done, where, with which client, from where, …):
