@@ -251,6 +251,21 @@ pub fn actor_sentence(
     Explanation { sentence, contributions, counterfactual: None }
 }
 
+/// What is said when new behaviour of an account follows a change of the workloads beside it. It starts with a space.
+#[must_use]
+pub fn rollout_sentence(namespace: &str, by: &str, minutes: u64) -> String {
+    let ago = match minutes {
+        0 => "within a minute".to_owned(),
+        1 => "1 minute".to_owned(),
+        n => format!("{n} minutes"),
+    };
+    format!(
+        " A rollout may explain it: {} changed workloads in {} {ago} before.",
+        identifier(by),
+        identifier(namespace)
+    )
+}
+
 /// The sentence about what would have made a window normal; a family for what would have to be a habit, none for a
 /// feature that would have to be as usual.
 #[must_use]

@@ -15,6 +15,7 @@ mod links;
 mod observer;
 mod report;
 mod requests;
+mod rollouts;
 mod shard;
 mod sight;
 mod summary;

@@ -112,6 +112,10 @@ impl<'m> Observer<'m> {
         } else if open.is_telling(judged.total) {
             open.add_judged(name, &judged, as_judged);
         }
+        if open.rollout.is_none() && judged.first_seen() > 0 {
+            open.rollout = state.rollouts.before(&event.actor.name, time).map(|rollout| (rollout.clone(), time));
+        }
+        state.rollouts.see(event);
         if self.detectors.rules {
             told_more |= self.match_rules(event, &judged, open);
         }

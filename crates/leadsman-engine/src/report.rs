@@ -3,8 +3,8 @@ use leadsman_detect::action::{resource_hijacking, valid_accounts};
 use leadsman_detect::calibration::Rareness;
 use leadsman_detect::evidence::{Evidence, score};
 use leadsman_detect::explain::{
-    Share, StrangeEvent, actor_sentence, forest_shares, novelty_shares, rule_share, to_points, usage_sentence,
-    usage_shares,
+    Share, StrangeEvent, actor_sentence, forest_shares, novelty_shares, rollout_sentence, rule_share, to_points,
+    usage_sentence, usage_shares,
 };
 use leadsman_detect::novelty::KeyFamily;
 use leadsman_detect::usage::{STRATUM, UsageModel};
@@ -89,6 +89,11 @@ impl Reporter {
         let rule = open.hits.strongest();
         shares.extend(rule.map(|hit| rule_share(&hit.rule, evidence.rules, hit.event)));
         let score = score(evidence.total());
+        let mut explanation = actor_sentence(entity, &events, rule.map(|hit| &hit.rule), to_points(shares, score));
+        if let Some((rollout, new_at)) = &open.rollout {
+            let minutes = (new_at.seconds_since(rollout.at) / 60.0) as u64;
+            explanation.sentence.push_str(&rollout_sentence(&rollout.namespace, &rollout.by, minutes));
+        }
         let (kind, techniques) = judge(open);
         let rareness = self.detectors.rarest(habit, closed.map(|w| w.strangeness));
         Finding {
@@ -102,7 +107,7 @@ impl Reporter {
             score,
             severity: Severity::of(score),
             rarity: rarity(rareness, calibration_n, stratum),
-            explanation: actor_sentence(entity, &events, rule.map(|hit| &hit.rule), to_points(shares, score)),
+            explanation,
             techniques,
             model: self.model.clone(),
             evidence: EvidenceRef { event_ids, total: open.count },

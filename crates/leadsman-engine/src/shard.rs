@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::incidents::{Claim, Incidents};
 use crate::requests::Requests;
+use crate::rollouts::Rollouts;
 use crate::sight::Watch;
 use crate::windows::OpenWindows;
 use crate::{ALLOWED_LATENESS, EngineError};
@@ -16,7 +17,7 @@ const MAX_LINKS: usize = 8;
 /// Most bytes a snapshot may unpack to.
 const MAX_SNAPSHOT: u64 = 2 << 30;
 /// Format of the snapshot.
-const SNAPSHOT_FORMAT: u8 = 4;
+const SNAPSHOT_FORMAT: u8 = 5;
 
 /// Everything remembered of one partition of one source. Partitions share nothing that changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,7 @@ pub struct ShardState {
     /// Of workloads: events and samples are read apart, so their order among each other means nothing.
     pub(crate) usage_incidents: Incidents,
     pub(crate) watch: Watch,
+    pub(crate) rollouts: Rollouts,
     /// What was counted since the state began.
     pub counts: ObserveCounts,
 }

@@ -7,6 +7,7 @@ use leadsman_domain::{Actor, ActorClass, EventId, FindingKind, IncidentId, Link,
 use serde::{Deserialize, Serialize};
 
 use crate::hits::Hits;
+use crate::rollouts::Rollout;
 
 /// Most events listed as evidence of a window.
 pub(crate) const MAX_EVIDENCE: usize = 50;
@@ -82,6 +83,8 @@ pub(crate) struct OpenWindow {
     pub(crate) bodies_hidden: bool,
     /// Rules that matched its events.
     pub(crate) hits: Hits,
+    /// What may explain the first of its events that was new for the actor, and when that was.
+    pub(crate) rollout: Option<(Rollout, Timestamp)>,
 }
 
 /// The strangest event of one action (verb, API, namespace) in a window.
@@ -124,6 +127,7 @@ impl OpenWindow {
             links: Vec::new(),
             bodies_hidden: false,
             hits: Hits::default(),
+            rollout: None,
         }
     }
 

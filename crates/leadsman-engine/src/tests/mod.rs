@@ -6,6 +6,7 @@ mod detectors;
 mod incidents;
 mod poisoning;
 mod requests;
+mod rollouts;
 mod rules;
 mod sight;
 mod world;
