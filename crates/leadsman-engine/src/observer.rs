@@ -112,6 +112,7 @@ impl<'m> Observer<'m> {
         } else if open.is_telling(judged.total) {
             open.add_judged(name, &judged, as_judged);
         }
+        open.from_elsewhere |= judged.is_from_elsewhere();
         if open.rollout.is_none() && judged.first_seen() > 0 {
             open.rollout = state.rollouts.before(&event.actor.name, time).map(|rollout| (rollout.clone(), time));
         }

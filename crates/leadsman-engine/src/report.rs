@@ -90,7 +90,7 @@ impl Reporter {
         shares.extend(rule.map(|hit| rule_share(&hit.rule, evidence.rules, hit.event)));
         let score = score(evidence.total());
         let mut explanation = actor_sentence(entity, &events, rule.map(|hit| &hit.rule), to_points(shares, score));
-        if let Some((rollout, new_at)) = &open.rollout {
+        if let Some((rollout, new_at)) = open.rollout.as_ref().filter(|_| !open.from_elsewhere) {
             let minutes = (new_at.seconds_since(rollout.at) / 60.0) as u64;
             explanation.sentence.push_str(&rollout_sentence(&rollout.namespace, &rollout.by, minutes));
         }

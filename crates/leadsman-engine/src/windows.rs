@@ -85,6 +85,8 @@ pub(crate) struct OpenWindow {
     pub(crate) hits: Hits,
     /// What may explain the first of its events that was new for the actor, and when that was.
     pub(crate) rollout: Option<(Rollout, Timestamp)>,
+    /// Some event came with a client or from a network that is new for the actor.
+    pub(crate) from_elsewhere: bool,
 }
 
 /// The strangest event of one action (verb, API, namespace) in a window.
@@ -128,6 +130,7 @@ impl OpenWindow {
             bodies_hidden: false,
             hits: Hits::default(),
             rollout: None,
+            from_elsewhere: false,
         }
     }
 

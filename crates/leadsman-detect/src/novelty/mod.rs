@@ -165,6 +165,12 @@ impl EventNovelty {
         &self.keys
     }
 
+    /// Whether the actor came with a client or from a network that is new for it, which no change of its workload explains.
+    #[must_use]
+    pub fn is_from_elsewhere(&self) -> bool {
+        self.first[KeyFamily::Client as usize] || self.first[KeyFamily::Source as usize]
+    }
+
     /// How many families saw a value that is new for the actor.
     #[must_use]
     pub fn first_seen(&self) -> u32 {

@@ -13,7 +13,12 @@ fn rollout(by: &str, namespace: &str, second: i64) -> AuditEvent {
 /// What the finding about account 1, which lives in ns-1, says of a rollout; its score.
 fn told(rollouts: &[AuditEvent]) -> (Option<String>, u8) {
     let model = std::sync::Arc::new(train(&habits(0, TRAIN_DAYS), leadsman_detect::Detectors::default()));
+    // From where the account always is.
+    let at_home = event(&account(1), 0, Verb::List, "pods", "ns-1");
     let mut more = intrusion(MORNING);
+    for event in &mut more {
+        (event.source_ip, event.user_agent) = (at_home.source_ip.clone(), at_home.user_agent.clone());
+    }
     more.extend_from_slice(rollouts);
     let findings = found(&engine(&model, Polarity::Normal), &day_with(more), 100);
     let finding = findings.iter().find(|f| is_by(f, 1)).unwrap();
@@ -40,6 +45,13 @@ fn only_a_recent_rollout_at_home_by_somebody_else_explains() {
     ] {
         assert_eq!(told(&[rollout(by, namespace, at)]).0, None, "{by} in {namespace} at {at}");
     }
+    let mut from_elsewhere = event(&account(1), MORNING + 7, Verb::List, "nodes", "");
+    from_elsewhere.source_ip = Some(Untrusted::new("203.0.113.7"));
+    assert_eq!(
+        told(&[rollout("release-bot", "ns-1", MORNING - 600), from_elsewhere]).0,
+        None,
+        "no release moves a pod there"
+    );
     let mut status = rollout("release-bot", "ns-1", MORNING - 600);
     status.object.subresource = Some(Untrusted::new("status"));
     let mut refused = rollout("release-bot", "ns-1", MORNING - 500);
