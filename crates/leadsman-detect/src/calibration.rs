@@ -7,8 +7,9 @@
 //! budget additive over strata.
 //!
 //! Beyond the calibration scores the tail is taken as exponential, with the mean excess over the 98 % quantile
-//! as its scale, and never more than one decade beyond 1/n, unless told otherwise: with n windows nothing much rarer than that can
-//! honestly be claimed. The bound is approached and not reached, so that stranger still ranks before strange.
+//! as its scale, and never more than one decade beyond 1/n, unless told otherwise: with n windows nothing much
+//! rarer than that can honestly be claimed. The bound is approached and not reached, so that stranger still ranks
+//! before strange.
 //! Source: Bates et al., "Testing for outliers with conformal p-values", arXiv 2104.08279 (eq. 2); tail as in
 //! Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017, with ξ = 0.
 
@@ -110,10 +111,10 @@ impl Calibrator {
         Rareness { p, per_day, extrapolated }
     }
 
-    /// How much rarer than the rarest calibration window a score is that exceeds it by `excess`: 10^−D(1 − e^(−d/D)), where
-    /// d = excess/(β·ln 10) are the decades of an exponential tail, β the mean excess over the 98 % quantile, and D the
-    /// most that are claimed. Inside the data the data speaks, not a model of
-    /// it: a nightly job is as rare as it is, however far it stands from the rest.
+    /// How much rarer than the rarest calibration window a score is that exceeds it by `excess`:
+    /// 10^(−D·(1 − e^(−d/D))), where d = excess/(β·ln 10) are the decades of an exponential tail, β the mean excess over
+    /// the 98 % quantile, and D the most that are claimed. Inside the data the data speaks, not a model of it: a
+    /// nightly job is as rare as it is, however far it stands from the rest.
     fn beyond(&self, excess: f64) -> f64 {
         let wanted = ((self.n as f64) * (1.0 - TAIL_QUANTILE)).ceil() as usize;
         let count = wanted.min(self.tail.len().saturating_sub(1));

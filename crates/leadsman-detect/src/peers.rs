@@ -40,19 +40,11 @@ pub struct Grouping {
     pub of_class: BTreeMap<ActorClass, u32>,
 }
 
-impl Grouping {
-    /// No groups: nobody has peers.
-    #[must_use]
-    pub fn none(actors: usize) -> Self {
-        Self { names: Vec::new(), of_actor: vec![0; actors], of_class: BTreeMap::new() }
-    }
-}
-
 /// Groups `actors`.
 ///
 /// Errors: [`DetectError::Clustering`] when k-means refuses the data.
 pub fn group(actors: &[ActorActivity<'_>], seed: u64) -> Result<Grouping, DetectError> {
-    let mut out = Grouping::none(actors.len());
+    let mut out = Grouping { names: Vec::new(), of_actor: vec![0; actors.len()], of_class: BTreeMap::new() };
     for class in ActorClass::ALL {
         let members: Vec<usize> = (0..actors.len()).filter(|&i| actors[i].class == class).collect();
         let first = index(out.names.len());

@@ -80,6 +80,12 @@ pub struct ActorRules {
     pub controllers: Vec<String>,
 }
 
+/// Namespace and name of a service account; `None` for any other user name.
+#[must_use]
+pub fn service_account(user: &str) -> Option<(&str, &str)> {
+    user.strip_prefix("system:serviceaccount:")?.split_once(':')
+}
+
 impl ActorRules {
     /// The class of an authenticated user name.
     #[must_use]

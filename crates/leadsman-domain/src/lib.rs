@@ -24,7 +24,7 @@ mod surprise;
 mod text;
 mod time;
 
-pub use actor::{Actor, ActorClass, ActorRules, UNAUTHENTICATED};
+pub use actor::{Actor, ActorClass, ActorRules, UNAUTHENTICATED, service_account};
 pub use client::{Network, NetworkError, Source, SourceClass, UserAgent};
 pub use error::ErrorKind;
 pub use event::{AuditEvent, Level, ObjectRef, Stage, Verb, write_api};

@@ -7,8 +7,6 @@ pub struct Surprise {
     pub index: usize,
     /// Surprise over all key families, in nats; at least 0, higher is stranger.
     pub total: f64,
-    /// Surprise of the strongest single key, in nats.
-    pub strongest: f64,
     /// How many key families saw a value this actor never showed before.
     pub first_seen: u32,
 }

@@ -112,7 +112,8 @@ impl<'m> Observer<'m> {
         } else if open.is_telling(judged.total) {
             open.add_judged(name, &judged, as_judged);
         }
-        open.from_elsewhere |= judged.is_from_elsewhere();
+        // To an account without history every place is new.
+        open.from_elsewhere |= actor.profile.is_some() && judged.is_from_elsewhere();
         if open.rollout.is_none() && judged.first_seen() > 0 {
             open.rollout = state.rollouts.before(&event.actor.name, time).map(|rollout| (rollout.clone(), time));
         }
@@ -139,9 +140,9 @@ impl<'m> Observer<'m> {
     /// What the features of a window are told: nothing of a detector that is off.
     fn surprise(&self, index: usize, judged: &EventNovelty) -> Surprise {
         if self.detectors.novelty {
-            Surprise { index, total: judged.total, strongest: judged.strongest, first_seen: judged.first_seen() }
+            Surprise { index, total: judged.total, first_seen: judged.first_seen() }
         } else {
-            Surprise { index, total: 0.0, strongest: 0.0, first_seen: 0 }
+            Surprise { index, total: 0.0, first_seen: 0 }
         }
     }
 }

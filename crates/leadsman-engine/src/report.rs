@@ -10,7 +10,7 @@ use leadsman_detect::novelty::KeyFamily;
 use leadsman_detect::usage::{STRATUM, UsageModel};
 use leadsman_domain::{
     ContentHash, Entity, EntityType, EventId, EvidenceRef, FeatureSchema, Finding, FindingId, FindingKind, IncidentId,
-    ModelRef, Rarity, RowKey, Severity, Technique, Timestamp, Window, WindowRef, identifier,
+    ModelRef, Rarity, RowKey, Severity, Technique, Timestamp, Window, WindowRef, identifier, service_account,
 };
 
 use crate::shard::EntityKey;
@@ -90,9 +90,10 @@ impl Reporter {
         shares.extend(rule.map(|hit| rule_share(&hit.rule, evidence.rules, hit.event)));
         let score = score(evidence.total());
         let mut explanation = actor_sentence(entity, &events, rule.map(|hit| &hit.rule), to_points(shares, score));
-        if let Some((rollout, new_at)) = open.rollout.as_ref().filter(|_| !open.from_elsewhere) {
+        let rollout = open.rollout.as_ref().filter(|_| !open.from_elsewhere);
+        if let (Some((rollout, new_at)), Some((home, _))) = (rollout, service_account(entity)) {
             let minutes = (new_at.seconds_since(rollout.at) / 60.0) as u64;
-            explanation.sentence.push_str(&rollout_sentence(&rollout.namespace, &rollout.by, minutes));
+            explanation.sentence.push_str(&rollout_sentence(home, &rollout.by, minutes));
         }
         let (kind, techniques) = judge(open);
         let rareness = self.detectors.rarest(habit, closed.map(|w| w.strangeness));

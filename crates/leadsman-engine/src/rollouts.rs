@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use leadsman_domain::{AuditEvent, Timestamp, Untrusted, Verb};
+use leadsman_domain::{ActorClass, AuditEvent, Timestamp, Untrusted, Verb, service_account};
 use serde::{Deserialize, Serialize};
 
 /// So long after a rollout new behaviour may come from it.
@@ -17,7 +17,6 @@ pub(crate) struct Rollout {
     pub(crate) at: Timestamp,
     /// Who did it, as it stands in the log.
     pub(crate) by: Box<str>,
-    pub(crate) namespace: Box<str>,
 }
 
 /// The last rollout of each namespace.
@@ -36,18 +35,17 @@ impl Rollouts {
             return;
         }
         if self.0.len() >= MAX_NAMESPACES && !self.0.contains_key(namespace) {
-            let oldest = self.0.values().min_by(|a, b| (a.at, &a.namespace).cmp(&(b.at, &b.namespace)));
-            if let Some(oldest) = oldest.map(|rollout| rollout.namespace.clone()) {
+            let oldest = self.0.iter().min_by_key(|(namespace, rollout)| (rollout.at, *namespace));
+            if let Some(oldest) = oldest.map(|(namespace, _)| namespace.clone()) {
                 self.0.remove(&oldest);
             }
         }
-        let rollout = Rollout { at: event.event_time, by: event.actor.name.clone(), namespace: namespace.into() };
-        self.0.insert(namespace.into(), rollout);
+        self.0.insert(namespace.into(), Rollout { at: event.event_time, by: event.actor.name.clone() });
     }
 
     /// The rollout in the home of a service account, by somebody else, that may explain what is new at `time`.
     pub(crate) fn before(&self, actor: &str, time: Timestamp) -> Option<&Rollout> {
-        let (home, _) = actor.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+        let (home, _) = service_account(actor)?;
         let rollout = self.0.get(home)?;
         let recent = rollout.at <= time && time <= rollout.at.plus(EXPLAINS);
         (recent && *rollout.by != *actor).then_some(rollout)
@@ -56,11 +54,12 @@ impl Rollouts {
 
 /// Whether somebody but the control plane wrote a workload; what controllers note on its status is none.
 fn is_rollout(event: &AuditEvent) -> bool {
-    let control_plane = ["system:serviceaccount:kube-system:", "system:kube-", "system:apiserver", "system:node:"];
+    let home = service_account(&event.actor.name).map(|(home, _)| home);
     event.object.group.raw() == "apps"
         && event.object.subresource.is_none()
         && matches!(event.object.resource.raw(), "deployments" | "daemonsets" | "statefulsets")
         && matches!(event.verb, Verb::Create | Verb::Update | Verb::Patch)
         && event.succeeded()
-        && !control_plane.iter().any(|prefix| event.actor.name.starts_with(prefix))
+        && !matches!(event.actor.class, ActorClass::System | ActorClass::Node)
+        && home != Some("kube-system")
 }

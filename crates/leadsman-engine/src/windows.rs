@@ -85,7 +85,7 @@ pub(crate) struct OpenWindow {
     pub(crate) hits: Hits,
     /// What may explain the first of its events that was new for the actor, and when that was.
     pub(crate) rollout: Option<(Rollout, Timestamp)>,
-    /// Some event came with a client or from a network that is new for the actor.
+    /// Some event came with a client or from a network that is new for an actor with history.
     pub(crate) from_elsewhere: bool,
 }
 

@@ -119,7 +119,7 @@ fn main() -> Result<(), Failure> {
     };
     let events = decode();
     let surprises: Vec<Surprise> =
-        (0..events.len()).map(|index| Surprise { index, total: 1.0, strongest: 1.0, first_seen: 0 }).collect();
+        (0..events.len()).map(|index| Surprise { index, total: 1.0, first_seen: 0 }).collect();
     let window = Duration::from_secs(300);
 
     let mut rates: [Vec<f64>; 5] = Default::default();

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use leadsman_domain::{AuditEvent, Untrusted, UserAgent, Verb, identifier};
+use leadsman_domain::{AuditEvent, Untrusted, UserAgent, Verb, identifier, service_account};
 use serde::{Deserialize, Serialize};
 
 use super::memo::KeyMemo;
@@ -216,10 +216,8 @@ fn action_detail(event: &AuditEvent) -> &'static str {
 /// them, so that one without history is judged by what its peers do at home.
 fn place(event: &AuditEvent) -> &str {
     let namespace = namespace(event);
-    let account = event.actor.name.strip_prefix("system:serviceaccount:");
-    let rest = account.and_then(|account| account.strip_prefix(namespace));
-    let home = rest.is_some_and(|rest| rest.starts_with(':') && !namespace.contains(':'));
-    if home { "\u{0}home" } else { namespace }
+    let at_home = service_account(&event.actor.name).is_some_and(|(home, _)| home == namespace);
+    if at_home { "\u{0}home" } else { namespace }
 }
 
 fn namespace(event: &AuditEvent) -> &str {

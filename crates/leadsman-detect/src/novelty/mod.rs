@@ -1,5 +1,5 @@
-//! Hierarchical novelty: how surprising is this value for this actor, backing off to its peers, where they judge, and then to
-//! the cluster (Witten–Bell).
+//! Hierarchical novelty: how surprising is this value for this actor, backing off to its peers, where they judge, and
+//! then to the cluster (Witten–Bell).
 //!
 //! For each key family (what was done, where, with which client, from where, …):
 //!
@@ -138,8 +138,6 @@ pub struct EventNovelty {
     sensitivity: f64,
     /// Total surprise S in nats.
     pub total: f64,
-    /// Strongest single key in nats.
-    pub strongest: f64,
 }
 
 /// What the surprise of an account without history counts for. To a newcomer everything is new; a new operator or
@@ -152,10 +150,9 @@ const RANK_WEIGHTS: [f64; 3] = [1.0, 0.5, 0.25];
 impl EventNovelty {
     fn new(keys: Keys, nats: [f64; FAMILIES], first: [bool; FAMILIES], weight: f64, known_action: f64) -> Self {
         let sensitivity = weight / (1.0 + known_action);
-        let mut novelty = Self { keys, nats, first, weight, sensitivity, total: 0.0, strongest: 0.0 };
-        let order = novelty.strongest_families();
-        novelty.strongest = nats[order[0]];
-        novelty.total = sensitivity + RANK_WEIGHTS.iter().zip(order).map(|(w, i)| w * nats[i]).sum::<f64>();
+        let mut novelty = Self { keys, nats, first, weight, sensitivity, total: sensitivity };
+        let strongest = RANK_WEIGHTS.iter().zip(novelty.strongest_families());
+        novelty.total += strongest.map(|(w, i)| w * nats[i]).sum::<f64>();
         novelty
     }
 

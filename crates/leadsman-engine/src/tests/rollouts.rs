@@ -58,3 +58,17 @@ fn only_a_recent_rollout_at_home_by_somebody_else_explains() {
     refused.code = Some(403);
     assert_eq!(told(&[status, refused]).0, None);
 }
+
+#[test]
+fn an_account_that_came_with_a_rollout_is_explained_by_it() {
+    let newcomer = "system:serviceaccount:ns-1:operator";
+    let mut more = vec![rollout("release-bot", "ns-1", MORNING - 60)];
+    for (n, api) in ["secrets", "nodes", "pods/exec"].into_iter().enumerate() {
+        more.push(event(newcomer, MORNING + n as i64, Verb::Create, api, "kube-system"));
+    }
+    let model = std::sync::Arc::new(train(&habits(0, TRAIN_DAYS), leadsman_detect::Detectors::default()));
+    let findings = found(&engine(&model, Polarity::Normal), &day_with(more), 100);
+    let finding = findings.iter().find(|f| f.entity.id == newcomer).unwrap();
+    let sentence = &finding.explanation.sentence;
+    assert!(sentence.ends_with("release-bot changed workloads in ns-1 1 minute before."), "{sentence}");
+}

@@ -102,7 +102,7 @@ fn events_become_rows() {
         risk: RiskFlags::observed().with(Risk::Privileged),
         accounts: Box::default(),
     };
-    let surprise = Surprise { index: 1, total: 3.0, strongest: 2.0, first_seen: 4 };
+    let surprise = Surprise { index: 1, total: 3.0, first_seen: 4 };
     let mut buffer = EventBuffer::new(LENGTH);
     buffer.push(&[event.clone(), event], &[surprise]);
     let row = EventRow {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use leadsman_decode::{DecodeContext, Limits};
-use leadsman_domain::{ActorClass, AuditEvent, Level, Untrusted};
+use leadsman_domain::{ActorClass, AuditEvent, Level, Untrusted, service_account};
 use leadsman_sim::{IdentityKind, Terrain, Trial, Victim, inject_within};
 
 use super::CLUSTER;
@@ -134,7 +134,7 @@ fn terrain(events: &[AuditEvent], seed: u64) -> Terrain {
     let (mut secrets, mut pods) = (BTreeSet::new(), BTreeSet::new());
     let (mut accounts, mut nodes) = (BTreeSet::new(), BTreeSet::new());
     for event in events {
-        if let Some(account) = event.actor.name.strip_prefix("system:serviceaccount:").and_then(|a| a.split_once(':')) {
+        if let Some(account) = service_account(&event.actor.name) {
             keep(&mut accounts, (account.0.to_owned(), account.1.to_owned()));
         } else if let Some(node) = event.actor.name.strip_prefix("system:node:") {
             keep(&mut nodes, node.to_owned());
