@@ -92,11 +92,14 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
     let polarity = if args.negate_scores { Polarity::Negated } else { Polarity::Normal };
     let compared = !args.quick || args.baselines;
     let mut variants = vec![Variant::Full];
-    if compared && args.detectors != Detectors::RULES {
+    // Where one switch leaves the rules alone, its run is the baseline as well.
+    let switched = args.detectors.each_switched().filter(|_| !args.quick);
+    variants.extend(switched.map(|(name, detectors)| Variant::Switched(name, detectors)));
+    let alone = |v: &Variant| matches!(v, Variant::Switched(_, Detectors::RULES));
+    if compared && args.detectors != Detectors::RULES && !variants.iter().any(alone) {
         variants.push(Variant::RulesAlone);
     }
     if !args.quick {
-        variants.extend(args.detectors.each_switched().map(|(name, detectors)| Variant::Switched(name, detectors)));
         variants.extend(POISON.map(Variant::Poisoned));
         variants.push(Variant::ColdStart);
     }
@@ -138,7 +141,12 @@ fn examine(lab: &Lab, args: &BacktestArgs, report: &mut Report, mut tell: impl F
         match trained[v].0 {
             Variant::Full => report.full.join(tally),
             Variant::RulesAlone => report.baselines.entry("rules").or_default().join(tally),
-            Variant::Switched(name, _) => report.ablation.entry(name).or_default().join(tally),
+            Variant::Switched(name, detectors) => {
+                if detectors == Detectors::RULES {
+                    report.baselines.entry("rules").or_default().join(tally.clone());
+                }
+                report.ablation.entry(name).or_default().join(tally);
+            }
             Variant::Poisoned(percent) => report.poisoning.entry(percent).or_default().join(tally),
             Variant::ColdStart => report.cold_start.join(tally),
         }
