@@ -7,6 +7,7 @@ mod api;
 mod architecture;
 mod broker;
 mod cli;
+mod datasets;
 mod falco;
 mod harness;
 mod prometheus;
@@ -21,12 +22,13 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 8] = [
+const CASES: [&[Case]; 9] = [
     architecture::CASES,
     harness::CASES,
     broker::CASES,
     prometheus::CASES,
     cli::CASES,
+    datasets::CASES,
     falco::CASES,
     api::CASES,
     stream::CASES,
