@@ -42,7 +42,7 @@ pub use registry::{ModelAlias, ModelManifest, ModelSummary};
 pub use risk::{Risk, RiskFlags};
 pub use rule::{RuleHit, RuleLevel};
 pub use runtime::{Process, RuntimeEvent, RuntimeSeverity, RuntimeTool, WorkloadRef};
-pub use store::{Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Store, StoreError, StoreStats};
+pub use store::{Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Snapshot, Store, StoreError, StoreStats};
 pub use stream::{
     DeadLetter, Decoded, EventSource, FindingSink, PayloadKind, RawBatch, RawRecord, Reject, RejectReason, SinkError,
     SourceError, SourceId, Span,

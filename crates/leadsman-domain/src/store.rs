@@ -17,6 +17,18 @@ pub enum StoreError {
     /// What is stored cannot be read back.
     #[error("the store holds data that cannot be read: {0}")]
     Corrupt(String),
+    /// A topic has another number of partitions than when its state was built.
+    #[error(
+        "{source_id} has {found} partitions, but its state was built with {stored}: keys moved between partitions, so an actor's history is no longer where its events are; restore the {stored} partitions, or accept the change with `leadsman serve --accept-partitions`"
+    )]
+    Repartitioned {
+        /// The source.
+        source_id: SourceId,
+        /// How many it has.
+        found: u32,
+        /// How many it had.
+        stored: u32,
+    },
     /// The store was written by a newer release.
     #[error(
         "the store has schema version {found}, this release knows {known}: upgrade leadsman, or name another data directory"
@@ -34,7 +46,7 @@ impl StoreError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Fenced { .. } => ErrorKind::Conflict,
+            Self::Fenced { .. } | Self::Repartitioned { .. } => ErrorKind::Conflict,
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Corrupt(_) | Self::NewerSchema { .. } => ErrorKind::Internal,
         }
@@ -56,8 +68,19 @@ pub struct Checkpoint {
     pub state_offset: u64,
     /// The detection state at `state_offset`; `None` is the empty state.
     pub snapshot: Option<Vec<u8>>,
+    /// Where the next file of the lake ends, once that was decided; see [`Commit::roll_to`].
+    pub roll_to: Option<u64>,
     /// What the source wants to recognise at its next start (a file's identity, say).
     pub source_tag: Option<String>,
+}
+
+/// Detection state as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// First offset that the state has not seen; at most the `next_offset` it is stored with.
+    pub at: u64,
+    /// The state.
+    pub body: Vec<u8>,
 }
 
 /// One micro-batch's outcome, written in one transaction.
@@ -71,8 +94,13 @@ pub struct Commit {
     pub findings: Vec<Finding>,
     /// Refused items.
     pub dead_letters: Vec<DeadLetter>,
-    /// A new snapshot, standing at `span.to`.
-    pub snapshot: Option<Vec<u8>>,
+    /// A new snapshot. It ends a roll of the lake that was decided at or below its offset.
+    pub snapshot: Option<Snapshot>,
+    /// Decides that the next file of the lake covers what lies between the last snapshot and this offset.
+    ///
+    /// It is stored before the file is written, so that an owner that was killed or replaced in between and its
+    /// successor write the same file under the same name.
+    pub roll_to: Option<u64>,
     /// What the source wants remembered.
     pub source_tag: Option<String>,
     /// Sinks that get the findings through the outbox.
@@ -142,6 +170,16 @@ pub struct StoreStats {
 pub trait Store: Send + Sync {
     /// Takes ownership of a partition and says where it stands.
     fn claim(&self, source: &SourceId, partition: i32) -> impl Future<Output = Result<Checkpoint, StoreError>> + Send;
+
+    /// Remembers with how many partitions the state of a source is built.
+    ///
+    /// Errors: `Repartitioned` when it was another number, unless `accept`.
+    fn bind_source(
+        &self,
+        source: &SourceId,
+        partitions: u32,
+        accept: bool,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Writes one micro-batch's outcome.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<(), StoreError>> + Send;

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use leadsman_domain::{
     Commit, DeadLetter, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingId, FindingKind, FindingQuery,
-    IncidentId, ModelRef, Rarity, Reject, RejectReason, Severity, SourceId, Span, Store, StoreError, StoreStats,
-    Timestamp, WindowRef,
+    IncidentId, ModelRef, Rarity, Reject, RejectReason, Severity, Snapshot, SourceId, Span, Store, StoreError,
+    StoreStats, Timestamp, WindowRef,
 };
 
 /// Makes one `#[tokio::test]` of each check, for the store that `$make` yields.
@@ -20,7 +20,8 @@ macro_rules! conformance {
                 upserts_are_idempotent, stale_revisions_change_nothing, cursors_list_all_once, filters_apply,
                 a_sink_acknowledges_its_own, dead_letters_are_unique, snapshots_round_trip,
                 an_unclaimed_partition_takes_no_commit, impossible_values_are_refused,
-                partitions_commit_side_by_side, a_race_of_owners_loses_nothing
+                rolls_of_the_lake_survive_their_owner, a_state_from_the_future_is_refused,
+                another_number_of_partitions_is_refused, partitions_commit_side_by_side, a_race_of_owners_loses_nothing
             );
         }
     };
@@ -74,6 +75,7 @@ pub(crate) fn batch(epoch: i64, from: u64, to: u64, findings: Vec<Finding>) -> C
         findings,
         dead_letters: Vec::new(),
         snapshot: None,
+        roll_to: None,
         source_tag: None,
         sinks: vec!["kafka".into()],
     }
@@ -116,14 +118,15 @@ pub(crate) async fn a_fenced_commit_leaves_no_row(store: impl Store) {
     let new = store.claim(&source(), 0).await.unwrap().epoch;
     let mut zombie = batch(old, 0, 5, vec![finding(1, 1, 90)]);
     zombie.dead_letters = vec![dead_letter(1, 0, "x")];
-    zombie.snapshot = Some(vec![1]);
+    zombie.snapshot = Some(Snapshot { at: 5, body: vec![1] });
+    zombie.roll_to = Some(5);
     zombie.source_tag = Some("zombie".into());
     assert!(is_fenced(&store.commit(zombie).await));
 
     assert_eq!(store.stats().await.unwrap(), StoreStats::default());
     let now = store.claim(&source(), 0).await.unwrap();
     assert_eq!((now.epoch, now.next_offset, now.state_offset), (new + 1, 0, 0));
-    assert_eq!((now.snapshot, now.source_tag), (None, None));
+    assert_eq!((now.snapshot, now.roll_to, now.source_tag), (None, None, None));
 }
 
 pub(crate) async fn upserts_are_idempotent(store: impl Store) {
@@ -249,7 +252,7 @@ pub(crate) async fn snapshots_round_trip(store: impl Store) {
     let mut next = 0;
     for body in [vec![7; 100_000], vec![], vec![1]] {
         let mut commit = batch(fresh.epoch, next, next + 10, vec![]);
-        commit.snapshot = Some(body.clone());
+        commit.snapshot = Some(Snapshot { at: next + 10, body: body.clone() });
         commit.source_tag = Some(format!("inode {next}"));
         store.commit(commit).await.unwrap();
         store.commit(batch(fresh.epoch, next + 10, next + 20, vec![])).await.unwrap();
@@ -260,6 +263,44 @@ pub(crate) async fn snapshots_round_trip(store: impl Store) {
     assert_eq!((back.next_offset, back.state_offset), (60, 50));
     assert_eq!((back.snapshot, back.source_tag), (Some(vec![1]), Some("inode 40".into())));
     assert_eq!(store.claim(&source(), 1).await.unwrap().next_offset, 0, "another partition is another row");
+}
+
+/// What an owner decided before it was killed is what its successor writes.
+pub(crate) async fn rolls_of_the_lake_survive_their_owner(store: impl Store) {
+    let first = store.claim(&source(), 0).await.unwrap();
+    let mut decided = batch(first.epoch, 0, 10, vec![]);
+    decided.roll_to = Some(10);
+    store.commit(decided).await.unwrap();
+    store.commit(batch(first.epoch, 10, 25, vec![])).await.unwrap();
+
+    let second = store.claim(&source(), 0).await.unwrap();
+    assert_eq!((second.next_offset, second.state_offset, second.roll_to), (25, 0, Some(10)));
+    // The file is written: the state at its end is stored, behind what was committed since.
+    let mut rolled = batch(second.epoch, 25, 25, vec![]);
+    rolled.snapshot = Some(Snapshot { at: 10, body: vec![1] });
+    store.commit(rolled).await.unwrap();
+    let third = store.claim(&source(), 0).await.unwrap();
+    assert_eq!((third.next_offset, third.state_offset, third.roll_to), (25, 10, None));
+    assert_eq!(third.snapshot, Some(vec![1]));
+}
+
+pub(crate) async fn a_state_from_the_future_is_refused(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    let mut ahead = batch(epoch, 0, 5, vec![]);
+    ahead.snapshot = Some(Snapshot { at: 6, body: vec![1] });
+    assert!(is_fenced(&store.commit(ahead).await));
+    assert_eq!(store.claim(&source(), 0).await.unwrap().next_offset, 0);
+}
+
+pub(crate) async fn another_number_of_partitions_is_refused(store: impl Store) {
+    store.bind_source(&source(), 3, false).await.unwrap();
+    store.bind_source(&source(), 3, false).await.unwrap();
+    let refused = store.bind_source(&source(), 4, false).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Repartitioned { found: 4, stored: 3, .. }), "{refused}");
+    store.bind_source(&source(), 3, false).await.unwrap();
+    store.bind_source(&source(), 4, true).await.unwrap();
+    assert!(store.bind_source(&source(), 3, false).await.is_err(), "what was accepted is what counts");
+    store.bind_source(&SourceId::new("kafka:other"), 1, false).await.unwrap();
 }
 
 pub(crate) async fn an_unclaimed_partition_takes_no_commit(store: impl Store) {

@@ -73,6 +73,11 @@ impl Store for SqliteStore {
         blocking(&self.writer, move |conn| write::claim(conn, source, partition)).await
     }
 
+    async fn bind_source(&self, source: &SourceId, partitions: u32, accept: bool) -> Result<(), StoreError> {
+        let source = source.clone();
+        blocking(&self.writer, move |conn| write::bind_source(conn, &source, partitions, accept)).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
         blocking(&self.writer, move |conn| write::commit(conn, &commit)).await
     }
@@ -172,6 +177,6 @@ fn located(path: &Path, error: StoreError) -> StoreError {
     match error {
         StoreError::Unavailable(detail) => StoreError::Unavailable(format!("{}: {detail}", path.display())),
         StoreError::Corrupt(detail) => StoreError::Corrupt(format!("{}: {detail}", path.display())),
-        StoreError::Fenced { .. } | StoreError::NewerSchema { .. } => error,
+        StoreError::Fenced { .. } | StoreError::Repartitioned { .. } | StoreError::NewerSchema { .. } => error,
     }
 }

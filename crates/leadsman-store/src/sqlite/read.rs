@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::convert::{finding_from_json, from_db, reject_reason, row_limit, severity_rank, sql_error};
 
 pub(super) fn checkpoints(conn: &Connection) -> Result<Vec<Checkpoint>, StoreError> {
-    const SQL: &str = "SELECT source, part, epoch, next_offset, state_offset, source_tag
+    const SQL: &str = "SELECT source, part, epoch, next_offset, state_offset, roll_to, source_tag
          FROM partition_ckpt ORDER BY source, part";
     collect(conn, SQL, Vec::new(), |row| {
         Ok(Checkpoint {
@@ -18,7 +18,8 @@ pub(super) fn checkpoints(conn: &Connection) -> Result<Vec<Checkpoint>, StoreErr
             next_offset: from_db(get(row, 3)?, "next_offset")?,
             state_offset: from_db(get(row, 4)?, "state_offset")?,
             snapshot: None,
-            source_tag: get(row, 5)?,
+            roll_to: get::<Option<i64>>(row, 5)?.map(|at| from_db(at, "roll_to")).transpose()?,
+            source_tag: get(row, 6)?,
         })
     })
 }

@@ -13,7 +13,8 @@ const APPLICATION_ID: i64 = 0x4c44_534d;
 /// - `commit_seq` is a counter, not `max(commit_seq) + 1`: a cursor must stay below every later commit even
 ///   when findings are deleted.
 /// - `dead_letter.seq` gives "newest first"; its identity is the UNIQUE key.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE partition_ckpt(
   source TEXT NOT NULL, part INTEGER NOT NULL, epoch INTEGER NOT NULL,
   next_offset INTEGER NOT NULL, state_offset INTEGER NOT NULL, source_tag TEXT,
@@ -40,7 +41,12 @@ CREATE TABLE dead_letter(
   seq INTEGER PRIMARY KEY, source TEXT NOT NULL, part INTEGER NOT NULL, off INTEGER NOT NULL,
   item INTEGER NOT NULL, line INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, payload BLOB NOT NULL,
   UNIQUE(source, part, off, item)) STRICT;
-"];
+",
+    "
+ALTER TABLE partition_ckpt ADD COLUMN roll_to INTEGER;
+CREATE TABLE stream_meta(source TEXT PRIMARY KEY, partitions INTEGER NOT NULL) STRICT;
+",
+];
 
 /// The schema version this release writes.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

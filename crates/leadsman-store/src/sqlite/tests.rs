@@ -1,4 +1,4 @@
-use leadsman_domain::{ErrorKind, FindingId, Store, StoreError};
+use leadsman_domain::{ErrorKind, FindingId, Snapshot, Store, StoreError};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ async fn reopening_keeps_everything() {
     let epoch = store.claim(&source(), 0).await.unwrap().epoch;
     let mut commit = batch(epoch, 0, 5, vec![finding(1, 1, 50), finding(2, 1, 90)]);
     commit.dead_letters = vec![dead_letter(3, 0, "bad")];
-    commit.snapshot = Some(vec![1, 2, 3]);
+    commit.snapshot = Some(Snapshot { at: 5, body: vec![1, 2, 3] });
     commit.source_tag = Some("tag".into());
     store.commit(commit).await.unwrap();
     let (stats, stored) = (store.stats().await.unwrap(), store.finding(FindingId::new(2)).await.unwrap());
@@ -72,7 +72,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     let conn = Connection::open(&path).unwrap();
     conn.pragma_update(None, "user_version", 99).unwrap();
     let refused = SqliteStore::open(&path).unwrap_err();
-    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 1 }), "{refused}");
+    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 2 }), "{refused}");
     assert_eq!(conn.query_row("PRAGMA user_version", (), |r| r.get::<_, i64>(0)).unwrap(), 99);
 }
 

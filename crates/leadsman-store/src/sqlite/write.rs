@@ -8,13 +8,15 @@ pub(super) fn claim(conn: &mut Connection, source: SourceId, partition: i32) -> 
     const CLAIM: &str = "INSERT INTO partition_ckpt(source, part, epoch, next_offset, state_offset)
          VALUES (?1, ?2, 1, 0, 0)
          ON CONFLICT(source, part) DO UPDATE SET epoch = epoch + 1
-         RETURNING epoch, next_offset, state_offset, source_tag";
+         RETURNING epoch, next_offset, state_offset, roll_to, source_tag";
     const SNAPSHOT: &str = "SELECT body FROM partition_snapshot WHERE source = ?1 AND part = ?2";
 
     let tx = begin(conn)?;
     let key = params![source.as_str(), partition];
-    let (epoch, next_offset, state_offset, source_tag) = tx
-        .query_row(CLAIM, key, |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get(3)?)))
+    let (epoch, next_offset, state_offset, roll_to, source_tag) = tx
+        .query_row(CLAIM, key, |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, Option<i64>>(3)?, row.get(4)?))
+        })
         .map_err(sql_error)?;
     let snapshot = tx.query_row(SNAPSHOT, key, |row| row.get(0)).optional().map_err(sql_error)?;
     let checkpoint = Checkpoint {
@@ -23,11 +25,32 @@ pub(super) fn claim(conn: &mut Connection, source: SourceId, partition: i32) -> 
         next_offset: from_db(next_offset, "next_offset")?,
         state_offset: from_db(state_offset, "state_offset")?,
         snapshot,
+        roll_to: roll_to.map(|at| from_db(at, "roll_to")).transpose()?,
         source_tag,
         source,
     };
     tx.commit().map_err(sql_error)?;
     Ok(checkpoint)
+}
+
+/// Remembers the number of partitions, or refuses another one.
+pub(super) fn bind_source(
+    conn: &mut Connection,
+    source: &SourceId,
+    partitions: u32,
+    accept: bool,
+) -> Result<(), StoreError> {
+    const BIND: &str = "INSERT INTO stream_meta(source, partitions) VALUES (?1, ?2)
+         ON CONFLICT(source) DO UPDATE SET partitions = CASE WHEN ?3 THEN excluded.partitions ELSE partitions END
+         RETURNING partitions";
+
+    let tx = begin(conn)?;
+    let stored: u32 =
+        tx.query_row(BIND, params![source.as_str(), partitions, accept], |row| row.get(0)).map_err(sql_error)?;
+    if stored != partitions {
+        return Err(StoreError::Repartitioned { source_id: source.clone(), found: partitions, stored });
+    }
+    tx.commit().map_err(sql_error)
 }
 
 /// Writes one micro-batch's outcome, or nothing.
@@ -82,29 +105,32 @@ fn begin(conn: &mut Connection) -> Result<Transaction<'_>, StoreError> {
 /// `a_fenced_commit_leaves_no_row`.
 fn advance(tx: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
     const ADVANCE: &str = "UPDATE partition_ckpt SET next_offset = ?1,
-           state_offset = CASE WHEN ?2 THEN ?1 ELSE state_offset END,
-           source_tag = coalesce(?3, source_tag)
-         WHERE source = ?4 AND part = ?5 AND epoch = ?6 AND next_offset = ?7";
+           state_offset = coalesce(?2, state_offset),
+           roll_to = CASE WHEN roll_to <= ?2 THEN NULL ELSE coalesce(?3, roll_to) END,
+           source_tag = coalesce(?4, source_tag)
+         WHERE source = ?5 AND part = ?6 AND epoch = ?7 AND next_offset = ?8";
     const SNAPSHOT: &str = "INSERT INTO partition_snapshot(source, part, body) VALUES (?1, ?2, ?3)
          ON CONFLICT(source, part) DO UPDATE SET body = excluded.body";
 
     let span = &commit.span;
     let fenced = || StoreError::Fenced { partition: format!("{}/{}", span.source, span.partition) };
-    if span.to < span.from {
+    // A state from beyond what is stored would hide what lies between for ever.
+    if span.to < span.from || commit.snapshot.as_ref().is_some_and(|s| s.at > span.to) {
         return Err(fenced());
     }
     let to = to_db(span.to, "offset")?;
     let from = to_db(span.from, "offset")?;
     let source = span.source.as_str();
-    let with_snapshot = commit.snapshot.is_some();
+    let offset = |at: Option<u64>| at.map(|at| to_db(at, "offset")).transpose();
+    let (state, roll) = (offset(commit.snapshot.as_ref().map(|s| s.at))?, offset(commit.roll_to)?);
     let updated = tx
-        .execute(ADVANCE, params![to, with_snapshot, commit.source_tag, source, span.partition, commit.epoch, from])
+        .execute(ADVANCE, params![to, state, roll, commit.source_tag, source, span.partition, commit.epoch, from])
         .map_err(sql_error)?;
     if updated == 0 {
         return Err(fenced());
     }
-    if let Some(body) = &commit.snapshot {
-        tx.execute(SNAPSHOT, params![source, span.partition, body]).map_err(sql_error)?;
+    if let Some(snapshot) = &commit.snapshot {
+        tx.execute(SNAPSHOT, params![source, span.partition, snapshot.body]).map_err(sql_error)?;
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use leadsman_domain::{
-    AuditEvent, Checkpoint, Commit, DeadLetter, EventSource, Finding, MetricSample, RawBatch, RawRecord, SourceId,
-    Span, Store, StoreError,
+    AuditEvent, Checkpoint, Commit, DeadLetter, EventSource, Finding, MetricSample, RawBatch, RawRecord, Snapshot,
+    SourceId, Span, Store, StoreError,
 };
 
 use tokio::sync::watch;
@@ -163,10 +163,22 @@ async fn silence(service: &Service, source: &SourceId, number: i32, partition: &
     let Some(finding) = service.engine.silence(&mut shard.state, now) else { return Ok(()) };
     let at = partition.next_offset;
     let span = Span { source: source.clone(), partition: number, from: at, to: at };
-    let snapshot = Some(shard.to_bytes()?);
+    let snapshot = Some(Snapshot { at, body: shard.to_bytes()? });
     let (findings, dead_letters, sinks) = (vec![finding], Vec::new(), service.sinks.clone());
-    commit(service, Commit { span, epoch: partition.epoch, findings, dead_letters, snapshot, source_tag: None, sinks })
-        .await?;
+    commit(
+        service,
+        Commit {
+            span,
+            epoch: partition.epoch,
+            findings,
+            dead_letters,
+            snapshot,
+            roll_to: None,
+            source_tag: None,
+            sinks,
+        },
+    )
+    .await?;
     service.outbox.notify_one();
     Ok(())
 }
@@ -223,7 +235,8 @@ async fn step(
             epoch: partition.epoch,
             findings: done.findings,
             dead_letters: done.dead_letters,
-            snapshot: done.snapshot,
+            snapshot: done.snapshot.map(|body| Snapshot { at: span.to, body }),
+            roll_to: None,
             source_tag: tag,
             sinks: service.sinks.clone(),
         },
@@ -331,7 +344,9 @@ async fn commit(service: &Service, commit: Commit) -> Result<()> {
                 CommitFenced { source: &commit.span.source, partition: commit.span.partition }.emit(&service.metrics);
                 return Err(error.into());
             }
-            Err(error @ (StoreError::Corrupt(_) | StoreError::NewerSchema { .. })) => return Err(error.into()),
+            Err(
+                error @ (StoreError::Corrupt(_) | StoreError::Repartitioned { .. } | StoreError::NewerSchema { .. }),
+            ) => return Err(error.into()),
         }
     }
 }
@@ -343,8 +358,20 @@ async fn save(service: &Service, source: &SourceId, number: i32, partition: &mut
     let Some(mut shard) = partition.shard.take().filter(|_| worth_it) else { return Ok(()) };
     let at = partition.next_offset;
     let span = Span { source: source.clone(), partition: number, from: at, to: at };
-    let snapshot = Some(shard.to_bytes()?);
+    let snapshot = Some(Snapshot { at, body: shard.to_bytes()? });
     let (findings, dead_letters, sinks) = (Vec::new(), Vec::new(), Vec::new());
-    commit(service, Commit { span, epoch: partition.epoch, findings, dead_letters, snapshot, source_tag: None, sinks })
-        .await
+    commit(
+        service,
+        Commit {
+            span,
+            epoch: partition.epoch,
+            findings,
+            dead_letters,
+            snapshot,
+            roll_to: None,
+            source_tag: None,
+            sinks,
+        },
+    )
+    .await
 }
