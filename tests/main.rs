@@ -12,6 +12,7 @@ mod falco;
 mod harness;
 mod prometheus;
 mod simulated;
+mod store;
 mod stream;
 mod support;
 
@@ -22,7 +23,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 9] = [
+const CASES: [&[Case]; 10] = [
     architecture::CASES,
     harness::CASES,
     broker::CASES,
@@ -31,6 +32,7 @@ const CASES: [&[Case]; 9] = [
     datasets::CASES,
     falco::CASES,
     api::CASES,
+    store::CASES,
     stream::CASES,
 ];
 
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     support::broker::stop_shared();
+    support::postgres::stop_shared();
     if !arguments.list {
         skipped.iter().for_each(|line| eprintln!("{line}"));
     }
@@ -93,6 +96,7 @@ impl Need {
     fn unmet(&self) -> Option<String> {
         match self {
             Self::Broker => support::broker::unavailable(),
+            Self::Postgres => support::postgres::unavailable(),
             Self::Prometheus => support::prometheus::unavailable(),
             Self::Dataset(name) => support::data::unavailable(name),
         }

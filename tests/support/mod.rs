@@ -1,9 +1,10 @@
-//! What the tests stand on: a broker, a Prometheus, the binary under test, data sets.
+//! What the tests stand on: a broker, a database server, a Prometheus, the binary under test, data sets.
 
 pub(crate) mod broker;
 pub(crate) mod data;
 pub(crate) mod http;
 pub(crate) mod leadsman;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 mod wait;
@@ -26,6 +27,8 @@ pub(crate) struct Case {
 pub(crate) enum Need {
     /// Java and the jars of the broker.
     Broker,
+    /// The programs of a PostgreSQL server.
+    Postgres,
     /// The `prometheus` program.
     Prometheus,
     /// A folder of the data sets.

@@ -3,6 +3,7 @@
 //! [`SqliteStore`] and [`PostgresStore`] implement [`leadsman_domain::Store`]. [`ModelDirectory`] keeps trained models as plain
 //! files and refuses, by name, whatever was changed after training.
 
+mod any;
 #[cfg(test)]
 mod conformance;
 mod convert;
@@ -13,6 +14,7 @@ mod rows;
 mod sql;
 mod sqlite;
 
+pub use any::{AnyStore, StoreSettings};
 pub use postgres::{PostgresError, PostgresSettings, PostgresStore};
 pub use registry::{
     Fault, LoadedModel, MANIFEST_SCHEMA, MAX_TEXT_BYTES, MAX_WEIGHTS_BYTES, ManifestDraft, ModelDirectory, ModelFiles,

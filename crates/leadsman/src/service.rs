@@ -15,7 +15,7 @@ use std::sync::Arc;
 use leadsman_decode::{DecodeContext, Limits};
 use leadsman_detect::rules::RuleSet;
 use leadsman_engine::Engine;
-use leadsman_store::SqliteStore;
+use leadsman_store::AnyStore;
 use tokio::sync::Notify;
 
 use crate::model::ReadyModel;
@@ -24,7 +24,7 @@ use metrics::Metrics;
 /// What every part of the service shares.
 pub struct Shared {
     /// Findings, checkpoints, outbox.
-    pub store: SqliteStore,
+    pub store: AnyStore,
     /// Scores with the champion.
     pub engine: Engine,
     /// The champion.

@@ -21,7 +21,7 @@ const SESSION: &str = "-c idle_in_transaction_session_timeout=10s -c lock_timeou
 /// Where a PostgreSQL database is, and who asks.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresSettings {
-    config: Config,
+    config: Box<Config>,
 }
 
 /// Why a database's address cannot be used. Never repeats the address: it may hold a password.
@@ -45,18 +45,15 @@ pub enum PostgresError {
 }
 
 impl PostgresSettings {
-    /// Reads `postgres://user[:password]@host[:port]/database[?options]`; `password` goes before that of the address.
+    /// Reads `postgres://user[:password]@host[:port]/database[?options]`.
     ///
     /// Several hosts may be named, separated by commas: the one that takes writes is used. Options are those of
     /// tokio-postgres.
-    pub fn parse(address: &str, password: Option<&str>) -> Result<Self, PostgresError> {
+    pub fn parse(address: &str) -> Result<Self, PostgresError> {
         if !["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme)) {
             return Err(PostgresError::Scheme);
         }
         let mut config: Config = address.parse().map_err(malformed)?;
-        if let Some(password) = password {
-            config.password(password);
-        }
         let missing = [
             ("user", config.get_user().is_none()),
             ("host", config.get_hosts().is_empty()),
@@ -80,7 +77,14 @@ impl PostgresSettings {
             .keepalives_retries(3);
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         config.ssl_mode(SslMode::Disable);
-        Ok(Self { config })
+        Ok(Self { config: Box::new(config) })
+    }
+
+    /// The same with a password that goes before that of the address.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.config.password(password);
+        self
     }
 
     pub(super) fn config(&self) -> &Config {

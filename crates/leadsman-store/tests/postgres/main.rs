@@ -67,5 +67,5 @@ fn shared() -> std::sync::Arc<Postgres> {
 }
 
 async fn connect(url: &str) -> PostgresStore {
-    PostgresStore::connect(&PostgresSettings::parse(url, None).unwrap()).await.unwrap()
+    PostgresStore::connect(&PostgresSettings::parse(url).unwrap()).await.unwrap()
 }

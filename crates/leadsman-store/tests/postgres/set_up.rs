@@ -20,7 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn refused(url: &str) -> StoreError {
-    PostgresStore::connect(&PostgresSettings::parse(url, None).unwrap()).await.unwrap_err()
+    PostgresStore::connect(&PostgresSettings::parse(url).unwrap()).await.unwrap_err()
 }
 
 async fn reopening_keeps_everything() {
@@ -92,7 +92,7 @@ async fn an_unfit_database_is_named() {
 async fn refusals_say_what_to_do_and_no_password() {
     let server = shared();
     let url = server.url("public");
-    let wrong = PostgresSettings::parse(&url, Some("hunter2")).unwrap();
+    let wrong = PostgresSettings::parse(&url).unwrap().with_password("hunter2");
     let error = PostgresStore::connect(&wrong).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("pg_hba.conf") && !error.to_string().contains("hunter2"), "{error}");

@@ -13,7 +13,7 @@ use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{PayloadKind, SourceId};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSink, KafkaSinkConfig, KafkaSource, OffsetCommitter, StartOffset};
-use leadsman_store::SqliteStore;
+use leadsman_store::{AnyStore, StoreSettings};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -33,6 +33,8 @@ use crate::sources::tail::{FileTail, TailPosition};
 pub struct Setup {
     /// Where state, models and datasets lie.
     pub data_dir: PathBuf,
+    /// Where findings and checkpoints are kept.
+    pub store: StoreSettings,
     /// Address of the API.
     pub listen: SocketAddr,
     /// Token of the API; `None` leaves it open.
@@ -83,7 +85,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// Errors: when a file, the port, the store or Kafka cannot be opened.
 pub async fn start(setup: Setup) -> Result<Running> {
     std::fs::create_dir_all(&setup.data_dir).with_context(|| format!("cannot make {}", setup.data_dir.display()))?;
-    let store = SqliteStore::open(&setup.data_dir.join("leadsman.db"))?;
+    let store = AnyStore::open(&setup.store).await?;
     let settings = EngineSettings {
         cluster: setup.cluster.clone(),
         budget_per_day: setup.budget_per_day,
