@@ -20,8 +20,8 @@ use self::account::Account;
 use crate::cli::{DemoArgs, Global};
 use crate::config::STORE_FILE;
 use crate::exit::Exit;
+use crate::service::partition::SnapshotPolicy;
 use crate::service::runner::{INBOX, Running, Setup, start};
-use crate::service::stream::SnapshotPolicy;
 use crate::{model, output};
 
 /// The built-in model was trained on the 28 days before.
@@ -75,6 +75,7 @@ pub fn run(args: &DemoArgs, global: &Global) -> Result<()> {
         webhook: true,
         files: Vec::new(),
         kafka: None,
+        accept_partitions: false,
         snapshots: SnapshotPolicy { every: Duration::from_secs(30), records: 200_000 },
         idle_after: Duration::from_millis(500),
     };
