@@ -18,6 +18,11 @@ chaos SEEDS FIRST="1":
     cargo build --workspace --features leadsman/failpoints
     cargo test --workspace --features leadsman/failpoints --test chaos -- {{SEEDS}} {{FIRST}}
 
+# From one worker to three and back under load, on PostgreSQL: the same findings, and the pause of each hand-over.
+workers TIMES:
+    cargo build --workspace --features leadsman/failpoints
+    cargo test --workspace --features leadsman/failpoints --test chaos -- workers {{TIMES}}
+
 # Rewrite the golden files; review the difference before it is committed.
 golden:
     cargo build --workspace

@@ -1,24 +1,43 @@
 //! Processes that are killed: nothing lost, nothing doubled, against one offline run over the same log.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 use std::path::Path;
 use std::time::Duration;
 
-use leadsman_store::SqliteStore;
+use leadsman_store::{AnyStore, PostgresSettings, StoreSettings};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::chaos_world::{PARTITIONS, World};
-use crate::support::broker::shared;
+use crate::chaos_world::World;
+use crate::support::broker::{runtime, shared};
 use crate::support::leadsman::Serve;
+use crate::support::postgres;
 use crate::support::{Case, DEADLINE, Need, Result, free_port, wait_until};
 
-pub(crate) const CASES: &[Case] =
-    &[Case { name: "chaos::kills_at_failpoints_lose_and_double_nothing", needs: &[Need::Broker], run: few_seeds }];
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "chaos::kills_at_failpoints_lose_and_double_nothing",
+        needs: &[Need::Broker],
+        run: || few_seeds(Kind::Sqlite),
+    },
+    Case {
+        name: "chaos::kills_at_failpoints_lose_and_double_nothing_in_postgresql",
+        needs: &[Need::Broker, Need::Postgres],
+        run: || few_seeds(Kind::Postgres),
+    },
+];
+
+/// Where findings are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
 
 /// Every point at which a process is killed, and how often it may be passed before.
 const POINTS: [(&str, u64); 11] = [
-    ("claimed", PARTITIONS as u64),
+    ("claimed", 3),
     ("batch-scored", 40),
     ("commit-advanced", 40),
     ("commit-findings", 40),
@@ -46,6 +65,20 @@ pub(crate) struct Tally {
     pub(crate) published_again: u64,
 }
 
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            runs: self.runs + other.runs,
+            killed: self.killed + other.killed,
+            lost: self.lost + other.lost,
+            doubled: self.doubled + other.doubled,
+            published_again: self.published_again + other.published_again,
+        }
+    }
+}
+
 impl Tally {
     /// What scripts look for.
     pub(crate) fn last_line(&self) -> String {
@@ -53,8 +86,8 @@ impl Tally {
     }
 }
 
-fn few_seeds() -> Result<()> {
-    let tally = runs(1..=u64::try_from(POINTS.len())?)?;
+fn few_seeds(kind: Kind) -> Result<()> {
+    let tally = runs(kind, 1..=u64::try_from(POINTS.len())?)?;
     assert!(tally.last_line().ends_with(" lost 0 doubled 0"), "{tally:?}");
     // Each point once: a build without failpoints would survive them all.
     assert_eq!(tally.killed, tally.runs, "some points were never reached: {tally:?}");
@@ -62,20 +95,17 @@ fn few_seeds() -> Result<()> {
 }
 
 /// One run for each seed, all over one log.
-pub(crate) fn runs(seeds: impl IntoIterator<Item = u64>) -> Result<Tally> {
-    let world = World::build("chaos", 1)?;
+pub(crate) fn runs(kind: Kind, seeds: impl IntoIterator<Item = u64>) -> Result<Tally> {
+    let world = World::build(&format!("chaos.{kind:?}"), 3, 1)?;
+    world.produce(..)?;
     let mut tally = Tally::default();
     for seed in seeds {
         let (point, nth) = chosen(seed);
-        let outcome = run(&world, seed, point, nth).map_err(|failure| {
+        let outcome = run(&world, kind, seed, (point, nth)).map_err(|failure| {
             format!("seed {seed}, killed at {point}:{nth}: {}", failure.message().unwrap_or("failed"))
         })?;
         eprintln!("seed {seed}: {point}:{nth} {outcome:?}");
-        tally.runs += 1;
-        tally.killed += outcome.killed;
-        tally.lost += outcome.lost;
-        tally.doubled += outcome.doubled;
-        tally.published_again += outcome.published_again;
+        tally = tally + outcome;
     }
     Ok(tally)
 }
@@ -90,13 +120,17 @@ fn chosen(seed: u64) -> (&'static str, u64) {
     (point, 1 + z % most)
 }
 
-fn run(world: &World, seed: u64, point: &str, nth: u64) -> Result<Tally> {
+fn run(world: &World, kind: Kind, seed: u64, (point, nth): (&str, u64)) -> Result<Tally> {
     let directory = TempDir::new()?;
-    let group = format!("chaos-{seed}-{}", std::process::id());
-    let findings = format!("chaos.findings.{seed}");
+    let group = format!("chaos-{kind:?}-{seed}");
+    let findings = format!("chaos.{kind:?}.findings.{seed}");
     shared()?.create_topic(&findings, 1)?;
     let plan = format!("{point}:{nth}");
-    let mut victim = worker(world, directory.path(), &group, &findings, Some(&plan))?;
+    let settings = match kind {
+        Kind::Sqlite => StoreSettings::Sqlite(directory.path().join("state/leadsman.db")),
+        Kind::Postgres => database(directory.path())?,
+    };
+    let mut victim = worker(world, directory.path(), (&group, &findings), &[("FAILPOINT", &plan)])?;
     let died = wait_until("the process dies or has read all", LONG, || {
         if let Some(code) = victim.process.exit_code()? {
             return Ok(Some(code == 128 + 9));
@@ -111,12 +145,15 @@ fn run(world: &World, seed: u64, point: &str, nth: u64) -> Result<Tally> {
     if !died {
         victim.process.stop()?;
     }
-    let store = SqliteStore::open(&directory.path().join("state/leadsman.db"))?;
-    let mut successor = worker(world, directory.path(), &group, &findings, None)?;
+    std::fs::create_dir_all(directory.path().join("state"))?;
+    // One runtime for all that is asked of the store: a pool of connections belongs to one.
+    let runtime = runtime()?;
+    let store = runtime.block_on(AnyStore::open(&settings))?;
+    let mut successor = worker(world, directory.path(), (&group, &findings), &[])?;
     let settled = wait_until("the successor finds what the oracle found", LONG, || {
-        Ok((world.is_settled(&successor.http)? && world.equals(&store)?).then_some(()))
+        Ok((world.is_settled(&successor.http)? && world.equals(&runtime, &store)?).then_some(()))
     });
-    let outcome = world.compare(&store, &findings)?;
+    let outcome = world.compare(&runtime, &store, &findings)?;
     if settled.is_err() && (outcome.lost, outcome.doubled) == (0, 0) {
         return Err(format!("it never settles:\n{}", crate::support::tail(&successor.process.stderr())).into());
     }
@@ -124,7 +161,21 @@ fn run(world: &World, seed: u64, point: &str, nth: u64) -> Result<Tally> {
     Ok(Tally { runs: 1, killed: u64::from(died), ..outcome })
 }
 
-fn worker(world: &World, directory: &Path, group: &str, findings: &str, failpoint: Option<&str>) -> Result<Serve> {
+/// A database of its own, named in the configuration of `directory`.
+pub(crate) fn database(directory: &Path) -> Result<StoreSettings> {
+    let server = postgres::shared()?;
+    let url = server.url(&server.schema()?);
+    std::fs::write(directory.join("leadsman.toml"), format!("[store]\nurl = \"{url}\"\n"))?;
+    Ok(StoreSettings::Postgres(PostgresSettings::parse(&url)?))
+}
+
+/// A process of the group, with `more` variables; it is not waited for.
+pub(crate) fn worker(
+    world: &World,
+    directory: &Path,
+    (group, findings): (&str, &str),
+    more: &[(&str, &str)],
+) -> Result<Serve> {
     let listen = format!("127.0.0.1:{}", free_port()?);
     let base = format!("http://{listen}");
     let broker = shared()?;
@@ -146,7 +197,7 @@ fn worker(world: &World, directory: &Path, group: &str, findings: &str, failpoin
         ("LEADSMAN_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "200"),
         ("LEADSMAN_KAFKA__PROPERTIES__STATISTICS_INTERVAL_MS", "200"),
     ];
-    variables.extend(failpoint.map(|plan| ("FAILPOINT", plan)));
+    variables.extend(more);
     Serve::launch(&args, directory, &variables, (&base, None))
 }
 

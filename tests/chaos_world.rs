@@ -1,26 +1,29 @@
 //! The log that processes are killed over, and what must come of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice::SliceIndex;
 
 use leadsman_domain::{FindingQuery, Store};
-use leadsman_store::SqliteStore;
+use leadsman_store::AnyStore;
 use rdkafka::message::Message;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::chaos::{Findings, Tally};
 use crate::simulated::{ATTACK_DAY, audit, lines};
-use crate::support::broker::{block_on, shared};
+use crate::support::broker::shared;
 use crate::support::http::Http;
 use crate::support::leadsman::run;
 use crate::support::{DEADLINE, Result};
 
-pub(crate) const PARTITIONS: i32 = 3;
 const EVENTS: usize = 16_000;
 
 /// A topic with its contents, and the oracle's answer.
 pub(crate) struct World {
     pub(crate) topic: String,
+    /// The records in the order in which they are produced, with their partitions.
+    log: Vec<(i32, Vec<u8>)>,
     /// Where each partition ends.
     ends: Vec<u64>,
     wanted: Findings,
@@ -39,33 +42,43 @@ const POISON: [&[u8]; 5] = [
 
 impl World {
     /// A day with an attack, keyed by actor over the partitions, with bad records and repeated ones in between.
-    pub(crate) fn build(name: &str, seed: u64) -> Result<Self> {
+    pub(crate) fn build(name: &str, partitions: i32, seed: u64) -> Result<Self> {
         let topic = format!("{name}.audit");
-        let mut partitions: Vec<Vec<Vec<u8>>> = vec![Vec::new(); PARTITIONS as usize];
-        let mut poison = BTreeSet::new();
+        let (mut log, mut poison) = (Vec::new(), BTreeSet::new());
+        let mut ends = vec![0_u64; partitions as usize];
+        let mut put = |number: i32, record: Vec<u8>| {
+            let end = &mut ends[number as usize];
+            *end += 1;
+            log.push((number, record));
+            *end - 1
+        };
         for (n, event) in audit(ATTACK_DAY, 1)?.into_iter().take(EVENTS).enumerate() {
-            let number = partition_of(&event)?;
-            let log = &mut partitions[number as usize];
+            let number = partition_of(&event, partitions)?;
             let dice = (n as u64).wrapping_add(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
             if dice.is_multiple_of(211) {
-                poison.insert((number, log.len() as u64));
-                log.push(POISON[n % POISON.len()].to_vec());
+                poison.insert((number, put(number, POISON[n % POISON.len()].to_vec())));
             }
             if dice % 97 == 1 {
                 // A shipper that was restarted sends what it had sent.
-                log.push(event.clone());
+                put(number, event.clone());
             }
-            log.push(event);
+            put(number, event);
         }
-        let wanted = oracle(&partitions, poison.len())?;
+        let wanted = oracle(&log, partitions, poison.len())?;
         assert!(wanted.len() >= 4, "the attack must be visible: {wanted:#?}");
         assert!(poison.len() > 20, "some records must be bad");
-        let broker = shared()?;
-        broker.create_topic(&topic, PARTITIONS)?;
-        for (number, log) in (0..).zip(&partitions) {
-            broker.produce(&topic, number, &log.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-        }
-        Ok(Self { topic, ends: partitions.iter().map(|log| log.len() as u64).collect(), wanted, poison })
+        shared()?.create_topic(&topic, partitions)?;
+        Ok(Self { topic, log, ends, wanted, poison })
+    }
+
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Produces a part of the log.
+    pub(crate) fn produce(&self, part: impl SliceIndex<[(i32, Vec<u8>)], Output = [(i32, Vec<u8>)]>) -> Result<()> {
+        shared()?.produce_all(&self.topic, self.log[part].iter().map(|(number, record)| (*number, record.as_slice())))
     }
 
     /// Whether everything was read, stored, closed and published.
@@ -81,7 +94,7 @@ impl World {
     /// Whether half of the log is committed.
     pub(crate) fn has_read_half(&self, http: &Http) -> Result<bool> {
         let Ok(answer) = http.get("/metrics") else { return Ok(false) };
-        let read: u64 = (0..PARTITIONS).filter_map(|number| self.position(&answer.text, number)).sum();
+        let read: u64 = (0..self.ends.len() as i32).filter_map(|number| self.position(&answer.text, number)).sum();
         Ok(read * 2 > self.ends.iter().sum::<u64>())
     }
 
@@ -91,12 +104,12 @@ impl World {
     }
 
     /// Whether the stored findings are the oracle's.
-    pub(crate) fn equals(&self, store: &SqliteStore) -> Result<bool> {
-        Ok(stored(store)? == self.wanted)
+    pub(crate) fn equals(&self, runtime: &Runtime, store: &AnyStore) -> Result<bool> {
+        Ok(stored(runtime, store)? == self.wanted)
     }
 
     /// What is missing and what is too much: findings, dead letters, and the output topic.
-    pub(crate) fn compare(&self, store: &SqliteStore, topic: &str) -> Result<Tally> {
+    pub(crate) fn compare(&self, runtime: &Runtime, store: &AnyStore, topic: &str) -> Result<Tally> {
         let mut tally = Tally::default();
         let mut count = |what: &str, wanted: &Findings, got: &Findings| {
             for (id, finding) in wanted {
@@ -110,7 +123,7 @@ impl World {
                 tally.doubled += 1;
             }
         };
-        count("the store", &self.wanted, &stored(store)?);
+        count("the store", &self.wanted, &stored(runtime, store)?);
 
         let mut published = Findings::new();
         let mut revisions = BTreeMap::new();
@@ -126,7 +139,7 @@ impl World {
         count("the output topic", &self.wanted, &published);
         tally.published_again = revisions.values().map(|n| n - 1).sum();
 
-        let letters = block_on(store.dead_letters(usize::MAX))??;
+        let letters = runtime.block_on(store.dead_letters(usize::MAX))?;
         let dead: BTreeSet<_> = letters.iter().map(|l| (l.partition, l.offset)).collect();
         tally.lost += self.poison.difference(&dead).count() as u64;
         tally.doubled += dead.difference(&self.poison).count() as u64 + (letters.len() - dead.len()) as u64;
@@ -135,19 +148,20 @@ impl World {
 }
 
 /// The partition of an event's actor, as a keyed producer chooses it.
-fn partition_of(event: &[u8]) -> Result<i32> {
+fn partition_of(event: &[u8], partitions: i32) -> Result<i32> {
     let parsed: Value = serde_json::from_slice(event)?;
     let user = parsed["user"]["username"].as_str().unwrap_or_default();
     let hash = user.bytes().fold(0_u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
-    Ok((hash % PARTITIONS as u32) as i32)
+    Ok((hash % partitions as u32) as i32)
 }
 
 /// One offline run over each partition's log: the same command that people score files with.
-fn oracle(partitions: &[Vec<Vec<u8>>], poison: usize) -> Result<Findings> {
+fn oracle(log: &[(i32, Vec<u8>)], partitions: i32, poison: usize) -> Result<Findings> {
     let directory = TempDir::new()?;
     let (mut all, mut refused) = (Findings::new(), 0);
-    for log in partitions {
-        std::fs::write(directory.path().join("audit.jsonl"), lines(log))?;
+    for number in 0..partitions {
+        let records: Vec<Vec<u8>> = log.iter().filter(|(of, _)| *of == number).map(|(_, r)| r.clone()).collect();
+        std::fs::write(directory.path().join("audit.jsonl"), lines(&records))?;
         let args = ["score", "--model", "builtin:demo", "audit.jsonl", "--json", "--budget", "1"];
         let output = run(&args, directory.path(), &[], b"", DEADLINE)?;
         let document: Value = serde_json::from_str(&output.stdout).map_err(|e| format!("{e}: {}", output.stderr))?;
@@ -163,9 +177,9 @@ fn by_id(findings: &[Value]) -> Result<Findings> {
 }
 
 /// Every stored finding, in the form in which it is published.
-fn stored(store: &SqliteStore) -> Result<Findings> {
+fn stored(runtime: &Runtime, store: &AnyStore) -> Result<Findings> {
     let query = FindingQuery { limit: 10_000, ..FindingQuery::default() };
-    let page = block_on(store.findings(query))??;
+    let page = runtime.block_on(store.findings(query))?;
     assert_eq!(page.total, page.items.len() as u64, "all of them are on one page");
     let all: Vec<Value> =
         page.items.iter().map(|(_, f)| serde_json::to_value(f)).collect::<std::result::Result<_, _>>()?;

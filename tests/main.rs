@@ -14,8 +14,10 @@ mod falco;
 mod harness;
 mod prometheus;
 mod simulated;
+mod store;
 mod stream;
 mod support;
+mod workers;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,7 +26,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 10] = [
+const CASES: [&[Case]; 12] = [
     architecture::CASES,
     harness::CASES,
     broker::CASES,
@@ -33,8 +35,10 @@ const CASES: [&[Case]; 10] = [
     datasets::CASES,
     falco::CASES,
     api::CASES,
+    store::CASES,
     stream::CASES,
     chaos::CASES,
+    workers::CASES,
 ];
 
 /// A test that takes longer is named at the end.
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     support::broker::stop_shared();
+    support::postgres::stop_shared();
     if !arguments.list {
         skipped.iter().for_each(|line| eprintln!("{line}"));
     }
@@ -96,6 +101,7 @@ impl Need {
     fn unmet(&self) -> Option<String> {
         match self {
             Self::Broker => support::broker::unavailable(),
+            Self::Postgres => support::postgres::unavailable(),
             Self::Prometheus => support::prometheus::unavailable(),
             Self::Dataset(name) => support::data::unavailable(name),
         }

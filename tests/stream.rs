@@ -32,7 +32,7 @@ pub(crate) const CASES: &[Case] = &[
 const LONG: Duration = Duration::from_secs(300);
 
 /// What must agree about a finding: revision, score, sentence and points.
-type Essence = BTreeMap<String, (u64, u64, String, String)>;
+pub(crate) type Essence = BTreeMap<String, (u64, u64, String, String)>;
 
 fn essence(findings: &[Value]) -> Result<Essence> {
     let of = |f: &Value| {
@@ -51,7 +51,7 @@ fn points(explanation: &Value) -> String {
 }
 
 /// Findings of the file, by the offline command.
-fn offline(directory: &Path, file: &[u8]) -> Result<Essence> {
+pub(crate) fn offline(directory: &Path, file: &[u8]) -> Result<Essence> {
     std::fs::write(directory.join("audit.jsonl"), file)?;
     let args = ["score", "--model", "builtin:demo", "audit.jsonl", "--json", "--budget", "1"];
     let output = run(&args, directory, &[], b"", LONG)?;
@@ -76,7 +76,7 @@ fn online(http: &Http) -> Result<Vec<Value>> {
     }
 }
 
-fn serve(directory: &Path, more: &[&str], idle: &str) -> Result<Serve> {
+pub(crate) fn serve(directory: &Path, more: &[&str], idle: &str) -> Result<Serve> {
     let port = free_port()?;
     let listen = format!("127.0.0.1:{port}");
     let base = format!("http://{listen}");
@@ -94,14 +94,14 @@ fn serve(directory: &Path, more: &[&str], idle: &str) -> Result<Serve> {
 }
 
 /// Value of a counter or gauge; labelled series are summed.
-fn metric(http: &Http, name: &str) -> Result<f64> {
+pub(crate) fn metric(http: &Http, name: &str) -> Result<f64> {
     let text = http.get("/metrics")?.text;
     let of = |line: &str| line.strip_prefix(name)?.rsplit(' ').next()?.parse::<f64>().ok();
     Ok(text.lines().filter_map(of).sum())
 }
 
 /// Waits until the findings of the service are those of the file.
-fn becomes(http: &Http, wanted: &Essence) -> Result<()> {
+pub(crate) fn becomes(http: &Http, wanted: &Essence) -> Result<()> {
     let mut last = Essence::new();
     let waited = wait_until("the service finds what the file holds", LONG, || {
         last = essence(&online(http)?)?;

@@ -37,12 +37,14 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
 ];
 
 /// Heavy dependencies, by prefix of their name, and the one crate that may name them.
-const OWNERS: [(&str, &str); 8] = [
+const OWNERS: [(&str, &str); 10] = [
     ("polars", "leadsman-features"),
     ("rdkafka", "leadsman-kafka"),
     ("axum", "leadsman-api"),
     ("utoipa", "leadsman-api"),
     ("rusqlite", "leadsman-store"),
+    ("tokio-postgres", "leadsman-store"),
+    ("deadpool", "leadsman-store"),
     ("smartcore", "leadsman-detect"),
     ("clap", "leadsman"),
     ("anyhow", "leadsman"),

@@ -19,7 +19,7 @@ use leadsman_decode::{DecodeContext, Limits};
 use leadsman_detect::rules::RuleSet;
 use leadsman_domain::SourceId;
 use leadsman_engine::Engine;
-use leadsman_store::SqliteStore;
+use leadsman_store::AnyStore;
 use tokio::sync::Notify;
 
 use crate::model::ReadyModel;
@@ -28,7 +28,7 @@ use metrics::Metrics;
 /// What every part of the service shares.
 pub struct Shared {
     /// Findings, checkpoints, outbox.
-    pub store: SqliteStore,
+    pub store: AnyStore,
     /// The configured cluster.
     pub cluster: Scope,
     /// Other clusters, by the source that they write.

@@ -3,7 +3,7 @@
 //! SQLite calls block, so each runs on tokio's blocking pool. A dropped future does not stop its call: an
 //! owner that gave up waiting for a commit claims the partition again to learn where it stands.
 
-mod convert;
+mod error;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -21,7 +21,8 @@ use leadsman_domain::{
 };
 use rusqlite::{Connection, OpenFlags};
 
-use convert::sql_error;
+use crate::rows::OutboxKey;
+use error::sql_error;
 
 /// How long a statement waits for another process before it reports the store as busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,7 +89,7 @@ impl Store for SqliteStore {
     }
 
     async fn ack_outbox(&self, items: &[OutboxItem]) -> Result<(), StoreError> {
-        let keys = items.iter().map(write::OutboxKey::of).collect::<Result<Vec<_>, _>>()?;
+        let keys = OutboxKey::all(items)?;
         blocking(&self.writer, move |conn| write::ack_outbox(conn, &keys)).await
     }
 

@@ -1,7 +1,7 @@
 use leadsman_domain::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::convert::sql_error;
+use super::error::sql_error;
 
 /// `LDSM`: tells our files from another program's, whose `user_version` means something else.
 const APPLICATION_ID: i64 = 0x4c44_534d;

@@ -3,7 +3,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::SqliteStore;
-use crate::conformance::{batch, conformance, dead_letter, finding, source};
+use crate::conformance::{batch, checks, dead_letter, finding, source};
 
 fn on_disk() -> (TempDir, SqliteStore) {
     let dir = TempDir::new().unwrap();
@@ -11,8 +11,24 @@ fn on_disk() -> (TempDir, SqliteStore) {
     (dir, store)
 }
 
-conformance!(memory, ((), SqliteStore::in_memory().unwrap()));
-conformance!(file, on_disk());
+/// Makes one `#[tokio::test]` of each check, for the store that `$make` yields.
+macro_rules! conformance {
+    ($module:ident $make:expr; $($check:ident),*) => {
+        mod $module {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $check() {
+                    let (_keep, store) = $make;
+                    crate::conformance::$check(store).await;
+                }
+            )*
+        }
+    };
+}
+
+checks!(conformance, memory((), SqliteStore::in_memory().unwrap()));
+checks!(conformance, file on_disk());
 
 #[tokio::test]
 async fn reopening_keeps_everything() {
@@ -119,28 +135,4 @@ async fn the_file_and_its_log_are_private_and_fully_synced() {
     let conn = store.writer.lock().unwrap();
     let number = |pragma: &str| conn.query_row(&format!("PRAGMA {pragma}"), (), |r| r.get::<_, i64>(0)).unwrap();
     assert_eq!((number("synchronous"), number("foreign_keys")), (2, 1));
-}
-
-#[test]
-fn every_reject_reason_reads_back() {
-    use leadsman_domain::RejectReason::*;
-    let all = [
-        MalformedJson,
-        InvalidUtf8,
-        TooLarge,
-        TooDeep,
-        UnknownShape,
-        UnknownApiVersion,
-        MissingField,
-        InvalidField,
-        Decompression,
-        MalformedProtobuf,
-        FutureEventTime,
-        MalformedBase64,
-        TooNested,
-    ];
-    for reason in all {
-        assert_eq!(super::convert::reject_reason(reason.as_str()).unwrap(), reason);
-    }
-    assert!(super::convert::reject_reason("bad_mood").is_err());
 }

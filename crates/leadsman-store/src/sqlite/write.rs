@@ -1,35 +1,18 @@
-use leadsman_domain::{Checkpoint, Commit, DeadLetter, OutboxItem, SourceId, StoreError};
+use leadsman_domain::{Checkpoint, Commit, SourceId, StoreError};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::convert::{finding_to_json, from_db, severity_rank, sql_error, to_db};
+use super::error::sql_error;
+use super::read;
 use crate::failpoint::reach;
+use crate::rows::{DeadLetterRow, FindingRow, OutboxKey, Step, fenced};
+use crate::sql;
 
-/// Takes ownership: raises the epoch, so that the previous owner's next commit matches no row.
 pub(super) fn claim(conn: &mut Connection, source: SourceId, partition: i32) -> Result<Checkpoint, StoreError> {
-    const CLAIM: &str = "INSERT INTO partition_ckpt(source, part, epoch, next_offset, state_offset)
-         VALUES (?1, ?2, 1, 0, 0)
-         ON CONFLICT(source, part) DO UPDATE SET epoch = epoch + 1
-         RETURNING epoch, next_offset, state_offset, roll_to, source_tag";
-    const SNAPSHOT: &str = "SELECT body FROM partition_snapshot WHERE source = ?1 AND part = ?2";
-
     let tx = begin(conn)?;
     let key = params![source.as_str(), partition];
-    let (epoch, next_offset, state_offset, roll_to, source_tag) = tx
-        .query_row(CLAIM, key, |row| {
-            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, Option<i64>>(3)?, row.get(4)?))
-        })
-        .map_err(sql_error)?;
-    let snapshot = tx.query_row(SNAPSHOT, key, |row| row.get(0)).optional().map_err(sql_error)?;
-    let checkpoint = Checkpoint {
-        partition,
-        epoch,
-        next_offset: from_db(next_offset, "next_offset")?,
-        state_offset: from_db(state_offset, "state_offset")?,
-        snapshot,
-        roll_to: roll_to.map(|at| from_db(at, "roll_to")).transpose()?,
-        source_tag,
-        source,
-    };
+    let row = tx.query_row(sql::CLAIM, key, |row| read::checkpoint_row(row, 0)).map_err(sql_error)?;
+    let snapshot = tx.query_row(sql::READ_SNAPSHOT, key, |row| row.get(0)).optional().map_err(sql_error)?;
+    let checkpoint = row.into_checkpoint(source, partition, snapshot)?;
     tx.commit().map_err(sql_error)?;
     Ok(checkpoint)
 }
@@ -41,13 +24,10 @@ pub(super) fn bind_source(
     partitions: u32,
     accept: bool,
 ) -> Result<(), StoreError> {
-    const BIND: &str = "INSERT INTO stream_meta(source, partitions) VALUES (?1, ?2)
-         ON CONFLICT(source) DO UPDATE SET partitions = CASE WHEN ?3 THEN excluded.partitions ELSE partitions END
-         RETURNING partitions";
-
     let tx = begin(conn)?;
-    let stored: u32 =
-        tx.query_row(BIND, params![source.as_str(), partitions, accept], |row| row.get(0)).map_err(sql_error)?;
+    let stored: u32 = tx
+        .query_row(sql::BIND_SOURCE, params![source.as_str(), partitions, accept], |row| row.get(0))
+        .map_err(sql_error)?;
     if stored != partitions {
         return Err(StoreError::Repartitioned { source_id: source.clone(), found: partitions, stored });
     }
@@ -60,31 +40,20 @@ pub(super) fn bind_source(
 /// re-derives what lies between and commits nothing until it is back at `next_offset`; a batch that reaches
 /// across is cut there. So a replayed span never gets here: its `from` would match no row and read as fenced.
 pub(super) fn commit(conn: &mut Connection, commit: &Commit) -> Result<(), StoreError> {
-    let rows = commit.findings.iter().map(FindingRow::of).collect::<Result<Vec<_>, _>>()?;
+    let step = Step::of(commit)?;
+    let findings = FindingRow::all(&commit.findings)?;
+    let letters = DeadLetterRow::all(&commit.dead_letters)?;
     let tx = begin(conn)?;
     // First, so that an owner that lost the partition writes nothing; returning drops and rolls back `tx`.
-    advance(&tx, commit)?;
+    advance(&tx, commit, &step)?;
     reach("commit-advanced");
-    upsert_findings(&tx, &rows, &commit.sinks)?;
+    upsert_findings(&tx, &findings, &commit.sinks)?;
     reach("commit-findings");
-    insert_dead_letters(&tx, &commit.dead_letters)?;
+    insert_dead_letters(&tx, &letters)?;
     reach("commit-written");
     tx.commit().map_err(sql_error)?;
     reach("commit-durable");
     Ok(())
-}
-
-/// What identifies a row of the outbox.
-pub(super) struct OutboxKey {
-    id: String,
-    rev: i64,
-    sink: String,
-}
-
-impl OutboxKey {
-    pub(super) fn of(item: &OutboxItem) -> Result<Self, StoreError> {
-        Ok(Self { id: item.id.to_string(), rev: to_db(item.rev, "rev")?, sink: item.sink.clone() })
-    }
 }
 
 /// Deletes published rows; a row that is gone already was acknowledged before.
@@ -106,65 +75,18 @@ fn begin(conn: &mut Connection) -> Result<Transaction<'_>, StoreError> {
     conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql_error)
 }
 
-/// The compare-and-set. Without `epoch` in it, `fences_the_older_of_two_owners` fails; without
-/// `next_offset`, `refuses_gaps_and_overlaps` does; without the row count, both and
-/// `a_fenced_commit_leaves_no_row`.
-fn advance(tx: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
-    const ADVANCE: &str = "UPDATE partition_ckpt SET next_offset = ?1,
-           state_offset = coalesce(?2, state_offset),
-           roll_to = CASE WHEN roll_to <= ?2 THEN NULL ELSE coalesce(?3, roll_to) END,
-           source_tag = coalesce(?4, source_tag)
-         WHERE source = ?5 AND part = ?6 AND epoch = ?7 AND next_offset = ?8";
-    const SNAPSHOT: &str = "INSERT INTO partition_snapshot(source, part, body) VALUES (?1, ?2, ?3)
-         ON CONFLICT(source, part) DO UPDATE SET body = excluded.body";
-
+fn advance(tx: &Transaction<'_>, commit: &Commit, step: &Step) -> Result<(), StoreError> {
     let span = &commit.span;
-    let fenced = || StoreError::Fenced { partition: format!("{}/{}", span.source, span.partition) };
-    // A state from beyond what is stored would hide what lies between for ever.
-    if span.to < span.from || commit.snapshot.as_ref().is_some_and(|s| s.at > span.to) {
-        return Err(fenced());
-    }
-    let to = to_db(span.to, "offset")?;
-    let from = to_db(span.from, "offset")?;
-    let source = span.source.as_str();
-    let offset = |at: Option<u64>| at.map(|at| to_db(at, "offset")).transpose();
-    let (state, roll) = (offset(commit.snapshot.as_ref().map(|s| s.at))?, offset(commit.roll_to)?);
-    let updated = tx
-        .execute(ADVANCE, params![to, state, roll, commit.source_tag, source, span.partition, commit.epoch, from])
-        .map_err(sql_error)?;
-    if updated == 0 {
-        return Err(fenced());
+    let (source, part) = (span.source.as_str(), span.partition);
+    let values =
+        params![step.to, step.state_offset, step.roll_to, commit.source_tag, source, part, commit.epoch, step.from];
+    if tx.execute(sql::ADVANCE, values).map_err(sql_error)? == 0 {
+        return Err(fenced(span));
     }
     if let Some(snapshot) = &commit.snapshot {
-        tx.execute(SNAPSHOT, params![source, span.partition, snapshot.body]).map_err(sql_error)?;
+        tx.execute(sql::WRITE_SNAPSHOT, params![source, part, snapshot.body]).map_err(sql_error)?;
     }
     Ok(())
-}
-
-struct FindingRow<'a> {
-    id: String,
-    rev: i64,
-    entity: &'a str,
-    severity: i64,
-    score: u8,
-    first_seen: i64,
-    last_seen: i64,
-    body: String,
-}
-
-impl<'a> FindingRow<'a> {
-    fn of(finding: &'a leadsman_domain::Finding) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: finding.id.to_string(),
-            rev: to_db(finding.rev, "rev")?,
-            entity: &finding.entity.id,
-            severity: severity_rank(finding.severity),
-            score: finding.score,
-            first_seen: finding.first_seen.as_micros(),
-            last_seen: finding.last_seen.as_micros(),
-            body: finding_to_json(finding)?,
-        })
-    }
 }
 
 /// Upserts in order. A finding that is stored already at this revision or a later one changes nothing, draws
@@ -209,23 +131,13 @@ fn upsert_findings(tx: &Transaction<'_>, rows: &[FindingRow<'_>], sinks: &[Strin
 }
 
 /// `DO NOTHING` covers the key alone; `INSERT OR IGNORE` would also swallow a broken row.
-fn insert_dead_letters(tx: &Transaction<'_>, letters: &[DeadLetter]) -> Result<(), StoreError> {
+fn insert_dead_letters(tx: &Transaction<'_>, letters: &[DeadLetterRow]) -> Result<(), StoreError> {
     const INSERT: &str = "INSERT INTO dead_letter(source, part, off, item, line, reason, detail, payload)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(source, part, off, item) DO NOTHING";
 
     let mut insert = tx.prepare(INSERT).map_err(sql_error)?;
-    for letter in letters {
-        let reject = &letter.reject;
-        let values = params![
-            letter.source.as_str(),
-            letter.partition,
-            to_db(letter.offset, "offset")?,
-            to_db(reject.item, "item")?,
-            to_db(reject.line, "line")?,
-            reject.reason.as_str(),
-            reject.detail,
-            reject.payload
-        ];
+    for l in letters {
+        let values = params![l.source, l.partition, l.offset, l.item, l.line, l.reason, l.detail, l.payload];
         insert.execute(values).map_err(sql_error)?;
     }
     Ok(())

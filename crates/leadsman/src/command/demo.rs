@@ -14,9 +14,11 @@ use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{Finding, FindingQuery, Store, Timestamp};
 use leadsman_engine::Polarity;
 use leadsman_sim::{AttackPlan, Scenario, SimConfig, Simulation, Style};
+use leadsman_store::StoreSettings;
 
 use self::account::Account;
 use crate::cli::{DemoArgs, Global};
+use crate::config::STORE_FILE;
 use crate::exit::Exit;
 use crate::service::partition::SnapshotPolicy;
 use crate::service::runner::{INBOX, Running, Setup, start};
@@ -60,6 +62,7 @@ pub fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     let context = DecodeContext { cluster: CLUSTER.to_owned(), rules: model.fitted.rules.clone(), redaction_key: None };
     let setup = Setup {
         data_dir: directory.path.clone(),
+        store: StoreSettings::Sqlite(directory.path.join(STORE_FILE)),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, if args.headless { 0 } else { args.port })),
         token: None,
         allowed_hosts: Vec::new(),

@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{
     Actor, ActorClass, AuditEvent, EventId, Level, ObjectRef, RequestKey, RiskFlags, Stage, Timestamp, Untrusted, Verb,
 };
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSource};
-use leadsman_store::SqliteStore;
+use leadsman_store::AnyStore;
 use serde::Serialize;
 use serde_json::json;
 
@@ -41,7 +41,7 @@ struct Check {
 ///
 /// Errors: [`Exit::Failed`] when a check fails.
 pub fn run(global: &Global, config: &Config) -> Result<()> {
-    let mut checks = vec![data_dir(&config.data_dir), port(config), store(&config.data_dir)];
+    let mut checks = vec![data_dir(&config.data_dir), port(config), store(config)];
     let spec = config.detect.model.as_deref().unwrap_or(DEFAULT_MODEL);
     match model::load(spec, &config.data_dir.join("models")) {
         Ok(m) => {
@@ -98,15 +98,17 @@ fn port(config: &Config) -> Check {
     }
 }
 
-fn store(data_dir: &Path) -> Check {
-    let path = data_dir.join("leadsman.db");
-    if !path.exists() {
-        return check("store", Verdict::Ok, format!("{} will be made at the first start", path.display()));
-    }
-    match SqliteStore::open(&path) {
-        Ok(_) => check("store", Verdict::Ok, format!("{} opens", path.display())),
-        Err(e) => check("store", Verdict::Fail, format!("{}: {e}", path.display())),
-    }
+fn store(config: &Config) -> Check {
+    let open = || -> Result<Check> {
+        let settings = config.store.settings(&config.data_dir)?;
+        if settings.path().is_some_and(|path| !path.exists()) {
+            return Ok(check("store", Verdict::Ok, format!("{settings} will be made at the first start")));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(AnyStore::open(&settings)).with_context(|| settings.to_string())?;
+        Ok(check("store", Verdict::Ok, format!("{settings} opens")))
+    };
+    open().unwrap_or_else(|e| check("store", Verdict::Fail, format!("{e:#}")))
 }
 
 fn model_health(m: &ReadyModel) -> Check {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use leadsman_domain::{Finding, FindingId, Store, identifier};
-use leadsman_store::SqliteStore;
+use leadsman_store::{AnyStore, StoreSettings};
 use serde::Deserialize;
 
 use crate::cli::{ExplainArgs, Global};
@@ -20,23 +20,24 @@ pub fn run(args: &ExplainArgs, global: &Global, config: &Config) -> Result<()> {
     let id: FindingId = args.id.parse().map_err(|e| Exit::Usage(format!("`{}` is {e}", args.id)))?;
     let finding = match &args.from {
         Some(path) => in_file(path, id)?,
-        None => in_store(&config.data_dir.join("leadsman.db"), id)?,
+        None => in_store(&config.store.settings(&config.data_dir)?, id)?,
     };
     let finding = finding.ok_or_else(|| Exit::Failed(format!("there is no finding {id} there")))?;
     if global.json { output::json(&finding) } else { output::text(&text(&finding)) }
 }
 
-fn in_store(path: &Path, id: FindingId) -> Result<Option<Finding>> {
-    if !path.exists() {
+fn in_store(settings: &StoreSettings, id: FindingId) -> Result<Option<Finding>> {
+    // Opening would make an empty one.
+    if let Some(path) = settings.path().filter(|path| !path.exists()) {
         return Err(Exit::Failed(format!(
             "there is no store at {}: name the service's --data-dir, or the output of `score --json` with --from",
             path.display()
         ))
         .into());
     }
-    let store = SqliteStore::open(path)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(store.finding(id))?.map(|(_, f)| f))
+    let found = runtime.block_on(async { AnyStore::open(settings).await?.finding(id).await })?;
+    Ok(found.map(|(_, f)| f))
 }
 
 fn in_file(path: &Path, id: FindingId) -> Result<Option<Finding>> {

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use leadsman_detect::rules::Decoys;
+use leadsman_store::PostgresSettings;
 
 use super::invalid::{Invalid, quoted};
 use super::values::{Choice, Topic};
@@ -91,6 +92,14 @@ pub(super) fn brokers(text: &str) -> Result<String, Invalid> {
         Some(broker) => Err(Invalid::NotABroker { found: quoted(broker) }),
         None => Ok(text.trim().to_owned()),
     }
+}
+
+/// The address of a database; none at all means a file.
+pub(super) fn database(text: &str) -> Result<Option<PostgresSettings>, Invalid> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    PostgresSettings::parse(text.trim()).map(Some).map_err(Invalid::Database)
 }
 
 fn is_broker(text: &str) -> bool {

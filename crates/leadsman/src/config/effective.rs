@@ -134,7 +134,11 @@ impl Value {
 }
 
 fn shown<'a>(key: &str, value: &'a Value) -> Cow<'a, Value> {
-    if redact::is_secret(key) { Cow::Owned(Value::Text(REDACTED.to_owned())) } else { Cow::Borrowed(value) }
+    match value {
+        _ if redact::is_secret(key) => Cow::Owned(Value::Text(REDACTED.to_owned())),
+        Value::Text(text) if key == "store.url" => Cow::Owned(Value::Text(redact::address(text))),
+        value => Cow::Borrowed(value),
+    }
 }
 
 /// A basic string on one line: the comment has to fit behind it.

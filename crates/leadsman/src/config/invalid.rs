@@ -1,3 +1,5 @@
+use leadsman_store::PostgresError;
+
 /// Why a value of the right type cannot be. Continues a sentence that opens with the key.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Invalid {
@@ -95,6 +97,9 @@ pub enum Invalid {
     /// Not the name of a librdkafka setting.
     #[error("is not a name of librdkafka's: letters, digits, dots, underscores and hyphens only")]
     NotAProperty,
+    /// Not the address of a PostgreSQL database. Does not repeat it: it may hold a password.
+    #[error(transparent)]
+    Database(PostgresError),
     /// A librdkafka setting that is set elsewhere.
     #[error("has its own key: set `{instead}`")]
     HasOwnKey {

@@ -9,7 +9,7 @@ use super::values::{Config, KafkaSettings};
 pub(super) const PROPERTIES: &str = "kafka.properties";
 
 /// Every section, in the order of the shipped file; the first is none.
-pub(super) const SECTIONS: [Option<&str>; 10] = [
+pub(super) const SECTIONS: [Option<&str>; 11] = [
     None,
     Some("server"),
     Some("cluster"),
@@ -18,6 +18,7 @@ pub(super) const SECTIONS: [Option<&str>; 10] = [
     Some("sources"),
     Some("kafka"),
     Some(PROPERTIES),
+    Some("store"),
     Some("state"),
     Some("log"),
 ];
@@ -64,7 +65,7 @@ enum Setter {
 const DAY: u64 = 24 * 60 * 60;
 
 /// Every key, in the order of the shipped file.
-const KEYS: [(&str, Setter); 30] = [
+const KEYS: [(&str, Setter); 32] = [
     ("data_dir", Setter::Text(|d, v| put(&mut d.config.data_dir, check::filled(v).map(PathBuf::from)))),
     ("server.listen", Setter::Text(|d, v| put(&mut d.config.server.listen, check::address(v)))),
     ("server.auth", Setter::Text(|d, v| put(&mut d.config.server.auth, check::choice(v)))),
@@ -116,6 +117,11 @@ const KEYS: [(&str, Setter); 30] = [
     ("kafka.metrics_topics", Setter::List(|d, v| put(&mut d.kafka.metrics_topics, check::topics(v)))),
     ("kafka.findings_topic", Setter::Text(|d, v| put(&mut d.kafka.findings_topic, check::topic(v)))),
     ("kafka.batch_records", Setter::Whole(|d, v| put(&mut d.kafka.batch_records, check::whole(v, 100_000, "records")))),
+    ("store.url", Setter::Text(|d, v| put(&mut d.config.store.postgres, check::database(v)))),
+    (
+        "store.password_file",
+        Setter::Text(|d, v| put(&mut d.config.store.password_file, Ok(filled(v).map(PathBuf::from)))),
+    ),
     (
         "state.snapshot_every_seconds",
         Setter::Whole(|d, v| {

@@ -337,3 +337,20 @@ hunter2"""
     }
     assert!(effective.to_toml(false).contains("\"sasl.password\" = \"(redacted)\"\n\"sasl.username\" = \"jane\"\n"));
 }
+
+#[test]
+fn the_password_of_a_database_is_shown_nowhere() {
+    for url in ["postgres://jane:hunter2@db.example/leads", "postgres://jane@db.example/leads?password=hunter2"] {
+        let loaded = of_file(&format!("[store]\nurl = \"{url}\"\n")).unwrap();
+        for shown in [loaded.effective.to_toml(true), loaded.effective.to_json().to_string(), format!("{loaded:?}")] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+            assert!(shown.contains("postgres://jane") && shown.contains("@db.example/leads"), "{shown}");
+        }
+    }
+    for url in ["mysql://jane:hunter2@db/x", "postgres://jane:hunter2@db", "postgres://jane:hunter2@db:port/x"] {
+        let error = of_file(&format!("[store]\nurl = \"{url}\"\n")).unwrap_err();
+        assert!(error.to_string().contains("store.url") && !error.to_string().contains("hunter2"), "{error}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+    assert_eq!(of_file("[store]\nurl = \"\"\n").unwrap().config.store.postgres, None);
+}

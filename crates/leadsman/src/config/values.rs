@@ -1,11 +1,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use leadsman_detect::rules::Decoys;
 use leadsman_domain::ActorRules;
+use leadsman_store::{PostgresSettings, StoreSettings};
+
+/// Name of the SQLite file in the data folder.
+pub const STORE_FILE: &str = "leadsman.db";
 
 /// The checked configuration. Its default is what the shipped `leadsman.toml` says.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +27,8 @@ pub struct Config {
     pub sources: SourcesConfig,
     /// Kafka, if it is used.
     pub kafka: Option<KafkaSettings>,
+    /// Where findings are kept.
+    pub store: StoreConfig,
     /// Snapshots of the detector's state.
     pub state: StateConfig,
     /// Logging.
@@ -95,6 +102,15 @@ pub struct KafkaSettings {
     pub batch_records: u64,
     /// Further settings of librdkafka.
     pub properties: BTreeMap<String, String>,
+}
+
+/// Where findings are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The PostgreSQL database; `None` means a SQLite file in the data folder.
+    pub postgres: Option<PostgresSettings>,
+    /// File with the password of the database's user.
+    pub password_file: Option<PathBuf>,
 }
 
 /// A topic to read.
@@ -210,9 +226,26 @@ impl Default for Config {
             },
             sources: SourcesConfig { webhook: true, files: Vec::new(), idle_after: Duration::from_secs(600) },
             kafka: None,
+            store: StoreConfig { postgres: None, password_file: None },
             state: StateConfig { snapshot_every: Duration::from_secs(30), snapshot_every_events: 200_000 },
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
         }
+    }
+}
+
+// === impl StoreConfig ===
+
+impl StoreConfig {
+    /// Where the store is, with its password.
+    ///
+    /// Errors: when the password's file cannot be read.
+    pub fn settings(&self, data_dir: &Path) -> Result<StoreSettings> {
+        let Some(postgres) = &self.postgres else { return Ok(StoreSettings::Sqlite(data_dir.join(STORE_FILE))) };
+        let Some(file) = &self.password_file else { return Ok(StoreSettings::Postgres(postgres.clone())) };
+        let password = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read `store.password_file`, {}", file.display()))?;
+        // Editors and secrets of Kubernetes put a line end behind it.
+        Ok(StoreSettings::Postgres(postgres.clone().with_password(password.trim_end_matches(['\r', '\n']))))
     }
 }
 

@@ -129,7 +129,7 @@ impl Partition {
         let (stored, records) = (self.next_offset, batch.records.len() as u64);
         let expected = if self.position > 0 { self.position } else { stored };
         if batch.span.from > expected && expected > 0 {
-            let (source, from, to) = (&batch.span.source, expected, batch.span.from);
+            let (source, from, to) = (&self.source, expected, batch.span.from);
             DataGap { detail: &format!("{source}: offsets {from} to {to} are gone") }.emit();
         }
         let worker = self.service.clone();
@@ -150,7 +150,8 @@ impl Partition {
         if span.to < stored || (span.to == stored && !idle) {
             return Ok(None);
         }
-        let span = Span { from: stored, ..span };
+        // Under the name that was claimed: in a shared store a source that is this process's own has another.
+        let span = Span { source: self.source.clone(), partition: self.number, from: stored, to: span.to };
         let written = done.findings.len();
         let snapshot = done.snapshot.map(|body| Snapshot { at: span.to, body });
         let durable = Durable { span: span.clone(), snapshot: snapshot.is_some() };

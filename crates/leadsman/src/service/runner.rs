@@ -13,7 +13,7 @@ use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{PayloadKind, SourceId, Store};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSink, KafkaSinkConfig, KafkaSource};
-use leadsman_store::SqliteStore;
+use leadsman_store::{AnyStore, StoreSettings};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -34,6 +34,8 @@ use crate::sources::tail::{FileTail, TailPosition};
 pub struct Setup {
     /// Where state, models and datasets lie.
     pub data_dir: PathBuf,
+    /// Where findings and checkpoints are kept.
+    pub store: StoreSettings,
     /// Address of the API.
     pub listen: SocketAddr,
     /// Token of the API; `None` leaves it open.
@@ -88,7 +90,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// Errors: when a file, the port, the store or Kafka cannot be opened.
 pub async fn start(setup: Setup) -> Result<Running> {
     std::fs::create_dir_all(&setup.data_dir).with_context(|| format!("cannot make {}", setup.data_dir.display()))?;
-    let store = SqliteStore::open(&setup.data_dir.join("leadsman.db"))?;
+    let store = AnyStore::open(&setup.store).await?;
     let redaction_key = RedactionKey::new(&token::read_or_make(&setup.data_dir.join("redaction.key"))?);
     let scope = |cluster: &str| Scope {
         engine: Engine::new(
@@ -132,14 +134,19 @@ pub async fn start(setup: Setup) -> Result<Running> {
     // The inbox's lock comes before the first claim: a second process must not fence off the first.
     let limits = InboxLimits { max_record: setup.max_body, ..InboxLimits::default() };
     let writer = Inbox::open(&setup.data_dir.join("inbox"), limits)?;
-    let inbox = SourceId::new(INBOX);
+    let instance = instance(&setup)?;
+    let inbox = instance.own(SourceId::new(INBOX));
     let claimed = Partition::claim(&service, &inbox, 0).await.context("cannot claim the inbox")?;
     let reader = writer.reader(claimed.start, setup.idle_after)?;
     let hooks = InboxHooks(writer.clone());
     tasks.spawn(stream::run(reader, claimed.partition, setup.snapshots, hooks, stopped.clone()));
     // The same file twice would be two owners of one log.
     for path in &setup.files.iter().collect::<BTreeSet<_>>() {
-        tasks.spawn(tail(service.clone(), path.to_path_buf(), setup.snapshots, setup.idle_after, stopped.clone()));
+        let source = instance.own(FileTail::source_id(path));
+        let claimed = Partition::claim(&service, &source, 0).await.context("cannot claim a followed file")?;
+        let position = claimed.source_tag.map(|tag| TailPosition { offset: claimed.start, tag });
+        let file = FileTail::open(path, position, setup.idle_after, clock::now);
+        tasks.spawn(stream::run(file, claimed.partition, setup.snapshots, TailHooks, stopped.clone()));
     }
     let mut monitor = None;
     if let (Some(kafka), Some(sink)) = (&setup.kafka, sink) {
@@ -165,19 +172,25 @@ pub async fn start(setup: Setup) -> Result<Running> {
     Ok(Running { service, address, tasks, stop })
 }
 
-/// Follows one file.
-async fn tail(
-    service: Service,
-    path: PathBuf,
-    snapshots: SnapshotPolicy,
-    idle_after: Duration,
-    stop: watch::Receiver<bool>,
-) -> Result<()> {
-    let source = FileTail::source_id(&path);
-    let claimed = Partition::claim(&service, &source, 0).await.context("cannot claim a followed file")?;
-    let position = claimed.source_tag.map(|tag| TailPosition { offset: claimed.start, tag });
-    let file = FileTail::open(&path, position, idle_after, clock::now);
-    stream::run(file, claimed.partition, snapshots, TailHooks, stop).await
+/// What tells the sources of this process from those of others in the same store.
+struct Instance(Option<String>);
+
+/// In a shared store, inbox and files of each data directory are logs of their own.
+fn instance(setup: &Setup) -> Result<Instance> {
+    let shared = match &setup.store {
+        StoreSettings::Sqlite(_) => return Ok(Instance(None)),
+        StoreSettings::Postgres(_) => token::read_or_make(&setup.data_dir.join("instance"))?,
+    };
+    Ok(Instance(Some(shared.chars().skip("lsm_".len()).take(12).collect())))
+}
+
+impl Instance {
+    fn own(&self, source: SourceId) -> SourceId {
+        match &self.0 {
+            None => source,
+            Some(instance) => SourceId::new(format!("{source}@{instance}")),
+        }
+    }
 }
 
 struct TailHooks;

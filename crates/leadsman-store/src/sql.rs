@@ -1,0 +1,41 @@
+//! Statements that both engines understand.
+//!
+//! To PostgreSQL `$1` is the first parameter. To SQLite it is a name, and names are numbered as they first appear:
+//! so each statement mentions its parameters in their order.
+
+/// Takes ownership: raises the epoch, so that the previous owner's next commit matches no row. In PostgreSQL it
+/// waits for a commit of that owner that is under way, and sees its outcome.
+pub(crate) const CLAIM: &str = "INSERT INTO partition_ckpt(source, part, epoch, next_offset, state_offset)
+     VALUES ($1, $2, 1, 0, 0)
+     ON CONFLICT(source, part) DO UPDATE SET epoch = partition_ckpt.epoch + 1
+     RETURNING epoch, next_offset, state_offset, roll_to, source_tag";
+
+pub(crate) const READ_SNAPSHOT: &str = "SELECT body FROM partition_snapshot WHERE source = $1 AND part = $2";
+
+pub(crate) const WRITE_SNAPSHOT: &str = "INSERT INTO partition_snapshot(source, part, body) VALUES ($1, $2, $3)
+     ON CONFLICT(source, part) DO UPDATE SET body = excluded.body";
+
+pub(crate) const BIND_SOURCE: &str = "INSERT INTO stream_meta(source, partitions) VALUES ($1, $2)
+     ON CONFLICT(source) DO UPDATE
+     SET partitions = CASE WHEN $3 THEN excluded.partitions ELSE stream_meta.partitions END
+     RETURNING partitions";
+
+/// The compare-and-set. Without `epoch` in it, `fences_the_older_of_two_owners` fails; without `next_offset`,
+/// `refuses_gaps_and_overlaps` does; where an engine does not look at the row count, both do and
+/// `a_fenced_commit_leaves_no_row`.
+pub(crate) const ADVANCE: &str = "UPDATE partition_ckpt SET next_offset = $1,
+       state_offset = coalesce($2, state_offset),
+       roll_to = CASE WHEN roll_to <= $2 THEN NULL ELSE coalesce($3, roll_to) END,
+       source_tag = coalesce($4, source_tag)
+     WHERE source = $5 AND part = $6 AND epoch = $7 AND next_offset = $8";
+
+pub(crate) const CHECKPOINTS: &str = "SELECT source, part, epoch, next_offset, state_offset, roll_to, source_tag
+     FROM partition_ckpt ORDER BY source, part";
+
+pub(crate) const FINDING: &str = "SELECT commit_seq, body FROM finding WHERE id = $1";
+
+pub(crate) const DEAD_LETTERS: &str = "SELECT source, part, off, item, line, reason, detail, payload
+     FROM dead_letter ORDER BY seq DESC LIMIT $1";
+
+pub(crate) const STATS: &str = "SELECT (SELECT count(*) FROM finding), (SELECT count(*) FROM dead_letter),
+     (SELECT count(*) FROM outbox)";

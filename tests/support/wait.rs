@@ -1,0 +1,43 @@
+//! Outcomes, deadlines and what else every support module uses.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
+
+/// Outcome of a test or of a support function; any displayable error turns into a failure.
+pub(crate) type Result<T> = std::result::Result<T, libtest_mimic::Failed>;
+
+/// How long anything may take to start, answer or stop before the test fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Polls until `poll` yields a value; fails with `what` when the deadline passes, and at the first error.
+pub(crate) fn wait_until<T>(what: &str, deadline: Duration, mut poll: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = poll()? {
+            return Ok(value);
+        }
+        if started.elapsed() >= deadline {
+            return Err(format!("{what}: not within {} s", deadline.as_secs()).into());
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// A loopback port that nothing listens on.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// An environment variable that is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "the tests are told by the environment where things are")]
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The last lines of a log, for a failure message.
+pub(crate) fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
