@@ -31,7 +31,7 @@ pub use layers::{Layers, Loaded, load};
 pub use problem::{ConfigError, Fault, Origin, Position, Problem};
 pub use rules::{RulesError, RulesFault};
 pub use values::{
-    Auth, ClusterConfig, Config, DetectConfig, KafkaSettings, LogConfig, LogFormat, LogLevel, ServerConfig,
+    Auth, ClusterConfig, Config, DetectConfig, KafkaSettings, LakeConfig, LogConfig, LogFormat, LogLevel, ServerConfig,
     SourcesConfig, StateConfig,
 };
 

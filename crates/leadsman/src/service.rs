@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod events;
 pub mod jobs;
+pub mod lake_keeper;
 pub mod metrics;
 pub mod relay;
 pub mod runner;

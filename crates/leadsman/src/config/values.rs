@@ -7,6 +7,8 @@ use std::time::Duration;
 use leadsman_detect::rules::Decoys;
 use leadsman_domain::ActorRules;
 
+use crate::lake::Access;
+
 /// The checked configuration. Its default is what the shipped `leadsman.toml` says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -24,6 +26,8 @@ pub struct Config {
     pub kafka: Option<KafkaSettings>,
     /// Snapshots of the detector's state.
     pub state: StateConfig,
+    /// The lake.
+    pub lake: LakeConfig,
     /// Logging.
     pub log: LogConfig,
 }
@@ -102,6 +106,17 @@ pub struct StateConfig {
     pub snapshot_every: Duration,
     /// Events between two snapshots.
     pub snapshot_every_events: u64,
+}
+
+/// The lake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LakeConfig {
+    /// A directory, or `s3://bucket/prefix`. `None` keeps no lake.
+    pub url: Option<String>,
+    /// How a bucket is reached, this one or one that a command names.
+    pub access: Access,
+    /// Days after which events are removed; `None` keeps them.
+    pub keep_days: Option<u32>,
 }
 
 /// Logging.
@@ -200,6 +215,7 @@ impl Default for Config {
             sources: SourcesConfig { webhook: true, files: Vec::new(), idle_after: Duration::from_secs(600) },
             kafka: None,
             state: StateConfig { snapshot_every: Duration::from_secs(30), snapshot_every_events: 200_000 },
+            lake: LakeConfig::default(),
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
         }
     }
