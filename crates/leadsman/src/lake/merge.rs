@@ -108,15 +108,16 @@ impl<T: LakeRow> LogReader<T> {
             }
             let hour = self.storage.list(&name.directory())?;
             let others = hour.iter().filter_map(|Stored { key, .. }| FileName::parse(key));
-            let instead: Vec<FileName> =
-                others.filter(|other| other.range.overlaps(&name.range) && !self.known.contains(other)).collect();
+            let instead: Vec<FileName> = others.filter(|other| other.range.contains(&name.range)).collect();
             if instead.is_empty() {
                 return Err(LakeError::Gone { key });
             }
             for other in instead {
-                self.known.insert(other.clone());
-                let at = self.waiting.partition_point(|file| file.range.first <= other.range.first);
-                self.waiting.insert(at, other);
+                // Several files were merged into it, and it is read once.
+                if self.known.insert(other.clone()) {
+                    let at = self.waiting.partition_point(|file| file.range.first <= other.range.first);
+                    self.waiting.insert(at, other);
+                }
             }
             return Ok(());
         };

@@ -163,12 +163,6 @@ impl Range {
     pub fn contains(&self, other: &Self) -> bool {
         self.same_log(other) && self.first <= other.first && other.next <= self.next
     }
-
-    /// Whether some offset is in both.
-    #[must_use]
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.same_log(other) && self.first < other.next && other.first < self.next
-    }
 }
 
 /// The name of a file.

@@ -12,7 +12,7 @@ use leadsman_sim::{AttackPlan, Payload, Scenario, SimConfig, SimRecord, Simulati
 use tempfile::TempDir;
 
 /// Records of a roll.
-const ROLL: usize = 2_500;
+const ROLL: usize = 800;
 const SOURCE: &str = "kafka:leadsman.audit";
 
 /// The days of the built-in model's attack, of two logs: audit events and samples.

@@ -159,7 +159,7 @@ impl Dying {
         if self.effect {
             work()?;
         }
-        Err(LakeError::io("go on after a kill in", "lake")(std::io::Error::other("killed")))
+        Err(LakeError::io("go on after a kill in", Path::new("lake"))(std::io::Error::other("killed")))
     }
 }
 
