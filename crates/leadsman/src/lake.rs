@@ -12,21 +12,21 @@ mod merge;
 mod name;
 mod prune;
 mod read;
+mod roll;
 mod row;
 mod storage;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leadsman_domain::{Span, Timestamp};
-use leadsman_features::{PlacedSample, ScoredEvent, TableWriter};
+use leadsman_domain::Timestamp;
 
 pub use self::compact::Compacted;
 pub use self::error::LakeError;
 pub use self::name::{FileName, Hour, Kind, Range, SafeText};
 pub use self::prune::Pruned;
 pub use self::read::{Chunk, LakeReader};
+pub use self::roll::{Roll, RollWriter, Written};
 pub use self::row::LakeRow;
 pub use self::storage::{Access, Bucket, Directory, Storage, Stored};
 
@@ -38,15 +38,6 @@ const S3: &str = "s3://";
 pub struct Lake {
     storage: Arc<dyn Storage>,
     url: String,
-}
-
-/// The rows of one roll, in the order of the log.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Roll {
-    /// Audit events, scored or not.
-    pub events: Vec<ScoredEvent>,
-    /// Metric samples.
-    pub samples: Vec<PlacedSample>,
 }
 
 /// A file of the lake.
@@ -76,17 +67,6 @@ pub struct Contents {
     pub files: Vec<LakeFile>,
     /// Files that are not named like ours; they are left alone.
     pub foreign: u64,
-}
-
-/// What was written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Files.
-    pub files: u64,
-    /// Rows.
-    pub rows: u64,
-    /// Bytes.
-    pub bytes: u64,
 }
 
 impl Lake {
@@ -129,62 +109,6 @@ impl Lake {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Writes the rows of the offsets `span` of a cluster's log: one file for each kind and hour that has any.
-    ///
-    /// Every row of the range has to be given, and the same rows give the same files, so that a roll may be written
-    /// again from its beginning at any time.
-    ///
-    /// Errors: [`LakeError`] when a row lies outside of the range, or the files cannot be written.
-    pub fn write_roll(&self, cluster: &str, span: &Span, roll: Roll) -> Result<Written, LakeError> {
-        let partition =
-            u32::try_from(span.partition).map_err(|_| LakeError::Partition { partition: span.partition })?;
-        let source = SafeText::of(span.source.as_str());
-        let range = Range { source, partition, first: span.from, next: span.to };
-        let cluster = SafeText::of(cluster);
-        let mut written = self.write_hours(&cluster, &range, roll.events)?;
-        written.add(self.write_hours(&cluster, &range, roll.samples)?);
-        Ok(written)
-    }
-
-    fn write_hours<T: LakeRow>(&self, cluster: &SafeText, range: &Range, rows: Vec<T>) -> Result<Written, LakeError> {
-        let mut hours: BTreeMap<Hour, Vec<T>> = BTreeMap::new();
-        for row in rows {
-            let offset = row.place().offset;
-            if !(range.first..range.next).contains(&offset) {
-                return Err(LakeError::OutsideRange { offset, first: range.first, next: range.next });
-            }
-            hours.entry(Hour::of(row.time())).or_default().push(row);
-        }
-        let mut written = Written::default();
-        for (hour, mut rows) in hours {
-            rows.sort_by_key(|row| row.key());
-            let name = FileName { kind: T::KIND, cluster: cluster.clone(), hour, range: range.clone() };
-            written.add(self.write_file(&name, rows.into_iter().map(Ok))?);
-        }
-        Ok(written)
-    }
-
-    /// Writes one file; nothing of it is seen before all of it is durable.
-    fn write_file<T: LakeRow>(
-        &self,
-        name: &FileName,
-        rows: impl Iterator<Item = Result<T, LakeError>>,
-    ) -> Result<Written, LakeError> {
-        let key = name.to_string();
-        let unwritten = |cause| LakeError::Unwritten { key: key.clone(), cause };
-        let mut draft = self.storage.draft()?;
-        let mut table = TableWriter::new(std::io::BufWriter::new(draft.as_file_mut())).map_err(unwritten)?;
-        for row in rows {
-            table.write([row?]).map_err(unwritten)?;
-        }
-        let rows = table.finish().map_err(unwritten)?;
-        let path = draft.path().to_owned();
-        draft.as_file_mut().flush().map_err(LakeError::io("write", &path))?;
-        let bytes = draft.as_file().metadata().map_err(LakeError::io("write", &path))?.len();
-        self.storage.publish(draft, &key)?;
-        Ok(Written { files: 1, rows, bytes })
     }
 
     /// The files of the part of the lake that `filter` means.
@@ -234,14 +158,6 @@ impl Contents {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
-    }
-}
-
-impl Written {
-    fn add(&mut self, more: Self) {
-        self.files += more.files;
-        self.rows += more.rows;
-        self.bytes += more.bytes;
     }
 }
 

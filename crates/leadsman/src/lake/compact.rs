@@ -9,6 +9,7 @@ use leadsman_features::{PlacedSample, ScoredEvent};
 use super::error::LakeError;
 use super::merge::LogReader;
 use super::name::{FileName, Kind, Range, SafeText};
+use super::roll::Draft;
 use super::row::LakeRow;
 use super::storage::Stored;
 use super::{Filter, Lake, LakeFile};
@@ -126,8 +127,11 @@ impl Lake {
 
     fn write_merged<T: LakeRow>(&self, name: &FileName, group: &[&LakeFile]) -> Result<u64, LakeError> {
         let mut rows = LogReader::<T>::of_these(self.storage.clone(), group.iter().map(|file| file.name.clone()));
-        let rows = std::iter::from_fn(|| rows.next().transpose());
-        Ok(self.write_file(name, rows)?.bytes)
+        let mut draft = Draft::begin(&self.storage)?;
+        while let Some(row) = rows.next()? {
+            draft.push(row)?;
+        }
+        Ok(draft.publish(&self.storage, name)?.bytes)
     }
 
     fn remove(&self, file: &LakeFile, done: &mut Compacted) -> Result<(), LakeError> {

@@ -73,6 +73,14 @@ pub enum LakeError {
         /// One past its last.
         next: u64,
     },
+    /// Rows do not come in the order of their log.
+    #[error("offset {offset} comes behind {last}: rows are written in the order of their log")]
+    Order {
+        /// The offset.
+        offset: u64,
+        /// The one before it.
+        last: u64,
+    },
     /// No log has such a partition.
     #[error("{partition} is no number of a partition")]
     Partition {
@@ -105,7 +113,9 @@ impl LakeError {
             Self::Url { .. } | Self::Settings { .. } | Self::Clusters { .. } => ErrorKind::InvalidInput,
             Self::Io { .. } | Self::Bucket { .. } | Self::Unwritten { .. } => ErrorKind::Unavailable,
             Self::Gone { .. } => ErrorKind::Conflict,
-            Self::Damaged { .. } | Self::OutsideRange { .. } | Self::Partition { .. } => ErrorKind::Internal,
+            Self::Damaged { .. } | Self::OutsideRange { .. } | Self::Order { .. } | Self::Partition { .. } => {
+                ErrorKind::Internal
+            }
         }
     }
 }

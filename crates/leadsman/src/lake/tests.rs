@@ -151,7 +151,31 @@ fn what_is_outside_of_the_range_is_refused() {
     assert!(matches!(refused, Err(LakeError::OutsideRange { offset: 5, first: 0, next: 5 })));
     let negative = Span { partition: -1, ..span(0, 5) };
     assert!(matches!(lake.write_roll(CLUSTER, &negative, Roll::default()), Err(LakeError::Partition { .. })));
+    let before = Roll { events: vec![row(4, 0)], ..Roll::default() };
+    assert!(matches!(lake.write_roll(CLUSTER, &span(5, 6), before), Err(LakeError::Order { offset: 4, last: 5 })));
+    let backwards = Roll { events: vec![row(2, 0), row(1, 0)], ..Roll::default() };
+    assert!(matches!(lake.write_roll(CLUSTER, &span(0, 5), backwards), Err(LakeError::Order { offset: 1, last: 2 })));
     assert!(bytes(directory.path()).is_empty());
+}
+
+#[test]
+fn rows_that_are_handed_over_bit_by_bit_give_the_same_files_and_none_before_the_end() {
+    let (at_once, lake_at_once) = lake();
+    let (by_bits, lake_by_bits) = lake();
+    let minutes = [0, 61, 2, 63, 120, 5];
+    roll(&lake_at_once, 7, &minutes);
+    let mut writer = lake_by_bits.begin_roll(CLUSTER, &SourceId::new(SOURCE), 0, 7).unwrap();
+    for (offset, minute) in (7..).zip(minutes) {
+        writer.push(Roll { events: vec![row(offset, minute)], ..Roll::default() }).unwrap();
+    }
+    assert_eq!(ids(&lake_by_bits), [0; 0]);
+    assert_eq!(writer.finish(13).unwrap().files, 3);
+    assert!(bytes(by_bits.path()) == bytes(at_once.path()));
+
+    let mut dropped = lake_by_bits.begin_roll(CLUSTER, &SourceId::new(SOURCE), 0, 13).unwrap();
+    dropped.push(Roll { events: vec![row(13, 0)], ..Roll::default() }).unwrap();
+    drop(dropped);
+    assert!(bytes(by_bits.path()) == bytes(at_once.path()));
 }
 
 #[test]

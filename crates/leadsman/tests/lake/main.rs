@@ -5,9 +5,12 @@ mod object_storage;
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use leadsman::lake::{Access, Filter, Lake};
+use leadsman::service::lake_keeper;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use logs::{Days, write};
 use object_storage::Server;
@@ -98,6 +101,33 @@ fn days_are_chosen_listed_and_removed() {
     let configured = [("LEADSMAN_LAKE__URL", "lake"), ("LEADSMAN_LAKE__KEEP_DAYS", "1")];
     leadsman(directory, &["lake", "prune"], &configured, 0);
     assert!(lake.contents(&Filter::default()).expect("a list").files.is_empty(), "it was long ago");
+}
+
+/// Runs the service's keeper until the lake has `files` files or fewer.
+fn kept(lake: &Lake, keep_days: Option<u32>, files: usize) {
+    let count = || lake.contents(&Filter::default()).expect("a list").files.len();
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+        let (stop, stopped) = watch::channel(false);
+        let keeper = tokio::spawn(lake_keeper::run(lake.clone(), keep_days, stopped));
+        let begun = Instant::now();
+        while count() > files {
+            assert!(begun.elapsed() < Duration::from_secs(120), "{} files are left", count());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.send(true).expect("it listens");
+        tokio::time::timeout(Duration::from_secs(60), keeper).await.expect("it stops").expect("it ends well");
+    });
+}
+
+#[test]
+fn the_services_keeper_compacts_and_removes() {
+    let days = Days::generate();
+    let lake = Lake::open(&days.path().join("lake").display().to_string(), &Access::default()).expect("a lake");
+    write(&lake, &days, "default");
+    let hours = 2 * (24 + 24) + 1;
+    kept(&lake, None, hours);
+    assert_eq!(lake.contents(&Filter::default()).expect("a list").files.len(), hours);
+    kept(&lake, Some(1), 0);
 }
 
 #[test]
