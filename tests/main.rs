@@ -6,6 +6,8 @@
 mod api;
 mod architecture;
 mod broker;
+mod chaos;
+mod chaos_world;
 mod cli;
 mod datasets;
 mod falco;
@@ -22,7 +24,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 9] = [
+const CASES: [&[Case]; 10] = [
     architecture::CASES,
     harness::CASES,
     broker::CASES,
@@ -32,6 +34,7 @@ const CASES: [&[Case]; 9] = [
     falco::CASES,
     api::CASES,
     stream::CASES,
+    chaos::CASES,
 ];
 
 /// A test that takes longer is named at the end.

@@ -205,16 +205,22 @@ fn kafka(config: &Config) -> Check {
     let wanted = KafkaConfig {
         bootstrap_servers: k.bootstrap_servers.clone(),
         group_id: k.group_id.clone(),
-        topics: vec![
-            (k.audit_topic.clone(), leadsman_domain::PayloadKind::K8sAudit),
-            (k.metrics_topic.clone(), leadsman_domain::PayloadKind::MetricJson),
-        ],
+        topics: k
+            .audit_topics
+            .iter()
+            .chain(&k.metrics_topics)
+            .map(|t| (t.name.clone(), leadsman_domain::PayloadKind::K8sAudit))
+            .collect(),
         batch: BatchLimits::default(),
         idle_after: config.sources.idle_after,
+        max_bytes_under_way: 0,
         extra: k.properties.clone(),
     };
     match KafkaSource::discover(&wanted) {
-        Ok(found) => check("kafka", Verdict::Ok, format!("{} partitions at {}", found.len(), k.bootstrap_servers)),
+        Ok(found) => {
+            let partitions: u32 = found.iter().map(|(_, n)| n).sum();
+            check("kafka", Verdict::Ok, format!("{partitions} partitions at {}", k.bootstrap_servers))
+        }
         Err(e) => check("kafka", Verdict::Fail, e.to_string()),
     }
 }
