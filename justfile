@@ -35,7 +35,7 @@ bench NAME="":
     set -euo pipefail
     # Each is built with the packages of its own crate, which is a matter of seconds for all but the first.
     case "{{NAME}}" in
-        pipeline | detect) cargo bench --workspace --bench {{NAME}} ;;
+        pipeline | detect | lake) cargo bench --workspace --bench {{NAME}} ;;
         rules) cargo bench -p leadsman-detect --bench rules ;;
         forest | adbench) cargo bench -p leadsman-forest --bench {{NAME}} ;;
         # sonic-rs takes its vector instructions at compile time and is inlined across crates only by link-time
@@ -51,7 +51,7 @@ bench NAME="":
             export RUSTFLAGS="-C target-cpu=native" CARGO_PROFILE_BENCH_LTO=thin CARGO_PROFILE_BENCH_CODEGEN_UNITS=4
             cargo bench --target-dir target/native -p leadsman-decode --features peers --bench inspect
             ;;
-        *) echo "pipeline detect rules forest adbench decode inspect"; [ -z "{{NAME}}" ] ;;
+        *) echo "pipeline detect lake rules forest adbench decode inspect"; [ -z "{{NAME}}" ] ;;
     esac
 
 # A simulated cluster, an attack, and the findings.

@@ -12,6 +12,8 @@ use leadsman_store::{PostgresSettings, StoreSettings};
 /// Name of the SQLite file in the data folder.
 pub const STORE_FILE: &str = "leadsman.db";
 
+use crate::lake::Access;
+
 /// The checked configuration. Its default is what the shipped `leadsman.toml` says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -31,6 +33,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Snapshots of the detector's state.
     pub state: StateConfig,
+    /// The lake.
+    pub lake: LakeConfig,
     /// Logging.
     pub log: LogConfig,
 }
@@ -131,6 +135,17 @@ pub struct StateConfig {
     pub snapshot_every_events: u64,
 }
 
+/// The lake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LakeConfig {
+    /// A directory, or `s3://bucket/prefix`. `None` keeps no lake.
+    pub url: Option<String>,
+    /// How a bucket is reached, this one or one that a command names.
+    pub access: Access,
+    /// Days after which events are removed; `None` keeps them.
+    pub keep_days: Option<u32>,
+}
+
 /// Logging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogConfig {
@@ -228,6 +243,7 @@ impl Default for Config {
             kafka: None,
             store: StoreConfig { postgres: None, password_file: None },
             state: StateConfig { snapshot_every: Duration::from_secs(30), snapshot_every_events: 200_000 },
+            lake: LakeConfig::default(),
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
         }
     }
