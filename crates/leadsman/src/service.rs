@@ -8,6 +8,7 @@ pub mod lake_keeper;
 pub mod metrics;
 pub mod partition;
 pub mod relay;
+pub mod roll;
 pub mod runner;
 pub mod stream;
 pub mod token;
@@ -23,6 +24,7 @@ use leadsman_engine::Engine;
 use leadsman_store::AnyStore;
 use tokio::sync::Notify;
 
+use crate::lake::Lake;
 use crate::model::ReadyModel;
 use metrics::Metrics;
 
@@ -42,6 +44,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Counters.
     pub metrics: Metrics,
+    /// Where every event is kept, if anywhere.
+    pub lake: Option<Lake>,
     /// Sinks that findings go to.
     pub sinks: Vec<String>,
     /// Rung when the outbox may hold something.

@@ -47,6 +47,7 @@ pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
         rules,
         webhook: config.sources.webhook,
         files: if args.files.is_empty() { config.sources.files.clone() } else { args.files.clone() },
+        lake: config.lake.clone(),
         kafka: config.kafka.clone(),
         accept_partitions: args.accept_partitions,
         snapshots: SnapshotPolicy { every: config.state.snapshot_every, records: config.state.snapshot_every_events },
