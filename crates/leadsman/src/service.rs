@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod partition;
 pub mod relay;
+pub mod retention;
 pub mod runner;
 pub mod stream;
 pub mod token;

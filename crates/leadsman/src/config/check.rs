@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use leadsman_detect::rules::Decoys;
 use leadsman_store::PostgresSettings;
@@ -50,6 +51,11 @@ pub(super) fn whole(number: i64, most: u64, unit: &'static str) -> Result<u64, I
         unit,
         found: number,
     })
+}
+
+/// Days, at most a hundred years.
+pub(super) fn days(number: i64) -> Result<Duration, Invalid> {
+    whole(number, 36_500, "days").map(|days| Duration::from_secs(days * 24 * 60 * 60))
 }
 
 /// Mebibytes, in bytes.
