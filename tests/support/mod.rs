@@ -4,6 +4,7 @@ pub(crate) mod broker;
 pub(crate) mod data;
 pub(crate) mod http;
 pub(crate) mod leadsman;
+#[expect(dead_code, reason = "the tests of the store, which share it, ask for more")]
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;

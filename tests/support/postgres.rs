@@ -189,6 +189,14 @@ impl Postgres {
         format!("postgres://leadsman:{password}@127.0.0.1:{port}/postgres?options=-c%20search_path%3D{schema}")
     }
 
+    /// Lets the server write to a directory.
+    pub(crate) fn own(&self, directory: &Path) -> Result<()> {
+        match self.user {
+            Some(User { uid, gid }) => Ok(chown(directory, Some(uid), Some(gid))?),
+            None => Ok(()),
+        }
+    }
+
     /// The port it listens on.
     pub(crate) fn port(&self) -> u16 {
         self.port

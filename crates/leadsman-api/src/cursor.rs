@@ -25,10 +25,24 @@ pub(crate) fn open(text: &str, query: &FindingQuery) -> Option<i64> {
 
 fn check(before: i64, query: &FindingQuery) -> [u8; CHECK_LEN] {
     // `limit` and `before` may change from page to page; the rest selects the list.
-    let FindingQuery { limit: _, before: _, min_severity, min_score, entity, from, to } = query;
-    let filter = format!("{before} {min_severity:?} {min_score:?} {entity:?} {from:?} {to:?}");
+    let FindingQuery {
+        limit: _,
+        before: _,
+        min_severity,
+        min_score,
+        entity,
+        text,
+        cluster,
+        kind,
+        technique,
+        incident,
+        from,
+        to,
+    } = query;
+    let selected = (min_severity, min_score, (entity, text, cluster), (kind, technique, incident), from, to);
+    let filter = format!("{before} {selected:?}");
     let mut out = [0; CHECK_LEN];
-    let digest = blake3::derive_key("leadsman 2026 findings cursor v1", filter.as_bytes());
+    let digest = blake3::derive_key("leadsman 2026 findings cursor v2", filter.as_bytes());
     out.copy_from_slice(&digest[..CHECK_LEN]);
     out
 }

@@ -2,13 +2,14 @@
 
 use axum::extract::Query;
 use axum::http::Uri;
-use leadsman_domain::{FindingQuery, Severity, Timestamp};
+use leadsman_domain::{FindingKind, FindingQuery, Severity, Timestamp};
 
 use crate::{ApiError, cursor};
 
 const MAX_LIMIT: usize = 1_000;
 const DEFAULT_LIMIT: usize = 100;
-const MAX_ENTITY: usize = 512;
+/// Most bytes of a text.
+const MAX_TEXT: usize = 512;
 
 /// Reads the filter. Every problem is listed, not the first.
 ///
@@ -66,16 +67,41 @@ fn set(query: &mut FindingQuery, cursor: &mut Option<String>, name: &str, value:
             query.min_score = Some(score);
         }
         "severity" => query.min_severity = Some(severity(value)?),
-        "entity" if value.is_empty() || value.len() > MAX_ENTITY => return Err("must have 1 to 512 bytes"),
-        "entity" => query.entity = Some(value.to_owned()),
+        "entity" => query.entity = Some(text(value)?),
+        "text" => query.text = Some(text(value)?),
+        "cluster" => query.cluster = Some(text(value)?),
+        "kind" => {
+            let kind = FindingKind::named(value).ok_or("must be a kind of finding, such as secrets_access")?;
+            query.kind = Some(kind);
+        }
+        "technique" => query.technique = Some(technique(value)?),
+        "incident" => {
+            let id = value.parse().map_err(|_| "must be inc_ and 32 hexadecimal digits")?;
+            query.incident = Some(id);
+        }
         "from" => query.from = Some(time(value)?),
         "to" => query.to = Some(time(value)?),
         "cursor" => *cursor = Some(value.to_owned()),
         _ => {
-            return Err("is unknown: this address takes limit, cursor, min_score, severity, entity, from and to");
+            return Err("is unknown: this address takes limit, cursor, text, min_score, severity, entity, cluster, \
+                        kind, technique, incident, from and to");
         }
     }
     Ok(())
+}
+
+fn text(value: &str) -> Result<String, &'static str> {
+    if (1..=MAX_TEXT).contains(&value.len()) { Ok(value.to_owned()) } else { Err("must have 1 to 512 bytes") }
+}
+
+/// `T1552` or `T1552.007`.
+fn technique(value: &str) -> Result<String, &'static str> {
+    let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+    let is_id = value.strip_prefix('T').is_some_and(|id| match id.split_once('.') {
+        Some((whole, part)) => digits(whole, 4) && digits(part, 3),
+        None => digits(id, 4),
+    });
+    if is_id { Ok(value.to_owned()) } else { Err("must be an ATT&CK technique, such as T1552 or T1552.007") }
 }
 
 fn severity(value: &str) -> Result<Severity, &'static str> {

@@ -141,6 +141,59 @@ pub enum FindingKind {
     UnusualActivity,
 }
 
+impl FindingKind {
+    /// Every kind.
+    pub const ALL: [Self; 17] = [
+        Self::SecretsAccess,
+        Self::ExecAttachPortforward,
+        Self::RbacBindingChange,
+        Self::RbacRoleChange,
+        Self::WorkloadPrivileged,
+        Self::WorkloadSensitiveMount,
+        Self::WorkloadChange,
+        Self::PermissionProbe,
+        Self::TokenRequest,
+        Self::Impersonation,
+        Self::MassDelete,
+        Self::DeniedBurst,
+        Self::NewSourceOrClient,
+        Self::ResourceUsage,
+        Self::AuditSilence,
+        Self::DetectorBlinded,
+        Self::UnusualActivity,
+    ];
+
+    /// The name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SecretsAccess => "secrets_access",
+            Self::ExecAttachPortforward => "exec_attach_portforward",
+            Self::RbacBindingChange => "rbac_binding_change",
+            Self::RbacRoleChange => "rbac_role_change",
+            Self::WorkloadPrivileged => "workload_privileged",
+            Self::WorkloadSensitiveMount => "workload_sensitive_mount",
+            Self::WorkloadChange => "workload_change",
+            Self::PermissionProbe => "permission_probe",
+            Self::TokenRequest => "token_request",
+            Self::Impersonation => "impersonation",
+            Self::MassDelete => "mass_delete",
+            Self::DeniedBurst => "denied_burst",
+            Self::NewSourceOrClient => "new_source_or_client",
+            Self::ResourceUsage => "resource_usage",
+            Self::AuditSilence => "audit_silence",
+            Self::DetectorBlinded => "detector_blinded",
+            Self::UnusualActivity => "unusual_activity",
+        }
+    }
+
+    /// The kind of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
 /// Whose behaviour a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entity {
@@ -338,4 +391,17 @@ pub struct WindowRef {
     pub from: Timestamp,
     /// First instant outside.
     pub to: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_their_name_in_json() {
+        for kind in FindingKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert_eq!(FindingKind::named(kind.as_str()), Some(kind));
+        }
+    }
 }

@@ -23,6 +23,7 @@ mod stream;
 mod surprise;
 mod text;
 mod time;
+mod triage;
 
 pub use actor::{Actor, ActorClass, ActorRules, UNAUTHENTICATED, service_account};
 pub use client::{Network, NetworkError, Source, SourceClass, UserAgent};
@@ -42,7 +43,9 @@ pub use registry::{ModelAlias, ModelManifest, ModelSummary};
 pub use risk::{Risk, RiskFlags};
 pub use rule::{RuleHit, RuleLevel};
 pub use runtime::{Process, RuntimeEvent, RuntimeSeverity, RuntimeTool, WorkloadRef};
-pub use store::{Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Snapshot, Store, StoreError, StoreStats};
+pub use store::{
+    Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Pruned, Snapshot, Store, StoreError, StoreStats,
+};
 pub use stream::{
     DeadLetter, Decoded, EventSource, FindingSink, PayloadKind, RawBatch, RawRecord, Reject, RejectReason, SinkError,
     SourceError, SourceId, Span,
@@ -50,3 +53,4 @@ pub use stream::{
 pub use surprise::Surprise;
 pub use text::{Untrusted, identifier};
 pub use time::{TimeError, Timestamp, Window};
+pub use triage::{Triage, TriageError, TriageStatus};

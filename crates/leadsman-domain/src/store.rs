@@ -1,6 +1,9 @@
 use std::future::Future;
 
-use crate::{DeadLetter, ErrorKind, Finding, FindingId, Severity, SourceId, Span, Timestamp};
+use crate::{
+    DeadLetter, ErrorKind, Finding, FindingId, FindingKind, IncidentId, Severity, SourceId, Span, Timestamp, Triage,
+    TriageError,
+};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +138,17 @@ pub struct FindingQuery {
     pub min_score: Option<u8>,
     /// Only this entity.
     pub entity: Option<String>,
+    /// Only those whose title, sentence, entity or rule titles hold every word of this text, each at least as the
+    /// beginning of a word. Words are letters and digits, in either case; any text will do.
+    pub text: Option<String>,
+    /// Only this cluster.
+    pub cluster: Option<String>,
+    /// Only those about this.
+    pub kind: Option<FindingKind>,
+    /// Only those that match this ATT&CK technique, `T1552.007`, or a part of this one, `T1552`.
+    pub technique: Option<String>,
+    /// Only those of this incident.
+    pub incident: Option<IncidentId>,
     /// Only findings last seen at or after.
     pub from: Option<Timestamp>,
     /// Only findings last seen before.
@@ -150,6 +164,15 @@ pub struct FindingPage {
     pub next: Option<i64>,
     /// How many match in all.
     pub total: u64,
+}
+
+/// How much was deleted because of its age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Findings.
+    pub findings: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
 }
 
 /// Counts for health and metrics.
@@ -184,12 +207,23 @@ pub trait Store: Send + Sync {
     /// Writes one micro-batch's outcome.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The oldest unpublished findings of a sink.
-    fn pending_outbox(
+    /// Takes the oldest unpublished findings of a sink that nobody else holds, and holds them until `until`.
+    ///
+    /// A relay that dies lets its leases end; the clocks of relays may differ, then items are published twice or later.
+    fn lease_outbox(
         &self,
         sink: &str,
         limit: usize,
+        now: Timestamp,
+        until: Timestamp,
     ) -> impl Future<Output = Result<Vec<OutboxItem>, StoreError>> + Send;
+
+    /// Gives back what was not published. `until` is that of the lease: one that has passed on to another stays.
+    fn release_outbox(
+        &self,
+        items: &[OutboxItem],
+        until: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Forgets published items.
     fn ack_outbox(&self, items: &[OutboxItem]) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -199,6 +233,22 @@ pub trait Store: Send + Sync {
 
     /// A page of findings.
     fn findings(&self, query: FindingQuery) -> impl Future<Output = Result<FindingPage, StoreError>> + Send;
+
+    /// What people made of a finding; `None` when there is no such finding.
+    fn triage(&self, id: FindingId) -> impl Future<Output = Result<Option<Triage>, StoreError>> + Send;
+
+    /// Stores it if `triage.version` is still the stored one, and returns it with the next version.
+    fn set_triage(&self, id: FindingId, triage: Triage) -> impl Future<Output = Result<Triage, TriageError>> + Send;
+
+    /// Deletes what was last stored before the given times: at most `limit` findings and `limit` dead letters.
+    ///
+    /// Findings that people are not done with or that are not published yet stay.
+    fn prune(
+        &self,
+        findings_before: Timestamp,
+        dead_letters_before: Timestamp,
+        limit: usize,
+    ) -> impl Future<Output = Result<Pruned, StoreError>> + Send;
 
     /// Dead letters, newest first.
     fn dead_letters(&self, limit: usize) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;

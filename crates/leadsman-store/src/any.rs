@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use leadsman_domain::{
-    Checkpoint, Commit, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, SourceId, Store,
-    StoreError, StoreStats,
+    Checkpoint, Commit, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned, SourceId, Store,
+    StoreError, StoreStats, Timestamp, Triage, TriageError,
 };
 
 use crate::{PostgresSettings, PostgresStore, SqliteStore};
@@ -67,8 +67,18 @@ impl Store for AnyStore {
         either!(self, store => store.commit(commit).await)
     }
 
-    async fn pending_outbox(&self, sink: &str, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
-        either!(self, store => store.pending_outbox(sink, limit).await)
+    async fn lease_outbox(
+        &self,
+        sink: &str,
+        limit: usize,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
+        either!(self, store => store.lease_outbox(sink, limit, now, until).await)
+    }
+
+    async fn release_outbox(&self, items: &[OutboxItem], until: Timestamp) -> Result<(), StoreError> {
+        either!(self, store => store.release_outbox(items, until).await)
     }
 
     async fn ack_outbox(&self, items: &[OutboxItem]) -> Result<(), StoreError> {
@@ -81,6 +91,23 @@ impl Store for AnyStore {
 
     async fn findings(&self, query: FindingQuery) -> Result<FindingPage, StoreError> {
         either!(self, store => store.findings(query).await)
+    }
+
+    async fn triage(&self, id: FindingId) -> Result<Option<Triage>, StoreError> {
+        either!(self, store => store.triage(id).await)
+    }
+
+    async fn set_triage(&self, id: FindingId, triage: Triage) -> Result<Triage, TriageError> {
+        either!(self, store => store.set_triage(id, triage).await)
+    }
+
+    async fn prune(
+        &self,
+        findings_before: Timestamp,
+        dead_letters_before: Timestamp,
+        limit: usize,
+    ) -> Result<Pruned, StoreError> {
+        either!(self, store => store.prune(findings_before, dead_letters_before, limit).await)
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {

@@ -14,6 +14,7 @@ mod registry;
 mod rows;
 mod sql;
 mod sqlite;
+mod words;
 
 pub use any::{AnyStore, StoreSettings};
 pub use postgres::{PostgresError, PostgresSettings, PostgresStore};

@@ -1,8 +1,13 @@
 //! Rows as both engines store them: everything is checked before a transaction begins.
 
-use leadsman_domain::{Checkpoint, Commit, DeadLetter, Finding, OutboxItem, Reject, SourceId, Span, StoreError};
+use std::collections::BTreeSet;
+
+use leadsman_domain::{
+    Checkpoint, Commit, DeadLetter, Finding, OutboxItem, Reject, SourceId, Span, StoreError, Triage, TriageStatus,
+};
 
 use crate::convert::{finding_to_json, from_db, reject_reason, severity_rank, to_db};
+use crate::words;
 
 /// How a commit moves its checkpoint.
 pub(crate) struct Step {
@@ -73,6 +78,13 @@ pub(crate) struct FindingRow<'a> {
     pub(crate) first_seen: i64,
     pub(crate) last_seen: i64,
     pub(crate) body: String,
+    pub(crate) cluster: &'a str,
+    pub(crate) kind: &'static str,
+    pub(crate) incident: String,
+    /// Ids, and those that they are parts of, separated by spaces.
+    pub(crate) techniques: String,
+    /// Words, separated by spaces.
+    pub(crate) words: String,
 }
 
 impl<'a> FindingRow<'a> {
@@ -80,7 +92,7 @@ impl<'a> FindingRow<'a> {
         findings.iter().map(Self::of).collect()
     }
 
-    fn of(finding: &'a Finding) -> Result<Self, StoreError> {
+    pub(crate) fn of(finding: &'a Finding) -> Result<Self, StoreError> {
         Ok(Self {
             id: finding.id.to_string(),
             rev: to_db(finding.rev, "rev")?,
@@ -90,6 +102,40 @@ impl<'a> FindingRow<'a> {
             first_seen: finding.first_seen.as_micros(),
             last_seen: finding.last_seen.as_micros(),
             body: finding_to_json(finding)?,
+            cluster: &finding.cluster,
+            kind: finding.kind.as_str(),
+            incident: finding.incident_id.to_string(),
+            techniques: techniques(finding),
+            words: words::of_finding(finding),
+        })
+    }
+}
+
+fn techniques(finding: &Finding) -> String {
+    let whole = |id: &str| id.split_once('.').map(|(whole, _)| whole.to_owned());
+    let ids = finding.techniques.iter().map(|technique| &technique.id).filter(|id| !id.contains(char::is_whitespace));
+    let ids: BTreeSet<String> = ids.flat_map(|id| [Some(id.clone()), whole(id)]).flatten().collect();
+    ids.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+/// A row of triage; all are absent where nobody has set anything.
+pub(crate) struct TriageRow {
+    pub(crate) version: Option<i64>,
+    pub(crate) status: Option<String>,
+    pub(crate) assignee: Option<String>,
+    pub(crate) note: Option<String>,
+}
+
+impl TriageRow {
+    pub(crate) fn into_triage(self) -> Result<Triage, StoreError> {
+        let (Some(version), Some(status)) = (self.version, self.status) else { return Ok(Triage::default()) };
+        let known = TriageStatus::named(&status);
+        Ok(Triage {
+            version: from_db(version, "version of triage")?,
+            status: known
+                .ok_or_else(|| StoreError::Corrupt(format!("status {status:?} of triage: restore a backup")))?,
+            assignee: self.assignee,
+            note: self.note.unwrap_or_default(),
         })
     }
 }

@@ -39,3 +39,24 @@ pub(crate) const DEAD_LETTERS: &str = "SELECT source, part, off, item, line, rea
 
 pub(crate) const STATS: &str = "SELECT (SELECT count(*) FROM finding), (SELECT count(*) FROM dead_letter),
      (SELECT count(*) FROM outbox)";
+
+/// No row when there is no such finding.
+pub(crate) const READ_TRIAGE: &str = "SELECT t.version, t.status, t.assignee, t.note
+     FROM finding f LEFT JOIN finding_triage t ON t.finding_id = f.id WHERE f.id = $1";
+
+pub(crate) const WRITE_TRIAGE: &str = "INSERT INTO finding_triage(finding_id, version, status, assignee, note)
+     VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT(finding_id) DO UPDATE SET version = excluded.version, status = excluded.status,
+       assignee = excluded.assignee, note = excluded.note";
+
+/// Findings that may go: people are done with them or never began, and nobody waits for them. Without the two
+/// conditions `retention_spares_what_is_not_done` fails.
+pub(crate) const OLD_FINDINGS: &str = "SELECT id, commit_seq FROM finding
+     WHERE stored_at < $1
+       AND NOT EXISTS (SELECT 1 FROM finding_triage t
+         WHERE t.finding_id = finding.id AND t.status IN ('new', 'in_progress'))
+       AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.item_id = finding.id)
+     ORDER BY stored_at LIMIT $2";
+
+pub(crate) const PRUNE_DEAD_LETTERS: &str = "DELETE FROM dead_letter
+     WHERE seq IN (SELECT seq FROM dead_letter WHERE stored_at < $1 ORDER BY stored_at LIMIT $2)";

@@ -8,6 +8,7 @@ pub mod lake_keeper;
 pub mod metrics;
 pub mod partition;
 pub mod relay;
+pub mod retention;
 pub mod roll;
 pub mod runner;
 pub mod stream;

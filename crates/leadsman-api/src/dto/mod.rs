@@ -10,7 +10,7 @@ use leadsman_domain::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use finding::{FindingDto, SeverityDto};
+pub(crate) use finding::{FindingDto, FindingKindDto, SeverityDto};
 pub(crate) use job::{JobDto, JobProgressDto, JobRequest};
 pub(crate) use model::ModelDto;
 pub(crate) use score::ScoreReportDto;

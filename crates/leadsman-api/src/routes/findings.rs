@@ -18,9 +18,16 @@ use crate::{ApiError, cursor, query};
     params(
         ("limit" = Option<u16>, Query, description = "Items in a page; 100 if absent.", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filter."),
+        ("text" = Option<String>, Query, description = "Only those whose title, sentence, entity or rule titles hold every \
+            word of this, each at least as the beginning of a word. No word is special.", max_length = 512),
         ("min_score" = Option<u8>, Query, description = "Only this score or above.", minimum = 0, maximum = 100),
         ("severity" = Option<crate::dto::SeverityDto>, Query, description = "Only this band or above."),
         ("entity" = Option<String>, Query, description = "Only this entity, by its id."),
+        ("cluster" = Option<String>, Query, description = "Only this cluster."),
+        ("kind" = Option<crate::dto::FindingKindDto>, Query, description = "Only those about this."),
+        ("technique" = Option<String>, Query, description = "Only those that match this ATT&CK technique, or a part of \
+            it.", pattern = r"^T\d{4}(\.\d{3})?$"),
+        ("incident" = Option<String>, Query, description = "Only those of this incident, by its id."),
         ("from" = Option<String>, Query, description = "Only findings last seen at or after.", format = DateTime),
         ("to" = Option<String>, Query, description = "Only findings last seen before.", format = DateTime),
     ),

@@ -1,4 +1,4 @@
-use leadsman_domain::{Severity, Timestamp};
+use leadsman_domain::{FindingKind, IncidentId, Severity, Timestamp};
 
 use crate::fake::{Fake, Fault, api, config, get, send};
 
@@ -84,13 +84,17 @@ async fn the_filter_reaches_the_backend() {
     let (api, fake) = api(Fake::default(), config());
     get(&api, "/v1/findings").await;
     let path = "/v1/findings?limit=1000&min_score=0&severity=critical&entity=a%2Fb+c\
-                &from=2026-03-02T00:00:00Z&to=2026-03-02T02:00:00%2B01:00";
+                &from=2026-03-02T00:00:00Z&to=2026-03-02T02:00:00%2B01:00&text=read+%22secrets%22&cluster=prod\
+                &kind=mass_delete&technique=T1552.007&incident=inc_00000000000000000000000000000009";
     assert_eq!(get(&api, path).await.status, 200);
     let queries = fake.queries.lock().unwrap();
     assert_eq!((queries[0].limit, queries[0].before, queries[0].entity.as_deref()), (100, None, None));
     let q = &queries[1];
     assert_eq!((q.limit, q.min_score, q.min_severity), (1000, Some(0), Some(Severity::Critical)));
     assert_eq!(q.entity.as_deref(), Some("a/b c"));
+    assert_eq!((q.text.as_deref(), q.cluster.as_deref()), (Some("read \"secrets\""), Some("prod")));
+    assert_eq!((q.kind, q.technique.as_deref()), (Some(FindingKind::MassDelete), Some("T1552.007")));
+    assert_eq!(q.incident, Some(IncidentId::new(9)));
     assert_eq!(q.from, Some(Timestamp::parse("2026-03-02T00:00:00Z").unwrap()));
     assert_eq!(q.to, Some(Timestamp::parse("2026-03-02T01:00:00Z").unwrap()));
 }
@@ -106,6 +110,12 @@ async fn a_wrong_query_names_every_wrong_parameter() {
         ("min_score=101", &["/min_score"]),
         ("min_score=256", &["/min_score"]),
         ("entity=", &["/entity"]),
+        ("text=", &["/text"]),
+        ("cluster=", &["/cluster"]),
+        ("kind=SecretsAccess", &["/kind"]),
+        ("technique=1552", &["/technique"]),
+        ("technique=T1552.7", &["/technique"]),
+        ("incident=fnd_00000000000000000000000000000009", &["/incident"]),
         ("from=yesterday", &["/from"]),
         ("from=2026-03-02T00:00:00Z&to=2026-03-02T00:00:00Z", &["/from"]),
         ("limit=1&limit=2", &["/limit"]),
@@ -142,7 +152,9 @@ async fn hostile_cursors_are_refused() {
         assert_eq!(problem["errors"][0]["pointer"], "/cursor", "{cursor}");
     }
     // A cursor of another filter would silently skip findings.
-    get(&api, &format!("/v1/findings?min_score=50&cursor={good}")).await.problem(422, "invalid_input");
+    for other in ["min_score=50", "text=x", "kind=mass_delete", "technique=T1552", "cluster=x"] {
+        get(&api, &format!("/v1/findings?{other}&cursor={good}")).await.problem(422, "invalid_input");
+    }
     assert_eq!(get(&api, &format!("/v1/findings?limit=7&cursor={good}")).await.status, 200);
 }
 

@@ -56,30 +56,30 @@ impl Lease {
     }
 
     /// Waits for `call` and gives the connection back.
-    pub(super) async fn run<T>(
+    pub(super) async fn run<T, E: From<StoreError>>(
         self,
-        call: impl for<'a> FnOnce(&'a mut Client) -> BoxCall<'a, T>,
-    ) -> Result<T, StoreError> {
+        call: impl for<'a> FnOnce(&'a mut Client) -> BoxCall<'a, T, E>,
+    ) -> Result<T, E> {
         self.run_within(CALL, call).await
     }
 
-    pub(super) async fn run_within<T>(
+    pub(super) async fn run_within<T, E: From<StoreError>>(
         mut self,
         limit: Duration,
-        call: impl for<'a> FnOnce(&'a mut Client) -> BoxCall<'a, T>,
-    ) -> Result<T, StoreError> {
+        call: impl for<'a> FnOnce(&'a mut Client) -> BoxCall<'a, T, E>,
+    ) -> Result<T, E> {
         let gave_up = || StoreError::Unavailable(format!("PostgreSQL did not answer for {} s", limit.as_secs()));
-        let Some(client) = self.0.as_mut() else { return Err(gave_up()) };
+        let Some(client) = self.0.as_mut() else { return Err(gave_up().into()) };
         let ended = tokio::time::timeout(limit, call(client)).await;
         if ended.is_ok() {
             drop(self.0.take());
         }
-        ended.unwrap_or_else(|_| Err(gave_up()))
+        ended.unwrap_or_else(|_| Err(gave_up().into()))
     }
 }
 
 /// A call on a connection.
-pub(super) type BoxCall<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub(super) type BoxCall<'a, T, E> = std::pin::Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
 impl Drop for Lease {
     fn drop(&mut self) {

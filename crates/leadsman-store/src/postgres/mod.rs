@@ -3,8 +3,10 @@
 //! Every call has a deadline, on the server and here: a server that is gone ends in `Unavailable`, and the caller tries
 //! again.
 
+mod care;
 mod error;
 mod lease;
+mod outbox;
 mod read;
 mod schema;
 mod settings;
@@ -16,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_postgres::Pool;
 use leadsman_domain::{
-    Checkpoint, Commit, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, SourceId, Store,
-    StoreError, StoreStats,
+    Checkpoint, Commit, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned, SourceId, Store,
+    StoreError, StoreStats, Timestamp, Triage, TriageError,
 };
 
 use crate::rows::OutboxKey;
@@ -108,17 +110,28 @@ impl Store for PostgresStore {
         done
     }
 
-    async fn pending_outbox(&self, sink: &str, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+    async fn lease_outbox(
+        &self,
+        sink: &str,
+        limit: usize,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
         let sink = sink.to_owned();
         self.lease()
             .await?
-            .run(|client| Box::pin(async move { read::pending_outbox(client, &sink, limit).await }))
+            .run(|client| Box::pin(async move { outbox::lease(client, &sink, limit, now, until).await }))
             .await
+    }
+
+    async fn release_outbox(&self, items: &[OutboxItem], until: Timestamp) -> Result<(), StoreError> {
+        let keys = OutboxKey::all(items)?;
+        self.lease().await?.run(|client| Box::pin(async move { outbox::release(client, &keys, until).await })).await
     }
 
     async fn ack_outbox(&self, items: &[OutboxItem]) -> Result<(), StoreError> {
         let keys = OutboxKey::all(items)?;
-        self.lease().await?.run(|client| Box::pin(async move { write::ack_outbox(client, &keys).await })).await
+        self.lease().await?.run(|client| Box::pin(async move { outbox::ack(client, &keys).await })).await
     }
 
     async fn finding(&self, id: FindingId) -> Result<Option<(i64, Finding)>, StoreError> {
@@ -128,6 +141,24 @@ impl Store for PostgresStore {
     /// A `limit` of 0 asks for `total` alone: no items and no cursor.
     async fn findings(&self, query: FindingQuery) -> Result<FindingPage, StoreError> {
         self.lease().await?.run(|client| Box::pin(async move { read::findings(client, &query).await })).await
+    }
+
+    async fn triage(&self, id: FindingId) -> Result<Option<Triage>, StoreError> {
+        self.lease().await?.run(|client| Box::pin(async move { care::triage(&***client, id).await })).await
+    }
+
+    async fn set_triage(&self, id: FindingId, triage: Triage) -> Result<Triage, TriageError> {
+        self.lease().await?.run(|client| Box::pin(care::set_triage(client, id, triage))).await
+    }
+
+    async fn prune(
+        &self,
+        findings_before: Timestamp,
+        dead_letters_before: Timestamp,
+        limit: usize,
+    ) -> Result<Pruned, StoreError> {
+        let lease = self.lease().await?;
+        lease.run(|client| Box::pin(care::prune(client, findings_before, dead_letters_before, limit))).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {

@@ -1,6 +1,6 @@
 use deadpool_postgres::Client;
 use leadsman_domain::{
-    Checkpoint, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, SourceId, StoreError, StoreStats,
+    Checkpoint, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, SourceId, StoreError, StoreStats,
 };
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{IsolationLevel, Row};
@@ -8,9 +8,16 @@ use tokio_postgres::{IsolationLevel, Row};
 use super::error::pg_error;
 use super::text::{indexed, numbered};
 use crate::convert::{finding_from_json, from_db, row_limit};
-use crate::filter::{self, Value};
-use crate::rows::{CheckpointRow, DeadLetterRow, outbox_item};
+use crate::filter::{self, Dialect, Value};
+use crate::rows::{CheckpointRow, DeadLetterRow};
 use crate::sql;
+
+/// Full-text search by `tsvector`. Words hold letters and digits only, so that no quote can end early.
+const DIALECT: Dialect = Dialect {
+    text: "words @@ ?::text::tsquery",
+    expression: |words| words.iter().map(|word| format!("'{word}':*")).collect::<Vec<_>>().join(" & "),
+    technique: "techniques @> ARRAY[?::text]",
+};
 
 /// A parameter of a statement that is put together.
 type Parameter = Box<dyn ToSql + Sync + Send>;
@@ -36,19 +43,6 @@ pub(super) fn checkpoint_row(row: &Row, first: usize) -> Result<CheckpointRow, S
     })
 }
 
-/// In commit order, so that revisions of a finding arrive in theirs.
-pub(super) async fn pending_outbox(client: &Client, sink: &str, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
-    const SQL: &str = "SELECT item_id, rev, key, body FROM outbox WHERE sink = $1 ORDER BY commit_seq LIMIT $2";
-    let rows = client.query(SQL, &[&sink, &row_limit(limit)]).await.map_err(pg_error)?;
-    rows.iter().map(|row| item(row, sink)).collect()
-}
-
-fn item(row: &Row, sink: &str) -> Result<OutboxItem, StoreError> {
-    let (id, key): (String, Vec<u8>) = (get(row, 0)?, get(row, 2)?);
-    let key = String::from_utf8(key).map_err(|error| StoreError::Corrupt(format!("outbox item {id}: key: {error}")))?;
-    outbox_item(&id, get(row, 1)?, sink, key, get(row, 3)?)
-}
-
 pub(super) async fn finding(client: &Client, id: FindingId) -> Result<Option<(i64, Finding)>, StoreError> {
     let id = id.to_string();
     let statement = client.prepare_cached(sql::FINDING).await.map_err(pg_error)?;
@@ -60,7 +54,7 @@ pub(super) async fn finding(client: &Client, id: FindingId) -> Result<Option<(i6
 pub(super) async fn findings(client: &mut Client, query: &FindingQuery) -> Result<FindingPage, StoreError> {
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let tx = snapshot.start().await.map_err(pg_error)?;
-    let (mut filter, values) = filter::conditions(query);
+    let (mut filter, values) = filter::conditions(query, &DIALECT);
     let mut values: Vec<Parameter> = values.into_iter().map(parameter).collect();
     let count = numbered(&format!("SELECT count(*) FROM finding WHERE {filter}"));
     let total = tx.query_one(&count, &borrowed(&values)).await.map_err(pg_error)?;
@@ -116,6 +110,7 @@ fn parameter(value: Value) -> Parameter {
     match value {
         Value::Number(number) => Box::new(number),
         Value::Text(text) => Box::new(indexed(&text).into_owned()),
+        Value::Words(expression) => Box::new(expression),
     }
 }
 

@@ -11,6 +11,7 @@ use super::error::pg_error;
 ///   sequence become visible in another order than they were drawn in, and a cursor would pass over the late ones. A
 ///   cursor must also stay below every later commit when findings are deleted.
 /// - `finding.entity` is what [`indexed`](super::text::indexed) makes of it: an index entry holds 2.7 kB at most.
+/// - `stored_at` is the clock of the server: retention counts from the last change.
 /// - `outbox.key` is bytes: text cannot hold the character NUL, and the key must reach the sink as it is.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE partition_ckpt(
@@ -26,22 +27,34 @@ ALTER TABLE partition_snapshot ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE TABLE stream_meta(source TEXT PRIMARY KEY, partitions BIGINT NOT NULL);
 CREATE TABLE counter(name TEXT PRIMARY KEY, value BIGINT NOT NULL);
 INSERT INTO counter(name, value) VALUES ('commit_seq', 0);
+-- The clock of the server, in microseconds since the epoch.
+CREATE FUNCTION micros() RETURNS BIGINT LANGUAGE sql VOLATILE
+  AS 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint';
 CREATE TABLE finding(
   id TEXT PRIMARY KEY, commit_seq BIGINT NOT NULL UNIQUE, rev BIGINT NOT NULL, entity TEXT NOT NULL,
   severity BIGINT NOT NULL, score BIGINT NOT NULL, first_seen BIGINT NOT NULL, last_seen BIGINT NOT NULL,
-  body TEXT NOT NULL);
+  body TEXT NOT NULL, cluster TEXT NOT NULL, kind TEXT NOT NULL, incident TEXT NOT NULL, techniques TEXT[] NOT NULL,
+  words TSVECTOR NOT NULL, stored_at BIGINT NOT NULL DEFAULT micros());
 CREATE INDEX finding_entity ON finding(entity, commit_seq);
 CREATE INDEX finding_severity ON finding(severity);
 CREATE INDEX finding_last_seen ON finding(last_seen);
+CREATE INDEX finding_incident ON finding(incident, commit_seq);
+CREATE INDEX finding_stored_at ON finding(stored_at);
+CREATE INDEX finding_techniques ON finding USING GIN (techniques);
+CREATE INDEX finding_words ON finding USING GIN (words);
+CREATE TABLE finding_triage(
+  finding_id TEXT PRIMARY KEY REFERENCES finding(id), version BIGINT NOT NULL, status TEXT NOT NULL,
+  assignee TEXT, note TEXT NOT NULL);
 CREATE TABLE outbox(
   item_id TEXT NOT NULL, rev BIGINT NOT NULL, sink TEXT NOT NULL, commit_seq BIGINT NOT NULL,
-  key BYTEA NOT NULL, body BYTEA NOT NULL,
+  key BYTEA NOT NULL, body BYTEA NOT NULL, leased_until BIGINT NOT NULL DEFAULT 0,
   PRIMARY KEY(item_id, rev, sink));
 CREATE INDEX outbox_order ON outbox(sink, commit_seq);
 CREATE TABLE dead_letter(
   seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, source TEXT NOT NULL, part INT NOT NULL, off BIGINT NOT NULL,
   item BIGINT NOT NULL, line BIGINT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, payload BYTEA NOT NULL,
-  UNIQUE(source, part, off, item));
+  stored_at BIGINT NOT NULL DEFAULT micros(), UNIQUE(source, part, off, item));
+CREATE INDEX dead_letter_stored_at ON dead_letter(stored_at);
 "];
 
 /// The schema version this release writes.

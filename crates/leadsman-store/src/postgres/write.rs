@@ -5,10 +5,11 @@ use leadsman_domain::{Checkpoint, Commit, SourceId, StoreError};
 use tokio_postgres::types::ToSql;
 
 use super::error::pg_error;
+use super::outbox;
 use super::read::{checkpoint_row, get};
 use super::text::{indexed, readable};
 use crate::failpoint::reach;
-use crate::rows::{DeadLetterRow, FindingRow, OutboxKey, Step, fenced};
+use crate::rows::{DeadLetterRow, FindingRow, Step, fenced};
 use crate::sql;
 
 pub(super) async fn claim(client: &mut Client, source: SourceId, partition: i32) -> Result<Checkpoint, StoreError> {
@@ -106,14 +107,14 @@ async fn upsert_findings(tx: &Transaction<'_>, rows: &[FindingRow<'_>], sinks: &
     let seq = |i: usize| drawn + 1 + i as i64;
     let stored: Vec<_> = fresh.iter().enumerate().filter(|(i, row)| last[row.id.as_str()] == *i).collect();
     write_findings(tx, &stored, &seq).await?;
-    enqueue(tx, &fresh, sinks, &seq).await?;
+    outbox::enqueue(tx, &fresh, sinks, &seq).await?;
     execute(tx, "UPDATE counter SET value = $1 WHERE name = 'commit_seq'", &[&seq(fresh.len() - 1)]).await?;
     Ok(())
 }
 
 /// Waits until no other transaction can draw sequence numbers before this one ends: they become visible in their order.
 /// Without the lock `numbers_become_visible_in_their_order` fails.
-async fn lock_counter(tx: &Transaction<'_>) -> Result<i64, StoreError> {
+pub(super) async fn lock_counter(tx: &Transaction<'_>) -> Result<i64, StoreError> {
     const SQL: &str = "SELECT value FROM counter WHERE name = 'commit_seq' FOR UPDATE";
     let statement = tx.prepare_cached(SQL).await.map_err(pg_error)?;
     get(&tx.query_one(&statement, &[]).await.map_err(pg_error)?, 0)
@@ -147,14 +148,21 @@ async fn write_findings(
     seq: &impl Fn(usize) -> i64,
 ) -> Result<(), StoreError> {
     const UPSERT: &str =
-        "INSERT INTO finding(id, commit_seq, rev, entity, severity, score, first_seen, last_seen, body)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[],
-           $7::bigint[], $8::bigint[], $9::text[])
+        "INSERT INTO finding(id, commit_seq, rev, entity, severity, score, first_seen, last_seen, body,
+           cluster, kind, incident, techniques, words)
+         SELECT id, commit_seq, rev, entity, severity, score, first_seen, last_seen, body, cluster, kind, incident,
+           string_to_array(techniques, ' '), array_to_tsvector(string_to_array(words, ' '))
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+             $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
+           AS row(id, commit_seq, rev, entity, severity, score, first_seen, last_seen, body, cluster, kind, incident,
+             techniques, words)
          ON CONFLICT(id) DO UPDATE SET commit_seq = excluded.commit_seq, rev = excluded.rev,
            entity = excluded.entity, severity = excluded.severity, score = excluded.score,
-           first_seen = excluded.first_seen, last_seen = excluded.last_seen, body = excluded.body
+           first_seen = excluded.first_seen, last_seen = excluded.last_seen, body = excluded.body,
+           cluster = excluded.cluster, kind = excluded.kind, incident = excluded.incident,
+           techniques = excluded.techniques, words = excluded.words, stored_at = excluded.stored_at
          WHERE excluded.rev > finding.rev";
-    let values: [&(dyn ToSql + Sync); 9] = [
+    let values: [&(dyn ToSql + Sync); 14] = [
         &column(rows, |(_, r)| r.id.as_str()),
         &column(rows, |(i, _)| seq(*i)),
         &column(rows, |(_, r)| r.rev),
@@ -164,35 +172,13 @@ async fn write_findings(
         &column(rows, |(_, r)| r.first_seen),
         &column(rows, |(_, r)| r.last_seen),
         &column(rows, |(_, r)| r.body.as_str()),
+        &column(rows, |(_, r)| indexed(r.cluster)),
+        &column(rows, |(_, r)| r.kind),
+        &column(rows, |(_, r)| r.incident.as_str()),
+        &column(rows, |(_, r)| r.techniques.as_str()),
+        &column(rows, |(_, r)| r.words.as_str()),
     ];
     execute(tx, UPSERT, &values).await.map(drop)
-}
-
-async fn enqueue(
-    tx: &Transaction<'_>,
-    rows: &[&FindingRow<'_>],
-    sinks: &[String],
-    seq: &impl Fn(usize) -> i64,
-) -> Result<(), StoreError> {
-    // A sink named twice gets the finding once.
-    const ENQUEUE: &str = "INSERT INTO outbox(item_id, rev, sink, commit_seq, key, body)
-         SELECT id, rev, sink, seq, key, body
-         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[]) AS row(id, rev, seq, key, body),
-           unnest($6::text[]) AS sinks(sink)
-         ON CONFLICT(item_id, rev, sink) DO NOTHING";
-    if sinks.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<_> = rows.iter().enumerate().collect();
-    let values: [&(dyn ToSql + Sync); 6] = [
-        &column(&rows, |(_, r)| r.id.as_str()),
-        &column(&rows, |(_, r)| r.rev),
-        &column(&rows, |(i, _)| seq(*i)),
-        &column(&rows, |(_, r)| r.entity.as_bytes()),
-        &column(&rows, |(_, r)| r.body.as_bytes()),
-        &sinks,
-    ];
-    execute(tx, ENQUEUE, &values).await.map(drop)
 }
 
 /// `DO NOTHING` covers the key alone.
@@ -218,20 +204,15 @@ async fn insert_dead_letters(tx: &Transaction<'_>, letters: &[DeadLetterRow]) ->
     execute(tx, INSERT, &values).await.map(drop)
 }
 
-/// Deletes published rows; a row that is gone already was acknowledged before.
-pub(super) async fn ack_outbox(client: &mut Client, keys: &[OutboxKey]) -> Result<(), StoreError> {
-    const DELETE: &str = "DELETE FROM outbox USING unnest($1::text[], $2::bigint[], $3::text[]) AS done(id, rev, sink)
-         WHERE outbox.item_id = done.id AND outbox.rev = done.rev AND outbox.sink = done.sink";
-    let values: [&(dyn ToSql + Sync); 3] =
-        [&column(keys, |k| k.id.as_str()), &column(keys, |k| k.rev), &column(keys, |k| k.sink.as_str())];
-    client.execute(DELETE, &values).await.map_err(pg_error).map(drop)
-}
-
-fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+pub(super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
-async fn execute(tx: &Transaction<'_>, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+pub(super) async fn execute(
+    tx: &Transaction<'_>,
+    sql: &str,
+    values: &[&(dyn ToSql + Sync)],
+) -> Result<u64, StoreError> {
     let statement = tx.prepare_cached(sql).await.map_err(pg_error)?;
     tx.execute(&statement, values).await.map_err(pg_error)
 }

@@ -3,11 +3,14 @@
 //! SQLite calls block, so each runs on tokio's blocking pool. A dropped future does not stop its call: an
 //! owner that gave up waiting for a commit claims the partition again to learn where it stands.
 
+mod care;
 mod error;
+mod outbox;
 mod read;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod words;
 mod write;
 
 use std::io::ErrorKind;
@@ -16,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leadsman_domain::{
-    Checkpoint, Commit, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, SourceId, Store,
-    StoreError, StoreStats,
+    Checkpoint, Commit, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned, SourceId, Store,
+    StoreError, StoreStats, Timestamp, Triage, TriageError,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -83,14 +86,25 @@ impl Store for SqliteStore {
         blocking(&self.writer, move |conn| write::commit(conn, &commit)).await
     }
 
-    async fn pending_outbox(&self, sink: &str, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+    async fn lease_outbox(
+        &self,
+        sink: &str,
+        limit: usize,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
         let sink = sink.to_owned();
-        blocking(&self.reader, move |conn| read::pending_outbox(conn, &sink, limit)).await
+        blocking(&self.writer, move |conn| outbox::lease(conn, &sink, limit, now, until)).await
+    }
+
+    async fn release_outbox(&self, items: &[OutboxItem], until: Timestamp) -> Result<(), StoreError> {
+        let keys = OutboxKey::all(items)?;
+        blocking(&self.writer, move |conn| outbox::release(conn, &keys, until)).await
     }
 
     async fn ack_outbox(&self, items: &[OutboxItem]) -> Result<(), StoreError> {
         let keys = OutboxKey::all(items)?;
-        blocking(&self.writer, move |conn| write::ack_outbox(conn, &keys)).await
+        blocking(&self.writer, move |conn| outbox::ack(conn, &keys)).await
     }
 
     async fn finding(&self, id: FindingId) -> Result<Option<(i64, Finding)>, StoreError> {
@@ -100,6 +114,23 @@ impl Store for SqliteStore {
     /// A `limit` of 0 asks for `total` alone: no items and no cursor.
     async fn findings(&self, query: FindingQuery) -> Result<FindingPage, StoreError> {
         blocking(&self.reader, move |conn| read::findings(conn, &query)).await
+    }
+
+    async fn triage(&self, id: FindingId) -> Result<Option<Triage>, StoreError> {
+        blocking(&self.reader, move |conn| care::triage(conn, id)).await
+    }
+
+    async fn set_triage(&self, id: FindingId, triage: Triage) -> Result<Triage, TriageError> {
+        blocking(&self.writer, move |conn| care::set_triage(conn, id, triage)).await
+    }
+
+    async fn prune(
+        &self,
+        findings_before: Timestamp,
+        dead_letters_before: Timestamp,
+        limit: usize,
+    ) -> Result<Pruned, StoreError> {
+        blocking(&self.writer, move |conn| care::prune(conn, findings_before, dead_letters_before, limit)).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
@@ -113,16 +144,17 @@ impl Store for SqliteStore {
 }
 
 /// Runs `work` on the blocking pool while it alone holds the connection.
-async fn blocking<T: Send + 'static>(
+async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'static>(
     conn: &Arc<Mutex<Connection>>,
-    work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
+    work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
     let conn = Arc::clone(conn);
     let call = tokio::task::spawn_blocking(move || {
         // A panic inside `work` rolled its transaction back while unwinding: the connection is sound.
         work(&mut conn.lock().unwrap_or_else(PoisonError::into_inner))
     });
-    call.await.map_err(|error| StoreError::Unavailable(format!("the database call did not finish: {error}")))?
+    let unfinished = |error| StoreError::Unavailable(format!("the database call did not finish: {error}"));
+    call.await.map_err(unfinished)?
 }
 
 fn open_file(path: &Path) -> Result<SqliteStore, StoreError> {

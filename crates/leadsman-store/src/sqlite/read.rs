@@ -1,13 +1,21 @@
 use leadsman_domain::{
-    Checkpoint, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, SourceId, StoreError, StoreStats,
+    Checkpoint, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, SourceId, StoreError, StoreStats,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::error::sql_error;
 use crate::convert::{finding_from_json, from_db, row_limit};
-use crate::rows::{CheckpointRow, DeadLetterRow, outbox_item};
+use crate::filter::Dialect;
+use crate::rows::{CheckpointRow, DeadLetterRow};
 use crate::{filter, sql};
+
+/// Full-text search by FTS5.
+const DIALECT: Dialect = Dialect {
+    text: "commit_seq IN (SELECT rowid FROM finding_text WHERE finding_text MATCH ?)",
+    expression: |words| words.iter().map(|word| format!("\"{word}\"*")).collect::<Vec<_>>().join(" "),
+    technique: "instr(techniques, ' ' || ? || ' ') > 0",
+};
 
 pub(super) fn checkpoints(conn: &Connection) -> Result<Vec<Checkpoint>, StoreError> {
     collect(conn, sql::CHECKPOINTS, Vec::new(), |row| {
@@ -27,15 +35,6 @@ pub(super) fn checkpoint_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Ch
     })
 }
 
-/// In commit order, so that revisions of a finding arrive in theirs.
-pub(super) fn pending_outbox(conn: &Connection, sink: &str, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
-    const SQL: &str = "SELECT item_id, rev, key, body FROM outbox WHERE sink = ? ORDER BY commit_seq LIMIT ?";
-    let values = vec![Value::from(sink.to_owned()), Value::from(row_limit(limit))];
-    collect(conn, SQL, values, |row| {
-        outbox_item(&get::<String>(row, 0)?, get(row, 1)?, sink, get(row, 2)?, get(row, 3)?)
-    })
-}
-
 pub(super) fn finding(conn: &Connection, id: FindingId) -> Result<Option<(i64, Finding)>, StoreError> {
     let id = id.to_string();
     let row: Option<(i64, String)> = conn
@@ -51,7 +50,7 @@ pub(super) fn finding(conn: &Connection, id: FindingId) -> Result<Option<(i64, F
 /// above the sequence number it began with. One that stays as it is is listed exactly once.
 pub(super) fn findings(conn: &mut Connection, query: &FindingQuery) -> Result<FindingPage, StoreError> {
     let tx = conn.transaction().map_err(sql_error)?;
-    let (mut filter, values) = filter::conditions(query);
+    let (mut filter, values) = filter::conditions(query, &DIALECT);
     let mut values: Vec<Value> = values.into_iter().map(Value::from).collect();
     let count = format!("SELECT count(*) FROM finding WHERE {filter}");
     let total: i64 = tx.query_row(&count, params_from_iter(&values), |row| row.get(0)).map_err(sql_error)?;
@@ -104,7 +103,7 @@ impl From<filter::Value> for Value {
     fn from(value: filter::Value) -> Self {
         match value {
             filter::Value::Number(number) => Self::from(number),
-            filter::Value::Text(text) => Self::from(text),
+            filter::Value::Text(text) | filter::Value::Words(text) => Self::from(text),
         }
     }
 }

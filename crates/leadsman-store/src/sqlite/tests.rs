@@ -88,7 +88,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     let conn = Connection::open(&path).unwrap();
     conn.pragma_update(None, "user_version", 99).unwrap();
     let refused = SqliteStore::open(&path).unwrap_err();
-    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 2 }), "{refused}");
+    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 3 }), "{refused}");
     assert_eq!(conn.query_row("PRAGMA user_version", (), |r| r.get::<_, i64>(0)).unwrap(), 99);
 }
 
@@ -135,4 +135,43 @@ async fn the_file_and_its_log_are_private_and_fully_synced() {
     let conn = store.writer.lock().unwrap();
     let number = |pragma: &str| conn.query_row(&format!("PRAGMA {pragma}"), (), |r| r.get::<_, i64>(0)).unwrap();
     assert_eq!((number("synchronous"), number("foreign_keys")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_busy_file_is_tried_again() {
+    let (dir, store) = on_disk();
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    store.writer.lock().unwrap().busy_timeout(std::time::Duration::from_millis(50)).unwrap();
+    let other = Connection::open(dir.path().join("leadsman.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let commit = batch(epoch, 0, 5, vec![finding(1, 1, 50)]);
+    let error = store.commit(commit.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(store.stats().await.unwrap().findings, 0, "reading goes on");
+    other.execute_batch("ROLLBACK").unwrap();
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.checkpoints().await.unwrap()[0].next_offset, 5);
+}
+
+/// SQLite itself says that there is no room, as it does when the disk has none.
+#[tokio::test]
+async fn a_full_disk_loses_nothing_and_is_told() {
+    let (_dir, store) = on_disk();
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    store.commit(batch(epoch, 0, 1, vec![finding(1, 1, 50)])).await.unwrap();
+    let limit = |pages: i64| {
+        store.writer.lock().unwrap().pragma_update(None, "max_page_count", pages).unwrap();
+    };
+    let used: i64 = store.writer.lock().unwrap().query_row("PRAGMA page_count", (), |row| row.get(0)).unwrap();
+    limit(used + 2);
+    let mut large = batch(epoch, 1, 2, (0..100).map(|id| finding(id, 2, 60)).collect());
+    large.snapshot = Some(Snapshot { at: 2, body: vec![7; 100_000] });
+    let error = store.commit(large.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("free some space"), "{error}");
+    assert_eq!(store.finding(FindingId::new(1)).await.unwrap().unwrap().1, finding(1, 1, 50));
+    assert_eq!(store.checkpoints().await.unwrap()[0].next_offset, 1);
+    limit(i64::from(u32::MAX) - 1);
+    store.commit(large).await.unwrap();
+    assert_eq!(store.stats().await.unwrap().findings, 100);
 }

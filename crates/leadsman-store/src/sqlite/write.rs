@@ -2,9 +2,11 @@ use leadsman_domain::{Checkpoint, Commit, SourceId, StoreError};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::error::sql_error;
+use super::outbox::Enqueue;
 use super::read;
+use super::words::WordIndex;
 use crate::failpoint::reach;
-use crate::rows::{DeadLetterRow, FindingRow, OutboxKey, Step, fenced};
+use crate::rows::{DeadLetterRow, FindingRow, Step, fenced};
 use crate::sql;
 
 pub(super) fn claim(conn: &mut Connection, source: SourceId, partition: i32) -> Result<Checkpoint, StoreError> {
@@ -56,22 +58,9 @@ pub(super) fn commit(conn: &mut Connection, commit: &Commit) -> Result<(), Store
     Ok(())
 }
 
-/// Deletes published rows; a row that is gone already was acknowledged before.
-pub(super) fn ack_outbox(conn: &mut Connection, keys: &[OutboxKey]) -> Result<(), StoreError> {
-    let tx = begin(conn)?;
-    {
-        let mut delete =
-            tx.prepare("DELETE FROM outbox WHERE item_id = ?1 AND rev = ?2 AND sink = ?3").map_err(sql_error)?;
-        for key in keys {
-            delete.execute(params![key.id, key.rev, key.sink]).map_err(sql_error)?;
-        }
-    }
-    tx.commit().map_err(sql_error)
-}
-
 /// `IMMEDIATE` takes the write lock at once: a deferred transaction that reads first could not upgrade
 /// after another process wrote.
-fn begin(conn: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+pub(super) fn begin(conn: &mut Connection) -> Result<Transaction<'_>, StoreError> {
     conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql_error)
 }
 
@@ -92,37 +81,44 @@ fn advance(tx: &Transaction<'_>, commit: &Commit, step: &Step) -> Result<(), Sto
 /// Upserts in order. A finding that is stored already at this revision or a later one changes nothing, draws
 /// no sequence number and is not published again.
 fn upsert_findings(tx: &Transaction<'_>, rows: &[FindingRow<'_>], sinks: &[String]) -> Result<(), StoreError> {
-    const UPSERT: &str =
-        "INSERT INTO finding(id, commit_seq, rev, entity, severity, score, first_seen, last_seen, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT(id) DO UPDATE SET commit_seq = excluded.commit_seq, rev = excluded.rev,
-           entity = excluded.entity, severity = excluded.severity, score = excluded.score,
-           first_seen = excluded.first_seen, last_seen = excluded.last_seen, body = excluded.body
-         WHERE excluded.rev > finding.rev";
-    // A sink named twice gets the finding once.
-    const ENQUEUE: &str = "INSERT INTO outbox(item_id, rev, sink, commit_seq, key, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(item_id, rev, sink) DO NOTHING";
-
     if rows.is_empty() {
         return Ok(());
     }
     // The write lock is held from here to the end: sequence numbers become visible in their order.
     let drawn: i64 =
         tx.query_row("SELECT value FROM counter WHERE name = 'commit_seq'", (), |row| row.get(0)).map_err(sql_error)?;
+    let mut stored = tx.prepare("SELECT commit_seq FROM finding WHERE id = ?1").map_err(sql_error)?;
     let mut upsert = tx.prepare(UPSERT).map_err(sql_error)?;
-    let mut enqueue = tx.prepare(ENQUEUE).map_err(sql_error)?;
+    let mut enqueue = Enqueue::prepare(tx)?;
+    let mut index = WordIndex::prepare(tx)?;
     let mut last = drawn;
     for row in rows {
         let seq = last + 1;
-        let values =
-            params![row.id, seq, row.rev, row.entity, row.severity, row.score, row.first_seen, row.last_seen, row.body];
+        let before: Option<i64> = stored.query_row([&row.id], |row| row.get(0)).optional().map_err(sql_error)?;
+        let values = params![
+            row.id,
+            seq,
+            row.rev,
+            row.entity,
+            row.severity,
+            row.score,
+            row.first_seen,
+            row.last_seen,
+            row.body,
+            row.cluster,
+            row.kind,
+            row.incident,
+            padded(&row.techniques)
+        ];
         if upsert.execute(values).map_err(sql_error)? == 0 {
             continue;
         }
         last = seq;
-        for sink in sinks {
-            enqueue.execute(params![row.id, row.rev, sink, seq, row.entity, row.body.as_bytes()]).map_err(sql_error)?;
+        if let Some(before) = before {
+            index.remove(before)?;
         }
+        index.add(seq, &row.words)?;
+        enqueue.row(row, seq, sinks)?;
     }
     if last > drawn {
         tx.execute("UPDATE counter SET value = ?1 WHERE name = 'commit_seq'", [last]).map_err(sql_error)?;
@@ -130,10 +126,25 @@ fn upsert_findings(tx: &Transaction<'_>, rows: &[FindingRow<'_>], sinks: &[Strin
     Ok(())
 }
 
+const UPSERT: &str = "INSERT INTO finding(id, commit_seq, rev, entity, severity, score, first_seen, last_seen, body,
+       cluster, kind, incident, techniques, stored_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+     ON CONFLICT(id) DO UPDATE SET commit_seq = excluded.commit_seq, rev = excluded.rev,
+       entity = excluded.entity, severity = excluded.severity, score = excluded.score,
+       first_seen = excluded.first_seen, last_seen = excluded.last_seen, body = excluded.body,
+       cluster = excluded.cluster, kind = excluded.kind, incident = excluded.incident,
+       techniques = excluded.techniques, stored_at = excluded.stored_at
+     WHERE excluded.rev > finding.rev";
+
+/// With a space on both sides of every technique, so that each can be looked for as a whole.
+pub(super) fn padded(techniques: &str) -> String {
+    format!(" {techniques} ")
+}
+
 /// `DO NOTHING` covers the key alone; `INSERT OR IGNORE` would also swallow a broken row.
 fn insert_dead_letters(tx: &Transaction<'_>, letters: &[DeadLetterRow]) -> Result<(), StoreError> {
-    const INSERT: &str = "INSERT INTO dead_letter(source, part, off, item, line, reason, detail, payload)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(source, part, off, item) DO NOTHING";
+    const INSERT: &str = "INSERT INTO dead_letter(source, part, off, item, line, reason, detail, payload, stored_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) ON CONFLICT(source, part, off, item) DO NOTHING";
 
     let mut insert = tx.prepare(INSERT).map_err(sql_error)?;
     for l in letters {

@@ -1,8 +1,12 @@
 //! Lost answers, lost connections, a killed server, an owner that stands still.
 
-use leadsman_domain::{ErrorKind, FindingId, SourceId, Store, StoreError};
+use std::path::Path;
+use std::process::Command;
+
+use leadsman_domain::{ErrorKind, FindingId, Snapshot, SourceId, Store, StoreError};
 use leadsman_store::PostgresStore;
 use libtest_mimic::Trial;
+use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
 use crate::conformance::{batch, finding, source};
@@ -18,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("faults::an_owner_that_stands_still_does_not_hold_its_successor_up", stalled_owner),
         trial("faults::a_busy_store_is_tried_again", busy),
         trial("faults::ended_connections_are_replaced", ended_connections),
+        full_disk_trial(),
         trial("faults::a_killed_server_keeps_what_was_committed", killed_server),
     ]
 }
@@ -147,6 +152,74 @@ async fn ended_connections() {
         store.commit(commit).await.unwrap();
     }
     assert_eq!(next_offset(&store).await, 5);
+}
+
+/// A table space of two megabytes: only root may make one.
+fn full_disk_trial() -> Trial {
+    const NAME: &str = "faults::a_full_disk_loses_nothing_and_is_told";
+    let mounted = Tmpfs::mount("1m");
+    match mounted {
+        Ok(probe) => {
+            drop(probe);
+            trial(NAME, full_disk)
+        }
+        Err(why) => {
+            eprintln!("SKIPPED {NAME}: {why}");
+            trial(NAME, full_disk).with_kind("skipped: needs to mount a file system").with_ignored_flag(true)
+        }
+    }
+}
+
+async fn full_disk() {
+    let server = shared();
+    let disk = Tmpfs::mount("2m").unwrap();
+    server.own(disk.0.path()).unwrap();
+    server.sql(&format!("CREATE TABLESPACE tiny LOCATION '{}'", disk.0.path().display())).unwrap();
+    let schema = server.schema().unwrap();
+    let store = connect(&format!("{}%20-c%20default_tablespace%3Dtiny", server.url(&schema))).await;
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    store.commit(batch(epoch, 0, 1, vec![finding(1, 1, 50)])).await.unwrap();
+    let mut large = batch(epoch, 1, 2, (0..100).map(|id| finding(id, 2, 60)).collect());
+    large.snapshot = Some(Snapshot { at: 2, body: vec![7; 4_000_000] });
+    let error = store.commit(large.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("free some space"), "{error}");
+    assert_eq!(store.finding(FindingId::new(1)).await.unwrap().unwrap().1, finding(1, 1, 50));
+    assert_eq!(next_offset(&store).await, 1);
+    disk.resize("32m").unwrap();
+    store.commit(large).await.unwrap();
+    assert_eq!(store.stats().await.unwrap().findings, 100);
+    drop(store);
+    server.sql(&format!("DROP SCHEMA {schema} CASCADE")).unwrap();
+    server.sql("DROP TABLESPACE tiny").unwrap();
+}
+
+/// A file system in memory, unmounted when it is dropped.
+struct Tmpfs(TempDir);
+
+impl Tmpfs {
+    fn mount(size: &str) -> Result<Self, String> {
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], directory.path())?;
+        Ok(Self(directory))
+    }
+
+    fn resize(&self, size: &str) -> Result<(), String> {
+        run("mount", &["-o", &format!("remount,size={size}")], self.0.path())
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        if let Err(why) = run("umount", &[], self.0.path()) {
+            eprintln!("a file system stays mounted: {why}");
+        }
+    }
+}
+
+fn run(program: &str, arguments: &[&str], path: &Path) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).arg(path).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
 }
 
 async fn killed_server() {

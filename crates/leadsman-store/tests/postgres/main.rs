@@ -3,7 +3,7 @@
 //! Without a server the tests are ignored and that is said at the end; with `CI=true` they fail.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the checks are shared with unit tests, where both are allowed")]
 
-#[path = "../../src/conformance.rs"]
+#[path = "../../src/conformance/mod.rs"]
 mod conformance;
 mod faults;
 mod proxy;

@@ -18,7 +18,7 @@ use leadsman_store::StoreSettings;
 
 use self::account::Account;
 use crate::cli::{DemoArgs, Global};
-use crate::config::{LakeConfig, STORE_FILE};
+use crate::config::{LakeConfig, STORE_FILE, StoreConfig};
 use crate::exit::Exit;
 use crate::service::partition::SnapshotPolicy;
 use crate::service::runner::{INBOX, Running, Setup, start};
@@ -63,6 +63,7 @@ pub fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     let setup = Setup {
         data_dir: directory.path.clone(),
         store: StoreSettings::Sqlite(directory.path.join(STORE_FILE)),
+        retention: StoreConfig::default().keep,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, if args.headless { 0 } else { args.port })),
         token: None,
         allowed_hosts: Vec::new(),

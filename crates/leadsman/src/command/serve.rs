@@ -36,6 +36,7 @@ pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
     let setup = Setup {
         data_dir: config.data_dir.clone(),
         store: config.store.settings(&config.data_dir)?,
+        retention: config.store.keep,
         listen: config.server.listen,
         token,
         allowed_hosts: config.server.allowed_hosts.clone(),

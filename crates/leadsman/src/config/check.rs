@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use leadsman_detect::rules::Decoys;
 use leadsman_store::PostgresSettings;
@@ -80,6 +81,11 @@ pub(super) fn endpoint(text: &str) -> Result<Option<String>, Invalid> {
     // Credentials in a URL end up in logs.
     let fits = host.is_some_and(|host| !host.is_empty() && !host.contains('@') && !host.contains(char::is_whitespace));
     if fits { Ok(Some(text.to_owned())) } else { Err(Invalid::NotAnEndpoint { found: quoted(text) }) }
+}
+
+/// Days, at most a hundred years.
+pub(super) fn days(number: i64) -> Result<Duration, Invalid> {
+    whole(number, 36_500, "days").map(|days| Duration::from_secs(days * 24 * 60 * 60))
 }
 
 /// Mebibytes, in bytes.

@@ -9,6 +9,8 @@ use leadsman_detect::rules::Decoys;
 use leadsman_domain::ActorRules;
 use leadsman_store::{PostgresSettings, StoreSettings};
 
+use crate::service::retention::RetentionPolicy;
+
 /// Name of the SQLite file in the data folder.
 pub const STORE_FILE: &str = "leadsman.db";
 
@@ -115,6 +117,8 @@ pub struct StoreConfig {
     pub postgres: Option<PostgresSettings>,
     /// File with the password of the database's user.
     pub password_file: Option<PathBuf>,
+    /// How long findings and dead letters are kept.
+    pub keep: RetentionPolicy,
 }
 
 /// A topic to read.
@@ -241,7 +245,7 @@ impl Default for Config {
             },
             sources: SourcesConfig { webhook: true, files: Vec::new(), idle_after: Duration::from_secs(600) },
             kafka: None,
-            store: StoreConfig { postgres: None, password_file: None },
+            store: StoreConfig::default(),
             state: StateConfig { snapshot_every: Duration::from_secs(30), snapshot_every_events: 200_000 },
             lake: LakeConfig::default(),
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
@@ -251,17 +255,28 @@ impl Default for Config {
 
 // === impl StoreConfig ===
 
+impl Default for StoreConfig {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+        let keep = RetentionPolicy { findings: days(400), dead_letters: days(7) };
+        Self { postgres: None, password_file: None, keep }
+    }
+}
+
 impl StoreConfig {
     /// Where the store is, with its password.
     ///
     /// Errors: when the password's file cannot be read.
     pub fn settings(&self, data_dir: &Path) -> Result<StoreSettings> {
         let Some(postgres) = &self.postgres else { return Ok(StoreSettings::Sqlite(data_dir.join(STORE_FILE))) };
-        let Some(file) = &self.password_file else { return Ok(StoreSettings::Postgres(postgres.clone())) };
-        let password = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read `store.password_file`, {}", file.display()))?;
-        // Editors and secrets of Kubernetes put a line end behind it.
-        Ok(StoreSettings::Postgres(postgres.clone().with_password(password.trim_end_matches(['\r', '\n']))))
+        let mut postgres = postgres.clone();
+        if let Some(file) = &self.password_file {
+            let password = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read `store.password_file`, {}", file.display()))?;
+            // Editors and secrets of Kubernetes put a line end behind it.
+            postgres = postgres.with_password(password.trim_end_matches(['\r', '\n']));
+        }
+        Ok(StoreSettings::Postgres(postgres))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the service says about itself: each event is a type whose `emit` writes the log line and counts.
 
-use leadsman_domain::{SourceError, SourceId, Span, StoreError, Timestamp};
+use leadsman_domain::{Pruned, SourceError, SourceId, Span, StoreError, Timestamp};
 
 use super::metrics::Metrics;
 use crate::account::Account;
@@ -75,6 +75,37 @@ impl StoreCommitError<'_> {
     pub fn emit(&self, metrics: &Metrics) {
         metrics.store_retries.inc();
         tracing::warn!(error = %self.error, "the store is out of reach; trying again, nothing is lost");
+    }
+}
+
+/// What the configuration no longer keeps is gone.
+pub struct OldRowsDeleted {
+    /// How much.
+    pub deleted: Pruned,
+}
+
+impl OldRowsDeleted {
+    /// Counts it, and says so when there was any.
+    pub fn emit(&self, metrics: &Metrics) {
+        let Pruned { findings, dead_letters } = self.deleted;
+        metrics.expired_findings.inc_by(findings);
+        metrics.expired_dead_letters.inc_by(dead_letters);
+        if findings + dead_letters > 0 {
+            tracing::info!(findings, dead_letters, "deleted what is older than the configuration keeps");
+        }
+    }
+}
+
+/// Old rows stay for another hour.
+pub struct RetentionError<'a> {
+    /// Why.
+    pub error: &'a StoreError,
+}
+
+impl RetentionError<'_> {
+    /// Tells the operator.
+    pub fn emit(&self) {
+        tracing::warn!(error = %self.error, "old findings and dead letters could not be deleted; trying again in an hour");
     }
 }
 

@@ -72,6 +72,10 @@ pub struct Metrics {
     pub late: Counter,
     /// Events seen before.
     pub duplicates: Counter,
+    /// Findings deleted because of their age.
+    pub expired_findings: Counter,
+    /// Dead letters deleted because of their age.
+    pub expired_dead_letters: Counter,
 }
 
 impl Default for Metrics {
@@ -98,6 +102,8 @@ impl Default for Metrics {
             state_resets,
             late,
             duplicates,
+            expired_findings,
+            expired_dead_letters,
         ] = std::array::from_fn(|_| Counter::default());
         registry.register("events", "audit events decoded", events.clone());
         registry.register("samples", "metric samples decoded", samples.clone());
@@ -128,6 +134,12 @@ impl Default for Metrics {
         registry.register("store_retries", "commits tried again", store_retries.clone());
         registry.register("late_items", "events and samples too late for their window", late.clone());
         registry.register("duplicate_events", "events seen before", duplicates.clone());
+        registry.register("expired_findings", "findings deleted because of their age", expired_findings.clone());
+        registry.register(
+            "expired_dead_letters",
+            "refused items deleted because of their age",
+            expired_dead_letters.clone(),
+        );
         registry.register("state_resets", "times detection state started empty", state_resets.clone());
         Self {
             registry,
@@ -153,6 +165,8 @@ impl Default for Metrics {
             state_resets,
             late,
             duplicates,
+            expired_findings,
+            expired_dead_letters,
         }
     }
 }

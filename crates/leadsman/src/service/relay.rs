@@ -3,24 +3,27 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use leadsman_domain::{FindingSink, Store};
+use leadsman_domain::{FindingSink, OutboxItem, Store, StoreError, Timestamp};
 use leadsman_store::failpoint::reach;
 
 use super::Service;
 use super::events::PublishError;
+use crate::clock;
 
 /// Findings published at a time.
 const BATCH: usize = 200;
 /// Looks into the outbox at least this often.
 const PERIOD: Duration = Duration::from_secs(2);
+/// How long other relays leave what this one has taken alone. What a killed relay had taken waits so long.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// Relays until the service ends.
 ///
 /// Errors: when the store cannot be read for good.
 pub async fn run(service: Service, name: String, mut sink: impl FindingSink) -> Result<()> {
     loop {
-        let items = match service.store.pending_outbox(&name, BATCH).await {
-            Ok(items) => items,
+        let (items, until) = match lease(&service, &name).await {
+            Ok(leased) => leased,
             Err(error) if error.kind().is_retryable() => {
                 PublishError { sink: &name, error: &error }.emit(&service.metrics);
                 tokio::time::sleep(PERIOD).await;
@@ -47,8 +50,18 @@ pub async fn run(service: Service, name: String, mut sink: impl FindingSink) -> 
             }
             Err(error) => {
                 PublishError { sink: &name, error: &error }.emit(&service.metrics);
+                // Another relay may reach the sink; and this one need not wait for its own lease to end.
+                if let Err(error) = service.store.release_outbox(&items, until).await {
+                    PublishError { sink: &name, error: &error }.emit(&service.metrics);
+                }
                 tokio::time::sleep(PERIOD).await;
             }
         }
     }
+}
+
+async fn lease(service: &Service, sink: &str) -> Result<(Vec<OutboxItem>, Timestamp), StoreError> {
+    let now = clock::now();
+    let until = now.plus(LEASE);
+    Ok((service.store.lease_outbox(sink, BATCH, now, until).await?, until))
 }

@@ -22,6 +22,7 @@ use super::backend::ServiceBackend;
 use super::events::InboxCleanError;
 use super::metrics::Metrics;
 use super::partition::{Durable, Partition, SnapshotPolicy};
+use super::retention::{self, RetentionPolicy};
 use super::stream::{self, Hooks};
 use super::{Scope, Service, Shared, group, lake_keeper, relay, token};
 use crate::clock;
@@ -37,6 +38,8 @@ pub struct Setup {
     pub data_dir: PathBuf,
     /// Where findings and checkpoints are kept.
     pub store: StoreSettings,
+    /// How long they are kept.
+    pub retention: RetentionPolicy,
     /// Address of the API.
     pub listen: SocketAddr,
     /// Token of the API; `None` leaves it open.
@@ -160,6 +163,7 @@ pub async fn start(setup: Setup) -> Result<Running> {
         let file = FileTail::open(path, position, setup.idle_after, clock::now);
         tasks.spawn(stream::run(file, claimed.partition, setup.snapshots, TailHooks, stopped.clone()));
     }
+    tasks.spawn(retention::run(service.clone(), setup.retention, stopped.clone()));
     let mut monitor = None;
     if let (Some(kafka), Some(sink)) = (&setup.kafka, sink) {
         let source = join_group(&service, kafka, setup.idle_after, setup.accept_partitions).await?;

@@ -3,13 +3,20 @@
 //!
 //! The names of the guards that each test defends stand beside the guards.
 
+mod care;
+mod outbox;
+mod search;
+
 use std::collections::BTreeSet;
 
+pub(crate) use care::*;
 use leadsman_domain::{
     Commit, DeadLetter, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingId, FindingKind, FindingQuery,
     IncidentId, ModelRef, Rarity, Reject, RejectReason, Severity, Snapshot, SourceId, Span, Store, StoreError,
     StoreStats, Timestamp, WindowRef,
 };
+pub(crate) use outbox::*;
+pub(crate) use search::*;
 
 /// Hands the names of all checks to another macro, behind its own arguments.
 macro_rules! checks {
@@ -22,7 +29,11 @@ macro_rules! checks {
             an_unclaimed_partition_takes_no_commit, impossible_values_are_refused,
             rolls_of_the_lake_survive_their_owner, a_state_from_the_future_is_refused,
             another_number_of_partitions_is_refused, partitions_commit_side_by_side, a_race_of_owners_loses_nothing,
-            numbers_become_visible_in_their_order, hostile_text_is_stored_and_found
+            numbers_become_visible_in_their_order, hostile_text_is_stored_and_found,
+            leases_keep_other_relays_away_until_they_end, what_is_given_back_is_free_at_once,
+            relays_share_the_outbox, words_are_found, hostile_searches_find_nothing_and_fail_nothing,
+            more_filters_apply, triage_survives_replay, triage_is_compared_before_it_is_set,
+            retention_spares_what_is_not_done, retention_counts_from_the_last_change
         }
     };
 }
@@ -200,27 +211,6 @@ pub(crate) async fn filters_apply(store: impl Store) {
         assert_eq!(page.total, expected.len() as u64, "{name}");
         assert_eq!(page.items.into_iter().map(|(_, f)| f).collect::<Vec<_>>(), expected, "{name}");
     }
-}
-
-pub(crate) async fn a_sink_acknowledges_its_own(store: impl Store) {
-    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
-    let mut commit = batch(epoch, 0, 1, vec![finding(9, 1, 50), finding(1, 1, 50), finding(1, 2, 60)]);
-    commit.sinks = vec!["kafka".into(), "webhook".into(), "kafka".into()];
-    store.commit(commit).await.unwrap();
-    assert_eq!(store.stats().await.unwrap().outbox, 6);
-
-    let first = store.pending_outbox("kafka", 2).await.unwrap();
-    let order: Vec<_> = first.iter().map(|i| (i.id.get(), i.rev, i.key.as_str())).collect();
-    assert_eq!(order, [(9, 1, "user-1"), (1, 1, "user-1")], "oldest first");
-    assert_eq!(serde_json::from_slice::<Finding>(&first[0].body).unwrap(), finding(9, 1, 50));
-    assert_eq!(store.pending_outbox("kafka", 2).await.unwrap(), first, "reading takes nothing");
-
-    store.ack_outbox(&first).await.unwrap();
-    store.ack_outbox(&first).await.unwrap();
-    let left = store.pending_outbox("kafka", 10).await.unwrap();
-    assert_eq!(left.iter().map(|i| (i.id.get(), i.rev)).collect::<Vec<_>>(), [(1, 2)]);
-    assert_eq!(store.pending_outbox("webhook", 10).await.unwrap().len(), 3);
-    assert_eq!(store.pending_outbox("nobody", 10).await.unwrap(), []);
 }
 
 pub(crate) async fn dead_letters_are_unique(store: impl Store) {
@@ -432,7 +422,7 @@ pub(crate) async fn hostile_text_is_stored_and_found(store: impl Store) {
         let page = store.findings(query).await.unwrap();
         assert_eq!(page.items.into_iter().map(|(_, f)| f).collect::<Vec<_>>(), [expected]);
     }
-    let keys: BTreeSet<_> = store.pending_outbox("kafka", 9).await.unwrap().into_iter().map(|i| i.key).collect();
+    let keys: BTreeSet<_> = lease(&store, "kafka", 9, 0, 1).await.into_iter().map(|i| i.key).collect();
     assert_eq!(keys, names.into_iter().collect());
     assert_eq!(store.dead_letters(9).await.unwrap()[0].reject.payload, [0, 255]);
 }
