@@ -8,9 +8,11 @@ mod architecture;
 mod broker;
 mod cli;
 mod datasets;
+mod doctor;
 mod falco;
 mod harness;
 mod prometheus;
+mod secure;
 mod simulated;
 mod stream;
 mod support;
@@ -22,10 +24,12 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 9] = [
+const CASES: [&[Case]; 11] = [
     architecture::CASES,
     harness::CASES,
     broker::CASES,
+    secure::CASES,
+    doctor::CASES,
     prometheus::CASES,
     cli::CASES,
     datasets::CASES,

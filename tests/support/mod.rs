@@ -1,11 +1,13 @@
 //! What the tests stand on: a broker, a Prometheus, the binary under test, data sets.
 
 pub(crate) mod broker;
+pub(crate) mod certificates;
 pub(crate) mod data;
 pub(crate) mod http;
 pub(crate) mod leadsman;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod secure;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -56,6 +58,13 @@ pub(crate) fn wait_until<T>(what: &str, deadline: Duration, mut poll: impl FnMut
 /// A loopback port that nothing listens on.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// As many loopback ports, different from each other, that nothing listens on.
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let held: Vec<_> =
+        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<_>>()?;
+    Ok(held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<std::io::Result<_>>()?)
 }
 
 /// The root of the workspace.

@@ -70,7 +70,7 @@ const RESERVED: [&str; 14] = [
     "transactional.id",
 ];
 
-const CONSUMER: [(&str, &str); 21] = [
+pub(crate) const CONSUMER: [(&str, &str); 21] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // `earliest` would jump over a gap silently, `latest` would lose data.
@@ -97,7 +97,7 @@ const CONSUMER: [(&str, &str); 21] = [
     ("client.id", "leadsman"),
 ];
 
-const PRODUCER: [(&str, &str); 13] = [
+pub(crate) const PRODUCER: [(&str, &str); 13] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
     ("linger.ms", "20"),
@@ -135,7 +135,8 @@ impl KafkaSinkConfig {
     }
 }
 
-fn client(
+/// librdkafka's settings: a baseline, and what the user adds.
+pub(crate) fn client(
     servers: &str,
     baseline: &[(&str, &str)],
     extra: &BTreeMap<String, String>,

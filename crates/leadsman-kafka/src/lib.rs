@@ -9,9 +9,11 @@
 
 mod batch;
 mod config;
+pub mod diagnose;
 mod discovery;
 mod error;
 mod events;
+mod fault;
 mod reader;
 mod sink;
 mod source;
@@ -19,6 +21,7 @@ mod source;
 pub use config::{BatchLimits, KafkaConfig, KafkaSinkConfig, source_id};
 pub use discovery::StartOffset;
 pub use error::KafkaError;
+pub use fault::Fault;
 pub use sink::KafkaSink;
 pub use source::{KafkaSource, OffsetCommitter};
 

@@ -1,0 +1,2 @@
+use crate::support::Case;
+pub(crate) const CASES: &[Case] = &[];
