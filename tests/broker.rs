@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use leadsman_domain::{EventSource, FindingId, FindingSink, OutboxItem, PayloadKind, SourceError};
-use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaError, KafkaSink, KafkaSinkConfig, KafkaSource, StartOffset};
+use leadsman_domain::{FindingId, FindingSink, OutboxItem, PayloadKind, RawBatch};
+use leadsman_kafka::{
+    BatchLimits, GroupEvent, KafkaConfig, KafkaError, KafkaSink, KafkaSinkConfig, KafkaSource, StartOffset,
+};
 use rdkafka::admin::AdminOptions;
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::support::broker::{Broker, block_on, shared};
-use crate::support::{Case, DEADLINE, Need, Result};
+use crate::support::{Case, DEADLINE, Need, Result, wait_until};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "broker::produces_and_consumes", needs: &[Need::Broker], run: produces_and_consumes },
@@ -32,20 +34,32 @@ fn config(broker: &Broker, topic: &str) -> KafkaConfig {
         topics: vec![(topic.to_owned(), PayloadKind::K8sAudit)],
         batch: BatchLimits::default(),
         idle_after: Duration::from_millis(300),
+        max_bytes_under_way: 1 << 20,
         extra: BTreeMap::new(),
     }
 }
 
-fn start(config: &KafkaConfig, at: StartOffset) -> std::result::Result<KafkaSource, KafkaError> {
-    let starts: Vec<_> = KafkaSource::discover(config)?.into_iter().map(|(source, p, _)| (source, p, at)).collect();
-    KafkaSource::start(config, &starts)
+/// The next batch of a lone member; what is assigned to it is read from `at`.
+async fn next(source: &mut KafkaSource, at: StartOffset) -> Result<RawBatch> {
+    loop {
+        let event = tokio::time::timeout(DEADLINE, source.next()).await?.ok_or("the source ended")?;
+        match event {
+            GroupEvent::Batch(batch) => return Ok(batch.batch),
+            GroupEvent::Assigned(assigned) => {
+                let starts = vec![at; assigned.partitions.len()];
+                assigned.start_at(starts);
+            }
+            GroupEvent::Revoked(_) => {}
+            GroupEvent::Stopped { error, .. } | GroupEvent::Failed(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// The payloads up to the idle batches, in order within a partition.
-async fn read(source: &mut KafkaSource, partitions: usize) -> Result<Vec<Vec<u8>>> {
+async fn read(source: &mut KafkaSource, at: StartOffset, partitions: usize) -> Result<Vec<Vec<u8>>> {
     let (mut payloads, mut idle) = (Vec::new(), 0);
     while idle < partitions {
-        let batch = tokio::time::timeout(DEADLINE, source.next_batch()).await??.ok_or("the source ended")?;
+        let batch = next(source, at).await?;
         idle += usize::from(batch.records.is_empty());
         payloads.extend(batch.records.into_iter().map(|record| record.bytes));
     }
@@ -58,8 +72,8 @@ fn produces_and_consumes() -> Result<()> {
     broker.create_topic("smoke", 2)?;
     broker.produce("smoke", 0, &[b"a", b"b", b"c"])?;
     broker.produce("smoke", 1, &[b"d"])?;
-    let mut source = start(&config(&broker, "smoke"), StartOffset::Earliest)?;
-    let payloads = block_on(read(&mut source, 2))??;
+    let mut source = KafkaSource::join(&config(&broker, "smoke"))?;
+    let payloads = block_on(read(&mut source, StartOffset::Earliest, 2))??;
     assert_eq!(payloads, [b"a", b"b", b"c", b"d"]);
     Ok(())
 }
@@ -102,16 +116,11 @@ fn deleted_records() -> Result<()> {
     broker.create_topic("shortened", 1)?;
     broker.produce("shortened", 0, &[b"a", b"b", b"c", b"d"])?;
     delete_before(&broker, "shortened", 3)?;
-    let config = config(&broker, "shortened");
-    match start(&config, StartOffset::At(1)) {
-        Err(KafkaError::Source(SourceError::Gap { detail, .. })) => {
-            assert!(detail.contains("oldest record is 3"), "{detail}")
-        }
-        Err(other) => return Err(other.into()),
-        Ok(_) => return Err("a deleted start offset was accepted".into()),
-    }
-    let mut source = start(&config, StartOffset::Earliest)?;
-    assert_eq!(block_on(read(&mut source, 1))??, [b"d"]);
+    let mut source = KafkaSource::join(&config(&broker, "shortened"))?;
+    // The span shows the hole: what was asked for began at 1.
+    let batch = block_on(next(&mut source, StartOffset::At(1)))??;
+    assert_eq!((batch.span.from, batch.span.to, batch.records.len()), (3, 4, 1));
+    assert_eq!(batch.records[0].bytes, b"d");
     Ok(())
 }
 
@@ -125,28 +134,27 @@ fn delete_before(broker: &Broker, topic: &str, offset: i64) -> Result<()> {
 fn deleted_while_reading() -> Result<()> {
     let broker = shared()?;
     broker.create_topic("outrun", 1)?;
-    // Far more than the 32 MiB that are fetched ahead and the few batches that wait.
+    // Far more than the 32 MiB that are fetched ahead and what may be under way.
     let record = vec![b'x'; 900_000];
     broker.produce("outrun", 0, &vec![record.as_slice(); 150])?;
     let mut config = config(&broker, "outrun");
     config.batch.max_records = 1;
-    let mut source = start(&config, StartOffset::Earliest)?;
+    let mut source = KafkaSource::join(&config)?;
+    let first = block_on(next(&mut source, StartOffset::Earliest))??;
+    assert_eq!((first.span.from, first.span.to), (0, 1));
     delete_before(&broker, "outrun", 149)?;
-    let outcome = block_on(async {
-        let mut read = 0;
-        loop {
-            match tokio::time::timeout(DEADLINE, source.next_batch()).await {
-                Ok(Ok(Some(batch))) if batch.records.is_empty() => return Err(format!("idle after {read} records")),
-                Ok(Ok(Some(batch))) => read += batch.records.len(),
-                Ok(Ok(None)) => return Err("the source ended".to_owned()),
-                Ok(Err(error)) => return Ok((error, source.next_batch().await)),
-                Err(_) => return Err(format!("silence after {read} records")),
-            }
+    let mut end = 1;
+    let mut holes = Vec::new();
+    while end < 150 {
+        let batch = block_on(next(&mut source, StartOffset::Earliest))??;
+        assert!(!batch.records.is_empty(), "idle at {end}");
+        if batch.span.from != end {
+            holes.push((end, batch.span.from));
         }
-    })?;
-    let (error, again) = outcome?;
-    assert!(matches!(error, SourceError::Gap { .. }), "{error}");
-    assert!(matches!(again, Err(SourceError::Gap { .. })), "a source that cannot go on says so again");
+        end = batch.span.to;
+    }
+    assert_eq!(holes.len(), 1, "{holes:?}");
+    assert_eq!(holes[0].1, 149, "it goes on at the oldest record: {holes:?}");
     Ok(())
 }
 
@@ -166,11 +174,13 @@ fn broker_killed() -> Result<()> {
     let mut broker = Broker::start()?;
     broker.create_topic("survivor", 1)?;
     broker.produce("survivor", 0, &[b"a", b"b"])?;
-    let mut source = start(&config(&broker, "survivor"), StartOffset::Earliest)?;
-    assert_eq!(block_on(read(&mut source, 1))??, [b"a", b"b"]);
+    let mut source = KafkaSource::join(&config(&broker, "survivor"))?;
+    assert_eq!(block_on(read(&mut source, StartOffset::Earliest, 1))??, [b"a", b"b"]);
     broker.kill_now()?;
     broker.start_again()?;
     broker.produce("survivor", 0, &[b"c"])?;
-    assert_eq!(block_on(read(&mut source, 1))??, [b"c"]);
-    Ok(())
+    // A rebalance in between may read it all again.
+    wait_until("what came after the kill", DEADLINE, || {
+        Ok(block_on(read(&mut source, StartOffset::At(2), 1))??.contains(&b"c".to_vec()).then_some(()))
+    })
 }

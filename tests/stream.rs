@@ -83,7 +83,13 @@ fn serve(directory: &Path, more: &[&str], idle: &str) -> Result<Serve> {
     let mut args = vec!["serve", "--listen", &listen, "--no-auth", "--model", "builtin:demo", "--budget", "1"];
     args.extend(["--data-dir", "state"]);
     args.extend(more);
-    let variables = [("LEADSMAN_SOURCES__IDLE_AFTER_SECONDS", idle), ("LEADSMAN_STATE__SNAPSHOT_EVERY_EVENTS", "3000")];
+    let variables = [
+        ("LEADSMAN_SOURCES__IDLE_AFTER_SECONDS", idle),
+        ("LEADSMAN_STATE__SNAPSHOT_EVERY_EVENTS", "3000"),
+        // The group waits this long for a member that was killed.
+        ("LEADSMAN_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "1500"),
+        ("LEADSMAN_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "300"),
+    ];
     Serve::start(&args, directory, &variables, (&base, None), &format!("{base}/readyz"))
 }
 

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use leadsman_domain::{RawBatch, RawRecord, SourceId, Span};
 
@@ -16,13 +16,16 @@ pub(crate) struct PartitionBuffer {
     records: Vec<RawRecord>,
     bytes: usize,
     opened_at: Option<Instant>,
+    /// When the last record came, or the partition was assigned.
+    quiet_since: Instant,
     /// Everything up to the end of the partition was taken.
     pub(crate) at_end: bool,
+    idle_said: bool,
 }
 
 impl PartitionBuffer {
     /// An empty buffer of a partition that is read from `start`.
-    pub(crate) fn new(source: SourceId, partition: i32, start: u64) -> Self {
+    pub(crate) fn new(source: SourceId, partition: i32, start: u64, now: Instant) -> Self {
         Self {
             source,
             partition,
@@ -31,8 +34,15 @@ impl PartitionBuffer {
             records: Vec::new(),
             bytes: 0,
             opened_at: None,
+            quiet_since: now,
             at_end: false,
+            idle_said: false,
         }
+    }
+
+    /// One past the last record taken: where reading has to go on.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
     }
 
     /// Takes a record; `false` when its offset was taken before.
@@ -44,11 +54,22 @@ impl PartitionBuffer {
             return false;
         }
         self.at_end = false;
+        self.idle_said = false;
+        self.quiet_since = now;
         self.next = record.offset.saturating_add(1);
         self.bytes += record.bytes.len();
         self.opened_at.get_or_insert(now);
         self.records.push(record);
         true
+    }
+
+    /// Goes on at `offset`: what lay before it is gone. The batch that has begun keeps its start, so that the
+    /// gap shows as a hole between the batches.
+    pub(crate) fn skip_to(&mut self, offset: u64) {
+        self.next = self.next.max(offset);
+        if self.records.is_empty() {
+            self.from = self.next;
+        }
     }
 
     /// Whether the batch reached one of its limits.
@@ -62,9 +83,14 @@ impl PartitionBuffer {
         self.records.len() >= limits.max_records || self.bytes >= limits.max_bytes
     }
 
-    /// Whether nothing waits here and nothing is left in the partition.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.at_end && self.records.is_empty()
+    /// Whether it has to be said now that nothing came for so long and nothing is left; true once.
+    pub(crate) fn falls_idle(&mut self, now: Instant, after: Duration) -> bool {
+        let idle = self.at_end
+            && self.records.is_empty()
+            && !self.idle_said
+            && now.saturating_duration_since(self.quiet_since) >= after;
+        self.idle_said |= idle;
+        idle
     }
 
     /// The batch so far; empty, with `from == to`, when nothing waits.

@@ -29,14 +29,16 @@ impl Default for BatchLimits {
 pub struct KafkaConfig {
     /// `host:port`, comma separated.
     pub bootstrap_servers: String,
-    /// Consumer group under which the progress is shown to lag tools.
+    /// Consumer group: its members share the partitions, and lag tools show its progress.
     pub group_id: String,
     /// Topics and what their records hold.
     pub topics: Vec<(String, PayloadKind)>,
     /// When a batch is closed.
     pub batch: BatchLimits,
-    /// How long nothing may arrive before the source says that it is idle.
+    /// How long nothing may arrive before a partition that was read to its end is said to be idle.
     pub idle_after: Duration,
+    /// Most bytes of records that wait for being processed.
+    pub max_bytes_under_way: usize,
     /// Further librdkafka settings, such as `security.protocol` and `sasl.*`.
     pub extra: BTreeMap<String, String>,
 }
@@ -53,7 +55,7 @@ pub struct KafkaSinkConfig {
 }
 
 /// Settings whose values the delivery guarantees rest on, or that have their own key in our configuration.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 16] = [
     "acks",
     "allow.auto.create.topics",
     "auto.offset.reset",
@@ -63,9 +65,11 @@ const RESERVED: [&str; 14] = [
     "enable.idempotence",
     "enable.partition.eof",
     "group.id",
+    "group.instance.id",
     "isolation.level",
     "max.poll.interval.ms",
     "metadata.broker.list",
+    "partition.assignment.strategy",
     "request.required.acks",
     "transactional.id",
 ];
@@ -91,10 +95,20 @@ pub(crate) const CONSUMER: [(&str, &str); 21] = [
     ("connections.max.idle.ms", "180000"),
     ("reconnect.backoff.max.ms", "10000"),
     ("enable.metrics.push", "false"),
-    // The reader polls while its channel is full, so this is a safety net only.
+    // The reader polls while nobody takes its batches, so this is a safety net only.
     ("max.poll.interval.ms", "300000"),
-    ("session.timeout.ms", "45000"),
+    // For lag: where the partitions end.
+    ("statistics.interval.ms", "5000"),
     ("client.id", "leadsman"),
+];
+
+/// Of a classic group; a group of the newer protocol (KIP-848) takes these from the broker.
+const CLASSIC_GROUP: [(&str, &str); 3] = [
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    // A third of the usual 45 s: who is taken for dead too early is fenced and loses no more than a hand-over,
+    // who is noticed late leaves its partitions unwatched.
+    ("session.timeout.ms", "15000"),
+    ("heartbeat.interval.ms", "3000"),
 ];
 
 pub(crate) const PRODUCER: [(&str, &str); 13] = [
@@ -122,7 +136,10 @@ pub fn source_id(topic: &str) -> SourceId {
 impl KafkaConfig {
     /// librdkafka's settings for one consumer.
     pub(crate) fn consumer(&self) -> Result<ClientConfig, KafkaError> {
-        let mut client = client(&self.bootstrap_servers, &CONSUMER, &self.extra)?;
+        let newer = self.extra.get("group.protocol").is_some_and(|protocol| protocol == "consumer");
+        let group = if newer { &[][..] } else { &CLASSIC_GROUP };
+        let baseline = CONSUMER.iter().chain(group);
+        let mut client = client(&self.bootstrap_servers, baseline, &self.extra)?;
         client.set("group.id", &self.group_id);
         Ok(client)
     }
@@ -136,9 +153,9 @@ impl KafkaSinkConfig {
 }
 
 /// librdkafka's settings: a baseline, and what the user adds.
-pub(crate) fn client(
+pub(crate) fn client<'a>(
     servers: &str,
-    baseline: &[(&str, &str)],
+    baseline: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
     extra: &BTreeMap<String, String>,
 ) -> Result<ClientConfig, KafkaError> {
     if let Some(setting) = extra.keys().find(|key| RESERVED.contains(&key.as_str())) {
@@ -164,6 +181,7 @@ impl fmt::Debug for KafkaConfig {
             .field("topics", &self.topics)
             .field("batch", &self.batch)
             .field("idle_after", &self.idle_after)
+            .field("max_bytes_under_way", &self.max_bytes_under_way)
             .field("extra", &self.extra.keys())
             .finish()
     }

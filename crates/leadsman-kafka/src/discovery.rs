@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use leadsman_domain::{PayloadKind, SourceError, SourceId};
+use leadsman_domain::{SourceError, SourceId};
 use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::config::source_id;
-use crate::events::Context;
+use crate::events::{Context, RecordsSkipped};
 use crate::{KafkaConfig, KafkaError};
 
 /// How long a broker may take to answer a question about metadata or offsets.
@@ -18,7 +18,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub enum StartOffset {
     /// At the oldest record that is still there.
     Earliest,
-    /// At this offset; it must not have been deleted yet, and not lie beyond the end.
+    /// At this offset, which must not lie beyond the end; at the oldest record when that is younger.
     At(u64),
 }
 
@@ -32,29 +32,25 @@ pub(crate) struct CheckedStart {
     pub(crate) offset: Offset,
 }
 
-/// Every partition of the configured topics.
-pub(crate) fn partitions(config: &KafkaConfig) -> Result<Vec<(SourceId, i32, PayloadKind)>, KafkaError> {
+/// How many partitions each configured topic has.
+pub(crate) fn partitions(config: &KafkaConfig) -> Result<Vec<(SourceId, u32)>, KafkaError> {
     let consumer = consumer(config)?;
-    let mut found = Vec::new();
-    for (topic, kind) in &config.topics {
-        found.extend(
-            topic_partitions(&consumer, topic, &config.bootstrap_servers)?
-                .into_iter()
-                .map(|partition| (source_id(topic), partition, *kind)),
-        );
-    }
-    Ok(found)
+    let count = |topic: &String| {
+        let partitions = topic_partitions(&consumer, topic, &config.bootstrap_servers)?;
+        Ok((source_id(topic), u32::try_from(partitions).unwrap_or(u32::MAX)))
+    };
+    config.topics.iter().map(|(topic, _)| count(topic)).collect()
 }
 
-/// A consumer without an assignment.
-pub(crate) fn consumer(config: &KafkaConfig) -> Result<BaseConsumer<Context>, KafkaError> {
+/// A consumer that is no member of the group.
+fn consumer(config: &KafkaConfig) -> Result<BaseConsumer<Context>, KafkaError> {
     config
         .consumer()?
         .create_with_context(Context)
         .map_err(|error| KafkaError::creation(&config.bootstrap_servers, &error))
 }
 
-fn topic_partitions(consumer: &BaseConsumer<Context>, topic: &str, servers: &str) -> Result<Vec<i32>, KafkaError> {
+fn topic_partitions(consumer: &BaseConsumer<Context>, topic: &str, servers: &str) -> Result<usize, KafkaError> {
     let missing = || KafkaError::MissingTopic { topic: topic.to_owned(), servers: servers.to_owned() };
     let metadata = match consumer.fetch_metadata(Some(topic), ANSWER_WITHIN) {
         Err(ClientError::MetadataFetch(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition)) => {
@@ -68,39 +64,50 @@ fn topic_partitions(consumer: &BaseConsumer<Context>, topic: &str, servers: &str
         Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => return Err(missing()),
         Some(error) => return Err(KafkaError::unavailable(servers, &ClientError::MetadataFetch(error.into()))),
     }
-    let mut partitions: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
-    partitions.sort_unstable();
-    if partitions.is_empty() { Err(missing()) } else { Ok(partitions) }
+    if found.partitions().is_empty() { Err(missing()) } else { Ok(found.partitions().len()) }
 }
 
 /// Compares where a partition should start with what the broker still holds.
-pub(crate) fn check_start(
-    consumer: &BaseConsumer<Context>,
-    config: &KafkaConfig,
+///
+/// Errors: [`SourceError::Gap`] when it ends before that, or is not there at all: it is not the log that was read.
+pub(crate) fn check_start<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    servers: &str,
     topic: &str,
     partition: i32,
     start: StartOffset,
 ) -> Result<CheckedStart, KafkaError> {
+    let (low, high) = watermarks(consumer, servers, topic, partition)?;
+    let checked = |from, offset| Ok(CheckedStart { partition, from, offset });
+    match start {
+        StartOffset::Earliest => checked(low, Offset::Beginning),
+        StartOffset::At(at) if at < low => {
+            RecordsSkipped { source: &source_id(topic), partition, from: at, to: low }.emit();
+            checked(low, Offset::Beginning)
+        }
+        StartOffset::At(at) if at > high => Err(gap(
+            topic,
+            format!("partition {partition} should go on at offset {at}, but it ends at {high}: {RECREATED}"),
+        )
+        .into()),
+        StartOffset::At(at) => checked(at, i64::try_from(at).map_or(Offset::End, Offset::Offset)),
+    }
+}
+
+/// The oldest offset of a partition and its end.
+pub(crate) fn watermarks<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    servers: &str,
+    topic: &str,
+    partition: i32,
+) -> Result<(u64, u64), KafkaError> {
     let (low, high) = match consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN) {
         Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) => {
             return Err(gap(topic, format!("partition {partition} does not exist: {RECREATED}")).into());
         }
-        other => other.map_err(|error| KafkaError::unavailable(&config.bootstrap_servers, &error))?,
+        other => other.map_err(|error| KafkaError::unavailable(servers, &error))?,
     };
-    let (low, high) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));
-    let checked = |from, offset| Ok(CheckedStart { partition, from, offset });
-    match start {
-        StartOffset::Earliest => checked(low, Offset::Beginning),
-        StartOffset::At(at) if at < low => Err(gap(
-            topic,
-            format!("partition {partition} should go on at offset {at}, but its oldest record is {low}: retention deleted {} offsets unread; accept the loss by starting at {low}", low - at),
-        )
-        .into()),
-        StartOffset::At(at) if at > high => {
-            Err(gap(topic, format!("partition {partition} should go on at offset {at}, but it ends at {high}: {RECREATED}")).into())
-        }
-        StartOffset::At(at) => checked(at, i64::try_from(at).map_or(Offset::End, Offset::Offset)),
-    }
+    Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
 }
 
 const RECREATED: &str =

@@ -26,12 +26,6 @@ pub enum KafkaError {
         /// The brokers that were asked.
         servers: String,
     },
-    /// A start offset names a topic that is not configured.
-    #[error("{source_id} is not among the configured topics: add the topic, or start without it")]
-    NotConfigured {
-        /// The source.
-        source_id: String,
-    },
     /// The brokers are out of reach or refuse us.
     #[error("kafka at {servers} is unavailable: {detail}: check the address, the credentials and that a broker runs")]
     Unavailable {
@@ -53,9 +47,7 @@ impl KafkaError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::ReservedSetting { .. } | Self::InvalidSetting { .. } | Self::NotConfigured { .. } => {
-                ErrorKind::InvalidInput
-            }
+            Self::ReservedSetting { .. } | Self::InvalidSetting { .. } => ErrorKind::InvalidInput,
             Self::MissingTopic { .. } => ErrorKind::NotFound,
             Self::Unavailable { .. } | Self::Thread(_) => ErrorKind::Unavailable,
             Self::Source(error) => error.kind(),

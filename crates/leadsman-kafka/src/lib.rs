@@ -1,29 +1,33 @@
 //! Event source and finding sink on Apache Kafka.
 //!
-//! The source reads every partition of its topics from offsets that the caller supplies: the caller's
-//! checkpoint is the truth, the group offset in Kafka is only written for lag tools. One process owns all
-//! partitions, so they are assigned by hand and no rebalance happens. Partitions that are added to a topic
-//! are read after a restart.
+//! The source is a member of a consumer group: the group says which partitions it reads, the caller's checkpoint
+//! where each of them starts. The group's offset in Kafka is only written, for lag tools. Rebalances are
+//! cooperative: what stays with a member is read on while the rest moves.
 //!
 //! The sink publishes findings with an idempotent producer and answers when every one is acknowledged.
 
 mod batch;
+mod budget;
 mod config;
 pub mod diagnose;
 mod discovery;
 mod error;
 mod events;
 mod fault;
+mod group;
+mod member;
 mod reader;
 mod sink;
 mod source;
 
+pub use budget::Room;
 pub use config::{BatchLimits, KafkaConfig, KafkaSinkConfig, source_id};
 pub use discovery::StartOffset;
 pub use error::KafkaError;
 pub use fault::Fault;
+pub use group::{Assigned, GroupBatch, GroupEvent, Revoked};
 pub use sink::KafkaSink;
-pub use source::{KafkaSource, OffsetCommitter};
+pub use source::{KafkaMonitor, KafkaSource};
 
 #[cfg(test)]
 mod tests;

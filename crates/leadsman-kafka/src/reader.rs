@@ -1,45 +1,36 @@
 //! The thread that owns the consumers: polls, groups records into batches, hands them over.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
-use std::thread;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use leadsman_domain::{PayloadKind, RawBatch, RawRecord, SourceError, SourceId, Timestamp};
+use leadsman_domain::{PayloadKind, RawBatch, RawRecord, SourceId, Timestamp};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::Sender;
-use tokio::sync::mpsc::error::TrySendError;
 
-use crate::BatchLimits;
 use crate::batch::PartitionBuffer;
-use crate::events::{Context, OffsetCommitError, PauseError, ReadingPaused};
+use crate::budget::Budget;
+use crate::discovery::watermarks;
+use crate::events::{OffsetCommitError, PauseError, ReadingPaused, RecordsSkipped, Repeats};
+use crate::group::{GroupBatch, GroupEvent};
+use crate::member::{Change, Member, lock};
+use crate::{BatchLimits, KafkaError};
 
-/// Bounds how long a stop, a commit request or a batch that becomes due waits for the thread.
+/// Bounds how long a stop or a batch that becomes due waits for the thread.
 const POLL_WAIT: Duration = Duration::from_millis(50);
+/// How often group offsets are written. They serve lag tools only, so the newest of a second is enough.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How long leaving the group may take.
+const LEAVE_WITHIN: Duration = Duration::from_secs(20);
 
-/// What the thread hands over. After `Ended` it stops.
-#[derive(Debug)]
-pub(crate) enum Delivery {
-    Batch(RawBatch),
-    Failed(SourceError),
-    Ended(SourceError),
-}
+/// Group offsets to write, by source and partition.
+pub(crate) type Durable = Arc<Mutex<BTreeMap<(SourceId, i32), i64>>>;
 
-/// A group offset to write for lag tools.
-#[derive(Debug)]
-pub(crate) struct CommitRequest {
-    pub(crate) source: SourceId,
-    pub(crate) partition: i32,
-    pub(crate) next_offset: i64,
-}
-
-/// One topic, read by a consumer of its own.
+/// One topic, read by a member of its own.
 ///
 /// rdkafka 0.39 names the partition in an end-of-partition event but not the topic, so a consumer of
 /// several topics could not tell which of them ended.
@@ -47,170 +38,163 @@ pub(crate) struct TopicReader {
     pub(crate) topic: String,
     pub(crate) source: SourceId,
     pub(crate) kind: PayloadKind,
-    pub(crate) consumer: BaseConsumer<Context>,
+    pub(crate) consumer: BaseConsumer<Member>,
     pub(crate) partitions: BTreeMap<i32, PartitionBuffer>,
+    pub(crate) repeats: Repeats,
 }
 
 pub(crate) struct Reader {
     pub(crate) topics: Vec<TopicReader>,
     pub(crate) limits: BatchLimits,
     pub(crate) idle_after: Duration,
-    /// How long the channel may be full before the partitions are paused and librdkafka is polled again.
+    /// How long there may be no room before the partitions are paused and librdkafka is polled again.
     pub(crate) pause_after: Duration,
-    pub(crate) deliveries: Sender<Delivery>,
-    pub(crate) commits: Receiver<CommitRequest>,
+    pub(crate) budget: Budget,
+    pub(crate) events: Sender<GroupEvent>,
+    pub(crate) durable: Durable,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
 /// What one poll of a topic brought.
 enum Polled {
+    /// Nothing, or something that was dealt with.
     Nothing,
     Record,
-    PartitionEnd,
-    /// A record that was taken before.
-    Repeated,
-    Failed(Delivery),
+    Fatal(ClientError),
 }
 
 impl Reader {
-    /// Runs until the source is dropped or cannot go on.
+    /// Runs until the source is stopped or cannot go on, then leaves the group.
     pub(crate) fn run(mut self) {
-        let mut quiet_since = Instant::now();
-        let mut idle_said = false;
         let mut waits_on = 0;
-        let mut failures = VecDeque::new();
-        while !self.stop.load(Ordering::Relaxed) {
-            self.commit_requested();
-            let mut received = self.drain(&mut failures);
-            if received == 0 {
-                // The wait goes round the topics, so that none of them is heard late for long.
-                waits_on = (waits_on + 1) % self.topics.len().max(1);
-                received = self.wait(waits_on, &mut failures);
+        let mut committed_at = Instant::now();
+        while !self.stopped() {
+            if committed_at.elapsed() >= COMMIT_EVERY {
+                self.topics.iter().for_each(|topic| topic.commit(&self.durable, CommitMode::Async));
+                committed_at = Instant::now();
             }
-            if received > 0 {
-                quiet_since = Instant::now();
-                idle_said = false;
+            // The wait goes round the topics, so that none of them is heard late for long.
+            waits_on = (waits_on + 1) % self.topics.len().max(1);
+            let polled = self.drain().and_then(|received| if received == 0 { self.wait(waits_on) } else { Ok(()) });
+            if let Err(error) = polled {
+                let source_id = self.topics.first().map_or_else(|| SourceId::new("kafka"), |t| t.source.clone());
+                let failed = leadsman_domain::SourceError::Unavailable { source_id, detail: error.to_string() };
+                // Nobody listens only when the source was dropped.
+                drop(self.events.blocking_send(GroupEvent::Failed(failed)));
+                break;
             }
-            let mut due = self.due_batches();
-            if !idle_said && quiet_since.elapsed() >= self.idle_after && self.is_idle() {
-                due.extend(self.take_all());
-                idle_said = true;
-            }
-            due.extend(failures.drain(..));
-            for delivery in due {
-                if self.deliver(delivery, &mut failures).is_break() {
-                    return;
-                }
-            }
+            self.hand_over_due();
         }
+        self.leave();
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Takes what is there without waiting; at most one batch per partition, so that none starves.
-    fn drain(&mut self, failures: &mut VecDeque<Delivery>) -> usize {
+    fn drain(&mut self) -> Result<usize, ClientError> {
         let mut received = 0;
         for topic in &mut self.topics {
             for _ in 0..self.limits.max_records {
                 match topic.poll(Duration::ZERO) {
                     Polled::Nothing => break,
-                    Polled::PartitionEnd | Polled::Repeated => {}
                     Polled::Record => {
                         received += 1;
-                        if topic.partitions.values().any(|p| p.is_full(&self.limits)) {
+                        if topic.is_full(&self.limits) {
                             break;
                         }
                     }
-                    Polled::Failed(failure) => failures.push_back(failure),
+                    Polled::Fatal(error) => return Err(error),
                 }
             }
         }
-        received
+        Ok(received)
     }
 
-    fn wait(&mut self, index: usize, failures: &mut VecDeque<Delivery>) -> usize {
-        let Some(topic) = self.topics.get_mut(index) else { return 0 };
-        match topic.poll(POLL_WAIT) {
-            Polled::Nothing | Polled::PartitionEnd | Polled::Repeated => 0,
-            Polled::Record => 1,
-            Polled::Failed(failure) => {
-                failures.push_back(failure);
-                0
+    fn wait(&mut self, index: usize) -> Result<(), ClientError> {
+        match self.topics.get_mut(index).map(|topic| topic.poll(POLL_WAIT)) {
+            Some(Polled::Fatal(error)) => Err(error),
+            Some(Polled::Nothing | Polled::Record) | None => Ok(()),
+        }
+    }
+
+    fn hand_over_due(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.topics.len() {
+            let due = |(number, p): (&i32, &mut PartitionBuffer)| {
+                (p.is_due(now, &self.limits) || p.falls_idle(now, self.idle_after)).then_some(*number)
+            };
+            let due: Vec<i32> = self
+                .topics
+                .get_mut(index)
+                .map(|t| t.partitions.iter_mut().filter_map(due).collect())
+                .unwrap_or_default();
+            for number in due {
+                // A rebalance during an earlier hand-over may have taken it away.
+                let taken =
+                    self.topics.get_mut(index).and_then(|t| t.partitions.get_mut(&number)).map(PartitionBuffer::take);
+                if let Some(batch) = taken {
+                    self.hand_over(index, number, batch);
+                }
             }
         }
     }
 
-    fn partitions(&mut self) -> impl Iterator<Item = &mut PartitionBuffer> {
-        self.topics.iter_mut().flat_map(|topic| topic.partitions.values_mut())
-    }
-
-    fn due_batches(&mut self) -> Vec<Delivery> {
-        let (now, limits) = (Instant::now(), self.limits);
-        self.partitions().filter(|p| p.is_due(now, &limits)).map(|p| Delivery::Batch(p.take())).collect()
-    }
-
-    fn is_idle(&mut self) -> bool {
-        self.partitions().all(|p| p.is_idle())
-    }
-
-    fn take_all(&mut self) -> Vec<Delivery> {
-        self.partitions().map(|p| Delivery::Batch(p.take())).collect()
-    }
-
-    /// Hands `delivery` over, waiting while the channel is full.
+    /// Hands a batch over, waiting while too much is under way.
     ///
     /// A short wait leaves librdkafka alone: its own queues are bounded and stay filled. In a long one it
-    /// must be polled, or it takes us for dead; then the partitions are paused, which drops what was
+    /// must be polled, or the group takes us for dead; then the partitions are paused, which drops what was
     /// fetched ahead, and read again from where we are.
-    fn deliver(&mut self, delivery: Delivery, failures: &mut VecDeque<Delivery>) -> ControlFlow<()> {
-        let ends = matches!(delivery, Delivery::Ended(_));
+    fn hand_over(&mut self, index: usize, number: i32, batch: RawBatch) {
         let waiting_since = Instant::now();
-        let mut paused = false;
-        let mut waiting = delivery;
-        loop {
-            match self.deliveries.try_send(waiting) {
-                Ok(()) => break,
-                Err(TrySendError::Closed(_)) => return ControlFlow::Break(()),
-                Err(TrySendError::Full(back)) => waiting = back,
+        let end = batch.span.to;
+        let mut paused: Vec<TopicPartitionList> = Vec::new();
+        let room = loop {
+            if let Some(room) = self.budget.room(&batch, POLL_WAIT) {
+                break Some(room);
             }
-            if self.stop.load(Ordering::Relaxed) {
-                return ControlFlow::Break(());
+            if self.stopped() {
+                break None;
             }
-            if paused {
-                self.drain(failures);
-                self.commit_requested();
-            } else if waiting_since.elapsed() >= self.pause_after {
-                ReadingPaused.emit();
-                self.topics.iter().for_each(TopicReader::pause);
-                paused = true;
-            }
-            // The receiving side wakes this thread whenever it takes a batch.
-            thread::park_timeout(POLL_WAIT);
-        }
-        if paused {
-            self.topics.iter().for_each(TopicReader::resume);
-        }
-        if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    /// Writes the newest requested group offsets, without waiting for the answer.
-    fn commit_requested(&mut self) {
-        let mut newest = BTreeMap::new();
-        for request in self.commits.try_iter() {
-            newest.insert((request.source, request.partition), request.next_offset);
-        }
-        if newest.is_empty() {
-            return;
-        }
-        for topic in &self.topics {
-            let mut offsets = TopicPartitionList::new();
-            for ((_, partition), next) in newest.iter().filter(|((source, _), _)| *source == topic.source) {
-                if let Err(error) = offsets.add_partition_offset(&topic.topic, *partition, Offset::Offset(*next)) {
-                    OffsetCommitError { error: &error }.emit();
+            if waiting_since.elapsed() >= self.pause_after {
+                if paused.is_empty() {
+                    ReadingPaused { bytes: self.budget.used() }.emit();
+                }
+                // Again each time: what a rebalance brought meanwhile is not paused yet.
+                paused = self.topics.iter().map(TopicReader::pause).collect();
+                for topic in &mut self.topics {
+                    // One poll each serves a rebalance; records that were on their way stay in the buffers.
+                    if let Polled::Fatal(error) = topic.poll(Duration::ZERO) {
+                        PauseError { error: &error }.emit();
+                    }
                 }
             }
-            if offsets.count() > 0
-                && let Err(error) = topic.consumer.commit(&offsets, CommitMode::Async)
-            {
-                OffsetCommitError { error: &error }.emit();
+        };
+        for (topic, paused) in self.topics.iter().zip(&paused) {
+            topic.resume(paused);
+        }
+        // A rebalance in between: the batch is read by whoever owns the partition now.
+        let ours = |p: &PartitionBuffer| p.next() >= end;
+        let still_ours = self.topics.get(index).and_then(|t| t.partitions.get(&number)).is_some_and(ours);
+        if let Some(room) = room.filter(|_| still_ours) {
+            // Nobody listens only when the source was dropped.
+            drop(self.events.blocking_send(GroupEvent::Batch(GroupBatch { batch, room })));
+        }
+    }
+
+    /// Leaves the group, so that the others need not wait for us to be taken for dead.
+    fn leave(mut self) {
+        for topic in &mut self.topics {
+            topic.commit(&self.durable, CommitMode::Sync);
+            topic.consumer.unsubscribe();
+        }
+        let deadline = Instant::now() + LEAVE_WITHIN;
+        while self.topics.iter().any(|topic| !topic.partitions.is_empty()) && Instant::now() < deadline {
+            for topic in &mut self.topics {
+                if let Polled::Fatal(_) = topic.poll(POLL_WAIT) {
+                    topic.partitions.clear();
+                }
             }
         }
     }
@@ -220,36 +204,119 @@ impl Reader {
 
 impl TopicReader {
     fn poll(&mut self, wait: Duration) -> Polled {
-        match self.consumer.poll(wait) {
+        let polled = self.consumer.poll(wait);
+        let now = Instant::now();
+        // First what was gained and lost during the poll: the record may be of a partition that came or went.
+        for change in self.consumer.context().take_changes() {
+            match change {
+                Change::Gained(starts) => self.partitions.extend(starts.into_iter().map(|start| {
+                    let (source, number) = (self.source.clone(), start.partition);
+                    (number, PartitionBuffer::new(source, number, start.from, now))
+                })),
+                Change::Lost(lost) => self.partitions.retain(|number, _| !lost.contains(number)),
+            }
+        }
+        match polled {
             None => Polled::Nothing,
             Some(Ok(message)) => {
                 let Some(buffer) = self.partitions.get_mut(&message.partition()) else { return Polled::Nothing };
-                let taken = record(&message, self.kind).is_some_and(|record| buffer.push(record, Instant::now()));
-                if taken { Polled::Record } else { Polled::Repeated }
+                let taken = record(&message, self.kind).is_some_and(|record| buffer.push(record, now));
+                if taken { Polled::Record } else { Polled::Nothing }
             }
             Some(Err(ClientError::PartitionEOF(partition))) => {
                 if let Some(buffer) = self.partitions.get_mut(&partition) {
                     buffer.at_end = true;
                 }
-                Polled::PartitionEnd
+                Polled::Nothing
             }
-            Some(Err(error)) => failure(&self.source, &error).map_or(Polled::Nothing, Polled::Failed),
+            Some(Err(ClientError::MessageConsumptionFatal(code))) => {
+                Polled::Fatal(ClientError::MessageConsumptionFatal(code))
+            }
+            Some(Err(error)) => {
+                match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                        self.skip_what_is_gone();
+                    }
+                    code => self.repeats.emit(&self.source, code, &error, now),
+                }
+                Polled::Nothing
+            }
         }
     }
 
-    fn pause(&self) {
-        self.report(self.consumer.assignment().and_then(|assigned| self.consumer.pause(&assigned)));
+    fn is_full(&self, limits: &BatchLimits) -> bool {
+        self.partitions.values().any(|p| p.is_full(limits))
     }
 
-    fn resume(&self) {
-        self.report(self.consumer.assignment().and_then(|assigned| self.consumer.resume(&assigned)));
+    /// Retention went past us: goes on at the oldest record. librdkafka does not name the partition.
+    fn skip_what_is_gone(&mut self) {
+        let servers = &self.consumer.context().servers;
+        for (number, buffer) in &mut self.partitions {
+            let skipped = watermarks(&self.consumer, servers, &self.topic, *number).and_then(|(low, _)| {
+                let next = buffer.next();
+                if next < low {
+                    RecordsSkipped { source: &self.source, partition: *number, from: next, to: low }.emit();
+                    start_again(&self.consumer, &self.topic, *number, low)
+                        .map_err(|error| KafkaError::unavailable(servers, &error))?;
+                    buffer.skip_to(low);
+                }
+                Ok(())
+            });
+            if let Err(error) = skipped {
+                tracing::error!(source = %self.source, partition = number, %error, "cannot go on behind the gap yet");
+            }
+        }
     }
 
-    fn report(&self, outcome: Result<(), ClientError>) {
-        if let Err(error) = outcome {
+    /// Pauses what is assigned and not paused yet; gives back all that is paused.
+    fn pause(&self) -> TopicPartitionList {
+        let assigned = self.consumer.assignment().unwrap_or_default();
+        if let Err(error) = self.consumer.pause(&assigned) {
+            PauseError { error: &error }.emit();
+        }
+        assigned
+    }
+
+    /// Resumes what was paused and is still ours.
+    fn resume(&self, paused: &TopicPartitionList) {
+        let mut ours = TopicPartitionList::new();
+        for partition in paused.elements().iter().map(|p| p.partition()).filter(|p| self.partitions.contains_key(p)) {
+            ours.add_partition(&self.topic, partition);
+        }
+        if let Err(error) = self.consumer.resume(&ours) {
             PauseError { error: &error }.emit();
         }
     }
+
+    /// Writes the group offsets of what is ours and durable.
+    fn commit(&self, durable: &Durable, mode: CommitMode) {
+        let mut offsets = TopicPartitionList::new();
+        lock(durable).retain(|(source, number), next| {
+            if *source != self.source {
+                return true;
+            }
+            if self.partitions.contains_key(number)
+                && let Err(error) = offsets.add_partition_offset(&self.topic, *number, Offset::Offset(*next))
+            {
+                OffsetCommitError { error: &error }.emit();
+            }
+            false
+        });
+        if offsets.count() > 0
+            && let Err(error) = self.consumer.commit(&offsets, mode)
+        {
+            OffsetCommitError { error: &error }.emit();
+        }
+    }
+}
+
+/// Reads a partition from another place. Taking it out of the assignment and back in restarts the fetcher,
+/// which an offset out of range had stopped.
+fn start_again(consumer: &BaseConsumer<Member>, topic: &str, partition: i32, at: u64) -> Result<(), ClientError> {
+    let mut one = TopicPartitionList::new();
+    one.add_partition_offset(topic, partition, i64::try_from(at).map_or(Offset::Beginning, Offset::Offset))?;
+    consumer.incremental_unassign(&one)?;
+    consumer.incremental_assign(&one)
 }
 
 /// Copies a message once. `None` for an offset that no broker assigns.
@@ -263,46 +330,4 @@ fn record(message: &BorrowedMessage<'_>, kind: PayloadKind) -> Option<RawRecord>
         // A tombstone has no payload; it keeps its place as an empty record.
         bytes: message.payload().unwrap_or_default().to_vec(),
     })
-}
-
-/// What an error of the consumer means for the caller; `None` when librdkafka recovers by itself.
-fn failure(source: &SourceId, error: &ClientError) -> Option<Delivery> {
-    let source_id = source.clone();
-    let code = error.rdkafka_error_code();
-    match code {
-        Some(
-            RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::LeaderNotAvailable
-            | RDKafkaErrorCode::NotLeaderForPartition
-            | RDKafkaErrorCode::RequestTimedOut,
-        ) => {
-            crate::events::ConnectionError { error }.emit();
-            None
-        }
-        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-            let detail =
-                format!("{error}: retention deleted records that were not read yet; restart to choose where to go on");
-            Some(Delivery::Ended(SourceError::Gap { source_id, detail }))
-        }
-        Some(
-            RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownPartition,
-        ) => {
-            let detail =
-                format!("{error}: the topic was deleted or recreated; restore it, or start anew with an empty store");
-            Some(Delivery::Ended(SourceError::Gap { source_id, detail }))
-        }
-        Some(_) | None => {
-            let failed = SourceError::Unavailable { source_id, detail: error.to_string() };
-            Some(if matches!(error, ClientError::MessageConsumptionFatal(_)) {
-                Delivery::Ended(failed)
-            } else {
-                Delivery::Failed(failed)
-            })
-        }
-    }
 }

@@ -1,191 +1,137 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc as commit_queue;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use std::{collections::BTreeMap, sync::Mutex};
 
-use leadsman_domain::{EventSource, PayloadKind, RawBatch, SourceError, SourceId};
-use rdkafka::TopicPartitionList;
+use leadsman_domain::SourceId;
 use rdkafka::consumer::Consumer;
 use tokio::sync::mpsc;
 
-use crate::batch::PartitionBuffer;
+use crate::budget::Budget;
 use crate::config::source_id;
-use crate::discovery::{self, CheckedStart, StartOffset};
-use crate::events::{PartitionsAssigned, ReaderCloseError};
-use crate::reader::{CommitRequest, Delivery, Reader, TopicReader};
+use crate::discovery;
+use crate::events::{ReaderCloseError, Repeats};
+use crate::group::GroupEvent;
+use crate::member::{Member, Progress, lock};
+use crate::reader::{Durable, Reader, TopicReader};
 use crate::{KafkaConfig, KafkaError};
 
 /// Closing a consumer can hang (librdkafka 4884, rust-rdkafka 509); a shutdown must not.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How long the reader waits for the caller before it answers a rebalance without it.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Events that wait for the caller. Records are bounded by their bytes, so this bounds little more than errors.
+const EVENTS: usize = 1_024;
 
-/// Reads every given partition, in order, from where the caller says.
+/// A member of a consumer group for each topic: reads the partitions that the group assigns to it.
 ///
-/// One thread owns librdkafka's consumers; batches come over a bounded channel, so a slow caller slows the
-/// reading down. When everything was delivered and nothing arrived for [`KafkaConfig::idle_after`], each
-/// partition gets one empty batch.
+/// One thread owns librdkafka's consumers and hands [`GroupEvent`]s over in order. Where a partition starts is
+/// what the caller answers; the group's offset in Kafka is only written, for lag tools.
 ///
-/// Dropping the source stops the thread and waits for it, for at most five seconds.
+/// [`KafkaSource::stop`] leaves the group: the remaining revocations come as events, then the source ends.
+/// Dropping it without that stops the thread and waits for it, for at most five seconds.
 #[derive(Debug)]
 pub struct KafkaSource {
-    deliveries: mpsc::Receiver<Delivery>,
-    committer: OffsetCommitter,
+    events: mpsc::Receiver<GroupEvent>,
+    monitor: KafkaMonitor,
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
-    ended: Option<SourceError>,
 }
 
-/// Writes the group offset that lag tools show. Nothing is ever read from it.
+/// What can be seen of, and told to, a source while another task waits for its events.
 #[derive(Debug, Clone)]
-pub struct OffsetCommitter {
-    requests: commit_queue::Sender<CommitRequest>,
-}
-
-/// Sizes that tests make small.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tuning {
-    /// Batches in the channel.
-    pub(crate) channel: usize,
-    pub(crate) pause_after: Duration,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Self { channel: 8, pause_after: Duration::from_secs(1) }
-    }
+pub struct KafkaMonitor {
+    durable: Durable,
+    progress: Arc<Progress>,
+    budget: Budget,
 }
 
 impl KafkaSource {
-    /// Every partition of every configured topic, in the order of the configuration.
+    /// How many partitions each of the configured topics has, in the order of the configuration.
     ///
     /// Blocks for up to ten seconds per topic: call it off the async runtime.
     ///
     /// Errors: [`KafkaError::MissingTopic`] names a topic that does not exist.
-    pub fn discover(config: &KafkaConfig) -> Result<Vec<(SourceId, i32, PayloadKind)>, KafkaError> {
+    pub fn discover(config: &KafkaConfig) -> Result<Vec<(SourceId, u32)>, KafkaError> {
         discovery::partitions(config)
     }
 
-    /// Starts to read the given partitions; the first batch of each begins at its start offset.
+    /// Joins the group.
     ///
-    /// Blocks for up to ten seconds per partition: call it off the async runtime.
-    ///
-    /// Errors: [`SourceError::Gap`], inside [`KafkaError::Source`], when a start offset was deleted already
-    /// or lies beyond the end.
-    pub fn start(config: &KafkaConfig, starts: &[(SourceId, i32, StartOffset)]) -> Result<Self, KafkaError> {
-        Self::start_tuned(config, starts, Tuning::default())
+    /// Errors: when a setting is refused or a thread cannot be started. A broker that is out of reach is no error:
+    /// it is tried again until it answers.
+    pub fn join(config: &KafkaConfig) -> Result<Self, KafkaError> {
+        Self::join_tuned(config, Duration::from_secs(1))
     }
 
-    pub(crate) fn start_tuned(
-        config: &KafkaConfig,
-        starts: &[(SourceId, i32, StartOffset)],
-        tuning: Tuning,
-    ) -> Result<Self, KafkaError> {
-        let configured = |source: &SourceId| config.topics.iter().any(|(topic, _)| source_id(topic) == *source);
-        if let Some((source, ..)) = starts.iter().find(|(source, ..)| !configured(source)) {
-            return Err(KafkaError::NotConfigured { source_id: source.to_string() });
-        }
+    pub(crate) fn join_tuned(config: &KafkaConfig, pause_after: Duration) -> Result<Self, KafkaError> {
+        let (sender, events) = mpsc::channel(EVENTS);
+        let stop = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(Progress::default());
         let mut topics = Vec::new();
         for (topic, kind) in &config.topics {
             let source = source_id(topic);
-            let of_topic: Vec<_> =
-                starts.iter().filter(|(of, ..)| *of == source).map(|(_, partition, at)| (*partition, *at)).collect();
-            if !of_topic.is_empty() {
-                topics.push(open_topic(config, topic, *kind, &of_topic)?);
-            }
+            let member = Member {
+                topic: topic.clone(),
+                source: source.clone(),
+                servers: config.bootstrap_servers.clone(),
+                events: sender.clone(),
+                stop: Arc::clone(&stop),
+                drain_timeout: DRAIN_TIMEOUT,
+                progress: Arc::clone(&progress),
+                changes: Mutex::default(),
+            };
+            let consumer = config
+                .consumer()?
+                .create_with_context(member)
+                .map_err(|error| KafkaError::creation(&config.bootstrap_servers, &error))?;
+            let subscribed: Result<(), rdkafka::error::KafkaError> =
+                rdkafka::consumer::BaseConsumer::subscribe(&consumer, &[topic]);
+            subscribed.map_err(|error| KafkaError::unavailable(&config.bootstrap_servers, &error))?;
+            let (topic, kind) = (topic.clone(), *kind);
+            let (partitions, repeats) = (BTreeMap::new(), Repeats::default());
+            topics.push(TopicReader { topic, source, kind, consumer, partitions, repeats });
         }
-        let (sender, deliveries) = mpsc::channel(tuning.channel);
-        let (requests, commits) = commit_queue::channel();
-        let stop = Arc::new(AtomicBool::new(false));
+        let monitor =
+            KafkaMonitor { durable: Durable::default(), progress, budget: Budget::new(config.max_bytes_under_way) };
         let reader = Reader {
             topics,
             limits: config.batch,
             idle_after: config.idle_after,
-            pause_after: tuning.pause_after,
-            deliveries: sender,
-            commits,
+            pause_after,
+            budget: monitor.budget.clone(),
+            events: sender,
+            durable: Arc::clone(&monitor.durable),
             stop: Arc::clone(&stop),
         };
         let thread = thread::Builder::new().name("kafka-source".to_owned()).spawn(move || reader.run())?;
-        Ok(Self { deliveries, committer: OffsetCommitter { requests }, thread: Some(thread), stop, ended: None })
+        Ok(Self { events, monitor, thread: Some(thread), stop })
     }
 
-    /// Writes the group offset of a partition for lag tools; see [`OffsetCommitter::commit`].
-    pub fn commit(&self, source: &SourceId, partition: i32, next_offset: u64) {
-        self.committer.commit(source, partition, next_offset);
+    /// The next event; `None` when the group was left.
+    pub async fn next(&mut self) -> Option<GroupEvent> {
+        self.events.recv().await
     }
 
-    /// A handle that writes group offsets while another task waits for batches.
+    /// Begins to leave the group. Go on taking events until there is none.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// A handle for other tasks.
     #[must_use]
-    pub fn committer(&self) -> OffsetCommitter {
-        self.committer.clone()
-    }
-
-    fn wake_reader(&self) {
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
-    }
-}
-
-fn open_topic(
-    config: &KafkaConfig,
-    topic: &str,
-    kind: PayloadKind,
-    starts: &[(i32, StartOffset)],
-) -> Result<TopicReader, KafkaError> {
-    let unavailable = |error| KafkaError::unavailable(&config.bootstrap_servers, &error);
-    let consumer = discovery::consumer(config)?;
-    let source = source_id(topic);
-    let mut assignment = TopicPartitionList::new();
-    let mut partitions = BTreeMap::new();
-    for (partition, start) in starts {
-        let CheckedStart { partition, from, offset } =
-            discovery::check_start(&consumer, config, topic, *partition, *start)?;
-        assignment.add_partition_offset(topic, partition, offset).map_err(unavailable)?;
-        partitions.insert(partition, PartitionBuffer::new(source.clone(), partition, from));
-    }
-    consumer.assign(&assignment).map_err(unavailable)?;
-    PartitionsAssigned { source: &source, partitions: partitions.len() }.emit();
-    Ok(TopicReader { topic: topic.to_owned(), source, kind, consumer, partitions })
-}
-
-impl EventSource for KafkaSource {
-    async fn next_batch(&mut self) -> Result<Option<RawBatch>, SourceError> {
-        if let Some(error) = &self.ended {
-            return Err(same_error(error));
-        }
-        let delivery = self.deliveries.recv().await;
-        self.wake_reader();
-        match delivery {
-            None => Ok(None),
-            Some(Delivery::Batch(batch)) => Ok(Some(batch)),
-            Some(Delivery::Failed(error)) => Err(error),
-            Some(Delivery::Ended(error)) => {
-                self.ended = Some(same_error(&error));
-                Err(error)
-            }
-        }
-    }
-}
-
-/// A source that cannot go on says so at every call, whoever asks.
-fn same_error(error: &SourceError) -> SourceError {
-    match error {
-        SourceError::Unavailable { source_id, detail } => {
-            SourceError::Unavailable { source_id: source_id.clone(), detail: detail.clone() }
-        }
-        SourceError::Gap { source_id, detail } => {
-            SourceError::Gap { source_id: source_id.clone(), detail: detail.clone() }
-        }
+    pub fn monitor(&self) -> KafkaMonitor {
+        self.monitor.clone()
     }
 }
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.deliveries.close();
-        self.wake_reader();
+        self.stop();
+        self.events.close();
+        // What still waits in the channel holds answers that the thread may be waiting for.
+        while self.events.try_recv().is_ok() {}
         let Some(thread) = self.thread.take() else { return };
         let deadline = Instant::now() + CLOSE_WITHIN;
         while !thread.is_finished() {
@@ -198,11 +144,31 @@ impl Drop for KafkaSource {
     }
 }
 
-impl OffsetCommitter {
-    /// Asks for the group offset of a partition to be written; does not wait, and failures are only logged.
-    pub fn commit(&self, source: &SourceId, partition: i32, next_offset: u64) {
-        let Ok(next_offset) = i64::try_from(next_offset) else { return };
-        // A reader that has ended needs no offsets any more.
-        drop(self.requests.send(CommitRequest { source: source.clone(), partition, next_offset }));
+impl KafkaMonitor {
+    /// Lets the group's offset of a partition be written soon, for lag tools; failures are only logged.
+    pub fn committed(&self, source: &SourceId, partition: i32, next_offset: u64) {
+        // No broker assigns an offset beyond it.
+        let Ok(next) = i64::try_from(next_offset) else { return };
+        lock(&self.durable).insert((source.clone(), partition), next);
+    }
+
+    /// One past the last offset of each partition that was read from, as of the last few seconds.
+    #[must_use]
+    pub fn ends(&self) -> BTreeMap<(SourceId, i32), u64> {
+        lock(&self.progress.ends).clone()
+    }
+
+    /// Assignments and revocations so far.
+    #[must_use]
+    pub fn rebalances(&self) -> u64 {
+        self.progress.rebalances.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of records that were handed over and are not stored yet, and bytes that wait in the client, as of the
+    /// last few seconds.
+    #[must_use]
+    pub fn bytes_under_way(&self) -> (u64, u64) {
+        let fetched = lock(&self.progress.fetched).values().sum();
+        (u64::try_from(self.budget.used()).unwrap_or(u64::MAX), fetched)
     }
 }

@@ -1,9 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use leadsman_domain::{
-    EventSource, FindingId, FindingSink, OutboxItem, PayloadKind, RawBatch, RawRecord, SourceError, Timestamp,
-};
+use leadsman_domain::{FindingId, FindingSink, OutboxItem, PayloadKind, RawBatch, RawRecord, Timestamp};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::message::{Headers, Message};
@@ -12,8 +10,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::batch::PartitionBuffer;
-use crate::source::Tuning;
-use crate::{BatchLimits, KafkaConfig, KafkaError, KafkaSink, KafkaSinkConfig, KafkaSource, StartOffset, source_id};
+use crate::{
+    BatchLimits, GroupEvent, KafkaConfig, KafkaError, KafkaSink, KafkaSinkConfig, KafkaSource, StartOffset, source_id,
+};
 
 const PARTITIONS: i32 = 3;
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,6 +34,7 @@ fn config(cluster: &Cluster, topics: &[&str]) -> KafkaConfig {
         topics: topics.iter().map(|t| ((*t).to_owned(), PayloadKind::K8sAudit)).collect(),
         batch: BatchLimits { max_records: 40, max_wait: Duration::from_millis(50), ..BatchLimits::default() },
         idle_after: Duration::from_millis(400),
+        max_bytes_under_way: 1 << 20,
         extra: BTreeMap::new(),
     }
 }
@@ -53,22 +53,42 @@ fn produce(cluster: &Cluster, topic: &str, n: usize) {
     producer.flush(DEADLINE).unwrap();
 }
 
-fn start(config: &KafkaConfig, at: StartOffset, tuning: Tuning) -> Result<KafkaSource, KafkaError> {
-    let starts: Vec<_> = KafkaSource::discover(config)?.into_iter().map(|(s, p, _)| (s, p, at)).collect();
-    KafkaSource::start_tuned(config, &starts, tuning)
+fn join(config: &KafkaConfig) -> KafkaSource {
+    KafkaSource::join_tuned(config, Duration::from_millis(20)).unwrap()
 }
 
-async fn next(source: &mut KafkaSource) -> Result<Option<RawBatch>, SourceError> {
-    tokio::time::timeout(DEADLINE, source.next_batch()).await.expect("no batch within the deadline")
+async fn next(source: &mut KafkaSource) -> GroupEvent {
+    let event = tokio::time::timeout(DEADLINE, source.next()).await.expect("no event within the deadline");
+    event.expect("the source does not end")
+}
+
+/// The next batch; partitions that are assigned meanwhile are read from `at`.
+async fn next_batch(source: &mut KafkaSource, at: StartOffset) -> RawBatch {
+    loop {
+        match next(source).await {
+            GroupEvent::Batch(batch) => return batch.batch,
+            GroupEvent::Assigned(assigned) => {
+                let starts = vec![at; assigned.partitions.len()];
+                assigned.start_at(starts);
+            }
+            GroupEvent::Revoked(_) => {}
+            other @ (GroupEvent::Stopped { .. } | GroupEvent::Failed(_)) => panic!("{other:?}"),
+        }
+    }
 }
 
 /// Everything up to the idle batches, by source and partition; checks that the spans are contiguous.
-async fn read_until_idle(source: &mut KafkaSource, partitions: usize, first: u64) -> BTreeMap<String, Vec<RawRecord>> {
+async fn read_until_idle(
+    source: &mut KafkaSource,
+    at: StartOffset,
+    partitions: usize,
+    first: u64,
+) -> BTreeMap<String, Vec<RawRecord>> {
     let mut read = BTreeMap::<String, Vec<RawRecord>>::new();
     let mut ends = BTreeMap::<String, u64>::new();
-    let mut idle = 0;
-    while idle < partitions {
-        let batch = next(source).await.unwrap().expect("the source does not end");
+    let mut idle = BTreeSet::new();
+    while idle.len() < partitions {
+        let batch = next_batch(source, at).await;
         let key = format!("{}/{}", batch.span.source, batch.span.partition);
         let end = ends.entry(key.clone()).or_insert(first);
         assert_eq!(batch.span.from, *end, "{key}");
@@ -76,9 +96,9 @@ async fn read_until_idle(source: &mut KafkaSource, partitions: usize, first: u64
         assert!(batch.records.iter().all(|r| (batch.span.from..batch.span.to).contains(&r.offset)), "{key}");
         if batch.records.is_empty() {
             assert_eq!(batch.span.from, batch.span.to);
-            idle += 1;
+            assert!(idle.insert(key.clone()), "{key} is idle twice");
         } else {
-            assert_eq!(idle, 0, "records after the source said that it is idle");
+            assert!(!idle.contains(&key), "records after {key} was said to be idle");
         }
         read.entry(key).or_default().extend(batch.records);
     }
@@ -100,23 +120,23 @@ async fn delivers_every_record_of_every_partition_in_order_then_says_idle_once()
     let topics = ["audit", "metrics"];
     let cluster = cluster(&topics);
     topics.iter().for_each(|topic| produce(&cluster, topic, 100));
-    let mut source = start(&config(&cluster, &topics), StartOffset::Earliest, Tuning::default()).unwrap();
-    let read = read_until_idle(&mut source, 6, 0).await;
+    let mut source = join(&config(&cluster, &topics));
+    let read = read_until_idle(&mut source, StartOffset::Earliest, 6, 0).await;
     assert_eq!(read.len(), 6);
     check_numbers(&read, 0..100);
 
-    let again = tokio::time::timeout(Duration::from_millis(900), source.next_batch()).await;
+    let again = tokio::time::timeout(Duration::from_millis(900), source.next()).await;
     assert!(again.is_err(), "idle is said once");
     produce(&cluster, "audit", 1);
-    let batch = next(&mut source).await.unwrap().unwrap();
+    let batch = next_batch(&mut source, StartOffset::Earliest).await;
     assert_eq!((batch.span.source.as_str(), batch.span.from, batch.span.to), ("kafka:audit", 100, 101));
 }
 
 #[tokio::test]
 async fn an_empty_topic_is_idle() {
     let cluster = cluster(&["audit"]);
-    let mut source = start(&config(&cluster, &["audit"]), StartOffset::Earliest, Tuning::default()).unwrap();
-    let read = read_until_idle(&mut source, 3, 0).await;
+    let mut source = join(&config(&cluster, &["audit"]));
+    let read = read_until_idle(&mut source, StartOffset::Earliest, 3, 0).await;
     assert!(read.values().all(Vec::is_empty));
 }
 
@@ -124,36 +144,106 @@ async fn an_empty_topic_is_idle() {
 async fn starts_at_the_offset_it_is_given() {
     let cluster = cluster(&["audit"]);
     produce(&cluster, "audit", 50);
-    let mut source = start(&config(&cluster, &["audit"]), StartOffset::At(20), Tuning::default()).unwrap();
-    check_numbers(&read_until_idle(&mut source, 3, 20).await, 20..50);
+    let mut source = join(&config(&cluster, &["audit"]));
+    check_numbers(&read_until_idle(&mut source, StartOffset::At(20), 3, 20).await, 20..50);
 }
 
 #[tokio::test]
 async fn a_slow_caller_pauses_the_reading_and_loses_nothing() {
     let cluster = cluster(&["audit"]);
     produce(&cluster, "audit", 2_000);
-    let tuning = Tuning { channel: 1, pause_after: Duration::from_millis(20) };
-    let mut source = start(&config(&cluster, &["audit"]), StartOffset::Earliest, tuning).unwrap();
-    // The pause, not a race, is under test: the first batches are taken late.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    check_numbers(&read_until_idle(&mut source, 3, 0).await, 0..2_000);
+    // Room for one batch of the forty records that make one.
+    let config = KafkaConfig { max_bytes_under_way: 3_000, ..config(&cluster, &["audit"]) };
+    let mut source = join(&config);
+    let GroupEvent::Assigned(assigned) = next(&mut source).await else { panic!("assigned first") };
+    let starts = vec![StartOffset::Earliest; assigned.partitions.len()];
+    assigned.start_at(starts);
+    let GroupEvent::Batch(held) = next(&mut source).await else { panic!("then read") };
+    // Nothing more comes while the first batch keeps its room.
+    assert!(tokio::time::timeout(Duration::from_millis(500), source.next()).await.is_err());
+    assert!(source.monitor().bytes_under_way().0 > 0);
+    let (first, room) = held.into_parts();
+    drop(room);
+    let number = first.span.partition;
+    let mut read = BTreeMap::from([(number, first.records)]);
+    while read.len() < 3 || read.values().any(|records| records.len() < 2_000) {
+        let batch = next_batch(&mut source, StartOffset::Earliest).await;
+        read.entry(batch.span.partition).or_default().extend(batch.records);
+    }
+    check_numbers(&read.into_iter().map(|(p, records)| (p.to_string(), records)).collect(), 0..2_000);
 }
 
-#[test]
-fn an_offset_beyond_the_end_is_a_gap() {
+#[tokio::test]
+async fn an_offset_beyond_the_end_stops_the_partition_and_no_other() {
     let cluster = cluster(&["audit"]);
     produce(&cluster, "audit", 5);
-    let error = start(&config(&cluster, &["audit"]), StartOffset::At(6), Tuning::default()).unwrap_err();
-    assert!(matches!(error, KafkaError::Source(SourceError::Gap { .. })), "{error}");
+    let mut source = join(&config(&cluster, &["audit"]));
+    let GroupEvent::Assigned(assigned) = next(&mut source).await else { panic!("assigned first") };
+    assert_eq!(assigned.partitions.len(), 3);
+    let at = |partition| if partition == 1 { StartOffset::At(6) } else { StartOffset::At(2) };
+    let starts = assigned.partitions.iter().map(|(_, p)| at(*p)).collect();
+    assigned.start_at(starts);
+    let GroupEvent::Stopped { partition: 1, error, .. } = next(&mut source).await else { panic!("one is refused") };
     assert!(error.to_string().contains("recreated"), "{error}");
+    let read = read_until_idle(&mut source, StartOffset::Earliest, 2, 2).await;
+    check_numbers(&read, 2..5);
+}
+
+/// Two members share the partitions; what the first hands over waits until it says that it is done.
+#[tokio::test]
+async fn a_second_member_gets_what_the_first_has_let_go() {
+    let cluster = cluster(&["audit"]);
+    produce(&cluster, "audit", 10);
+    let config = config(&cluster, &["audit"]);
+    let mut first = join(&config);
+    read_until_idle(&mut first, StartOffset::Earliest, 3, 0).await;
+    let mut second = join(&config);
+    let revoked = loop {
+        match next(&mut first).await {
+            GroupEvent::Revoked(revoked) => break revoked,
+            GroupEvent::Assigned(_) | GroupEvent::Batch(_) | GroupEvent::Stopped { .. } | GroupEvent::Failed(_) => {}
+        }
+    };
+    assert!(!revoked.lost && !revoked.partitions.is_empty() && revoked.partitions.len() < 3, "{revoked:?}");
+    let gone: BTreeSet<_> = revoked.partitions.iter().cloned().collect();
+    let kept = tokio::time::timeout(Duration::from_millis(700), async {
+        loop {
+            if let GroupEvent::Assigned(_) = next(&mut second).await {
+                return;
+            }
+        }
+    });
+    assert!(kept.await.is_err(), "nobody owns what is still being drained");
+    drop(revoked);
+    let got = loop {
+        if let GroupEvent::Assigned(assigned) = next(&mut second).await {
+            break assigned.partitions.iter().cloned().collect::<BTreeSet<_>>();
+        }
+    };
+    assert_eq!(got, gone);
+}
+
+#[tokio::test]
+async fn leaving_the_group_revokes_everything_and_ends() {
+    let cluster = cluster(&["audit"]);
+    produce(&cluster, "audit", 10);
+    let mut source = join(&config(&cluster, &["audit"]));
+    read_until_idle(&mut source, StartOffset::Earliest, 3, 0).await;
+    source.stop();
+    let mut revoked = 0;
+    while let Some(event) = tokio::time::timeout(DEADLINE, source.next()).await.expect("it ends") {
+        if let GroupEvent::Revoked(gone) = event {
+            assert!(!gone.lost);
+            revoked += gone.partitions.len();
+        }
+    }
+    assert_eq!(revoked, 3);
 }
 
 #[test]
 fn refuses_what_it_does_not_know() {
     let cluster = cluster(&["audit"]);
     let mut config = config(&cluster, &["audit"]);
-    let starts = [(source_id("other"), 0, StartOffset::Earliest)];
-    assert!(matches!(KafkaSource::start(&config, &starts), Err(KafkaError::NotConfigured { .. })));
     config.extra.insert("acks".to_owned(), "0".to_owned());
     assert!(matches!(KafkaSource::discover(&config), Err(KafkaError::ReservedSetting { .. })));
     config.extra = BTreeMap::from([("ssl.key.password".to_owned(), "hunter2".to_owned())]);
@@ -166,7 +256,9 @@ fn refuses_what_it_does_not_know() {
 #[tokio::test]
 async fn dropping_the_source_ends_its_thread_in_time() {
     let cluster = cluster(&["audit"]);
-    let source = start(&config(&cluster, &["audit"]), StartOffset::Earliest, Tuning::default()).unwrap();
+    let source = join(&config(&cluster, &["audit"]));
+    // Long enough that the thread waits for an answer that never comes.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let before = Instant::now();
     drop(source);
     assert!(before.elapsed() < Duration::from_secs(4));
@@ -177,9 +269,10 @@ async fn commits_the_group_offset_for_lag_tools() {
     let cluster = cluster(&["audit"]);
     produce(&cluster, "audit", 10);
     let config = config(&cluster, &["audit"]);
-    let source = start(&config, StartOffset::Earliest, Tuning::default()).unwrap();
-    source.commit(&source_id("audit"), 1, 4);
-    source.committer().commit(&source_id("audit"), 1, 7);
+    let mut source = join(&config);
+    read_until_idle(&mut source, StartOffset::Earliest, 3, 0).await;
+    source.monitor().committed(&source_id("audit"), 1, 4);
+    source.monitor().committed(&source_id("audit"), 1, 7);
     let reader: BaseConsumer = config.consumer().unwrap().create().unwrap();
     let mut wanted = TopicPartitionList::new();
     wanted.add_partition("audit", 1);
@@ -252,7 +345,7 @@ fn batches_are_contiguous_over_holes_and_repeats() {
         bytes: vec![0; 3],
     };
     let now = Instant::now();
-    let mut buffer = PartitionBuffer::new(source_id("t"), 0, 10);
+    let mut buffer = PartitionBuffer::new(source_id("t"), 0, 10, now);
     assert!(buffer.push(record(12), now));
     assert!(!buffer.is_due(now, &limits));
     assert!(buffer.is_due(now + limits.max_wait, &limits));

@@ -185,6 +185,10 @@ pub struct ServeArgs {
     /// Incidents a day that people are willing to look at.
     #[arg(long, value_name = "PER_DAY")]
     pub budget: Option<f64>,
+    /// Go on although a topic has another number of partitions than its state was built with: what accounts did
+    /// before counts as new where their events moved.
+    #[arg(long)]
+    pub accept_partitions: bool,
     /// Serve without a token; only on a loopback address.
     #[arg(long)]
     pub no_auth: bool,

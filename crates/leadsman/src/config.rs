@@ -32,7 +32,7 @@ pub use problem::{ConfigError, Fault, Origin, Position, Problem};
 pub use rules::{RulesError, RulesFault};
 pub use values::{
     Auth, ClusterConfig, Config, DetectConfig, KafkaSettings, LogConfig, LogFormat, LogLevel, ServerConfig,
-    SourcesConfig, StateConfig,
+    SourcesConfig, StateConfig, Topic,
 };
 
 /// The shipped `leadsman.toml`: every key with its default value and what it means.

@@ -2,18 +2,22 @@
 
 pub mod backend;
 pub mod events;
+pub mod group;
 pub mod jobs;
 pub mod metrics;
+pub mod partition;
 pub mod relay;
 pub mod runner;
 pub mod stream;
 pub mod token;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use leadsman_decode::{DecodeContext, Limits};
 use leadsman_detect::rules::RuleSet;
+use leadsman_domain::SourceId;
 use leadsman_engine::Engine;
 use leadsman_store::SqliteStore;
 use tokio::sync::Notify;
@@ -25,14 +29,14 @@ use metrics::Metrics;
 pub struct Shared {
     /// Findings, checkpoints, outbox.
     pub store: SqliteStore,
-    /// Scores with the champion.
-    pub engine: Engine,
+    /// The configured cluster.
+    pub cluster: Scope,
+    /// Other clusters, by the source that they write.
+    pub clusters: BTreeMap<SourceId, Scope>,
     /// The champion.
     pub model: ReadyModel,
     /// Rules and decoys.
     pub rules: Arc<RuleSet>,
-    /// Cluster and actor classes.
-    pub context: DecodeContext,
     /// Bounds of decoding.
     pub limits: Limits,
     /// Counters.
@@ -43,6 +47,22 @@ pub struct Shared {
     pub outbox: Notify,
     /// Where state, models and datasets lie.
     pub data_dir: PathBuf,
+}
+
+/// How the telemetry of one cluster is read and scored.
+pub struct Scope {
+    /// Scores with the champion.
+    pub engine: Engine,
+    /// Cluster and actor classes.
+    pub context: DecodeContext,
+}
+
+impl Shared {
+    /// The cluster that writes a source: configuration, never payload.
+    #[must_use]
+    pub fn scope(&self, source: &SourceId) -> &Scope {
+        self.clusters.get(source).unwrap_or(&self.cluster)
+    }
 }
 
 /// Shared ownership of it.

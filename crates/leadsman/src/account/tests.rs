@@ -35,7 +35,7 @@ fn every_item_is_counted_in_the_account_and_in_the_metrics() {
 
     let metrics = Metrics::default();
     let span = Span { source: SourceId::new("inbox"), partition: 0, from: 0, to: 1 };
-    BatchCommitted { span: &span, account: &account, findings: 0 }.emit(&metrics);
+    BatchCommitted { span: &span, account: &account, findings: 0, heard: None }.emit(&metrics);
     let text = metrics.render().unwrap();
     for line in [
         "leadsman_events_decoded_total{kind=\"audit\"} 1",

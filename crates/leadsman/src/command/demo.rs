@@ -18,8 +18,8 @@ use leadsman_sim::{AttackPlan, Scenario, SimConfig, Simulation, Style};
 use self::account::Account;
 use crate::cli::{DemoArgs, Global};
 use crate::exit::Exit;
+use crate::service::partition::SnapshotPolicy;
 use crate::service::runner::{INBOX, Running, Setup, start};
-use crate::service::stream::SnapshotPolicy;
 use crate::{model, output};
 
 /// The built-in model was trained on the 28 days before.
@@ -72,6 +72,7 @@ pub fn run(args: &DemoArgs, global: &Global) -> Result<()> {
         webhook: true,
         files: Vec::new(),
         kafka: None,
+        accept_partitions: false,
         snapshots: SnapshotPolicy { every: Duration::from_secs(30), records: 200_000 },
         idle_after: Duration::from_millis(500),
     };

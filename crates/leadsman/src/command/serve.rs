@@ -6,8 +6,8 @@ use leadsman_engine::Polarity;
 use crate::cli::ServeArgs;
 use crate::config::{Auth, Config};
 use crate::model;
+use crate::service::partition::SnapshotPolicy;
 use crate::service::runner::{Setup, start};
-use crate::service::stream::SnapshotPolicy;
 use crate::service::token::read_or_make;
 
 use super::score::DEFAULT_MODEL;
@@ -47,6 +47,7 @@ pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
         webhook: config.sources.webhook,
         files: if args.files.is_empty() { config.sources.files.clone() } else { args.files.clone() },
         kafka: config.kafka.clone(),
+        accept_partitions: args.accept_partitions,
         snapshots: SnapshotPolicy { every: config.state.snapshot_every, records: config.state.snapshot_every_events },
         idle_after: config.sources.idle_after,
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use leadsman_detect::rules::Decoys;
 
 use super::invalid::{Invalid, quoted};
-use super::values::Choice;
+use super::values::{Choice, Topic};
 
 /// librdkafka settings that have their own key: set in both places, one would win in silence.
 const OWN_KEYS: [(&str, &str); 3] = [
@@ -71,6 +71,15 @@ pub(super) fn cluster_name(text: &str) -> Result<String, Invalid> {
 pub(super) fn topic(text: &str) -> Result<String, Invalid> {
     let fits = (1..=249).contains(&text.len()) && ![".", ".."].contains(&text) && text.chars().all(in_names);
     if fits { Ok(text.to_owned()) } else { Err(Invalid::NotATopic { found: quoted(text) }) }
+}
+
+/// Topics, each with the cluster that writes it if that is not the configured one: `topic` or `topic=cluster`.
+pub(super) fn topics(list: &[String]) -> Result<Vec<Topic>, Invalid> {
+    let parse = |entry: &String| {
+        let (name, cluster) = entry.split_once('=').map_or((entry.as_str(), None), |(name, of)| (name, Some(of)));
+        Ok(Topic { name: topic(name)?, cluster: cluster.map(cluster_name).transpose()? })
+    };
+    list.iter().map(parse).collect()
 }
 
 /// Brokers, separated by commas; none at all switches Kafka off.

@@ -112,8 +112,8 @@ const KEYS: [(&str, Setter); 29] = [
     ),
     ("kafka.bootstrap_servers", Setter::Text(|d, v| put(&mut d.kafka.bootstrap_servers, check::brokers(v)))),
     ("kafka.group_id", Setter::Text(|d, v| put(&mut d.kafka.group_id, check::filled(v).map(str::to_owned)))),
-    ("kafka.audit_topic", Setter::Text(|d, v| put(&mut d.kafka.audit_topic, check::topic(v)))),
-    ("kafka.metrics_topic", Setter::Text(|d, v| put(&mut d.kafka.metrics_topic, check::topic(v)))),
+    ("kafka.audit_topics", Setter::List(|d, v| put(&mut d.kafka.audit_topics, check::topics(v)))),
+    ("kafka.metrics_topics", Setter::List(|d, v| put(&mut d.kafka.metrics_topics, check::topics(v)))),
     ("kafka.findings_topic", Setter::Text(|d, v| put(&mut d.kafka.findings_topic, check::topic(v)))),
     (
         "state.snapshot_every_seconds",

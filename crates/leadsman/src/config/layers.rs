@@ -5,7 +5,7 @@ use super::effective::{Effective, Entry};
 use super::keys::{Draft, Value};
 use super::place::{Document, Excerpt};
 use super::problem::{ConfigError, Fault, Origin, Problem};
-use super::values::{Auth, Config};
+use super::values::{Auth, Config, Topic};
 use super::{DEFAULTS, environment, file, rules};
 
 /// Everything the configuration is made of besides the defaults.
@@ -90,14 +90,14 @@ fn contradictions(draft: &Draft, effective: &Effective) -> Vec<(usize, Problem)>
     if server.auth == Auth::None && !server.listen.ip().to_canonical().is_loopback() {
         contradict("server.listen", "server.auth", Fault::OpenToOthers { listen: server.listen });
     }
-    let topics = [
-        ("kafka.audit_topic", &draft.kafka.audit_topic),
-        ("kafka.metrics_topic", &draft.kafka.metrics_topic),
-        ("kafka.findings_topic", &draft.kafka.findings_topic),
-    ];
+    let kafka = &draft.kafka;
+    let of = |key, topics: &[Topic]| topics.iter().map(|t| (key, t.name.clone())).collect::<Vec<_>>();
+    let mut topics = of("kafka.audit_topics", &kafka.audit_topics);
+    topics.extend(of("kafka.metrics_topics", &kafka.metrics_topics));
+    topics.push(("kafka.findings_topic", kafka.findings_topic.clone()));
     for (index, (second, topic)) in topics.iter().enumerate() {
         if let Some((first, _)) = topics[..index].iter().find(|(_, other)| other == topic) {
-            contradict(first, second, Fault::SameTopic { first, second, topic: (*topic).clone() });
+            contradict(first, second, Fault::SameTopic { first, second, topic: topic.clone() });
         }
     }
     found

@@ -85,14 +85,23 @@ pub struct KafkaSettings {
     pub bootstrap_servers: String,
     /// Consumer group.
     pub group_id: String,
-    /// Topic of audit events.
-    pub audit_topic: String,
-    /// Topic of metrics.
-    pub metrics_topic: String,
+    /// Topics of audit events and of other telemetry in JSON.
+    pub audit_topics: Vec<Topic>,
+    /// Topics of metrics.
+    pub metrics_topics: Vec<Topic>,
     /// Topic of findings.
     pub findings_topic: String,
     /// Further settings of librdkafka.
     pub properties: BTreeMap<String, String>,
+}
+
+/// A topic to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// The cluster that writes it; `None` means the configured one. What a record claims is not asked.
+    pub cluster: Option<String>,
 }
 
 /// Snapshots of the detector's state, written at whichever limit comes first.
@@ -213,8 +222,8 @@ impl KafkaSettings {
         Self {
             bootstrap_servers: String::new(),
             group_id: "leadsman".to_owned(),
-            audit_topic: "leadsman.audit".to_owned(),
-            metrics_topic: "leadsman.metrics".to_owned(),
+            audit_topics: vec![Topic { name: "leadsman.audit".to_owned(), cluster: None }],
+            metrics_topics: vec![Topic { name: "leadsman.metrics".to_owned(), cluster: None }],
             findings_topic: "leadsman.findings".to_owned(),
             properties: BTreeMap::new(),
         }
@@ -227,8 +236,8 @@ impl fmt::Debug for KafkaSettings {
         f.debug_struct("KafkaSettings")
             .field("bootstrap_servers", &self.bootstrap_servers)
             .field("group_id", &self.group_id)
-            .field("audit_topic", &self.audit_topic)
-            .field("metrics_topic", &self.metrics_topic)
+            .field("audit_topics", &self.audit_topics)
+            .field("metrics_topics", &self.metrics_topics)
             .field("findings_topic", &self.findings_topic)
             .field("properties", &self.properties.keys())
             .finish()

@@ -9,6 +9,7 @@ use leadsman_api::{
 use leadsman_domain::{
     ErrorKind, Finding, FindingId, FindingPage, FindingQuery, ModelSummary, PayloadKind, RawRecord, Store,
 };
+use leadsman_kafka::KafkaMonitor;
 use leadsman_store::ModelDirectory;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::BroadcastStream;
@@ -24,14 +25,15 @@ use crate::sources::inbox::{InboxError, InboxWriter};
 pub struct ServiceBackend {
     service: Service,
     inbox: Option<InboxWriter>,
+    kafka: Option<KafkaMonitor>,
     jobs: Arc<Jobs>,
 }
 
 impl ServiceBackend {
     /// A backend that stores what is ingested in `inbox`; `None` refuses it.
     #[must_use]
-    pub fn new(service: Service, inbox: Option<InboxWriter>) -> Self {
-        Self { service, inbox, jobs: Arc::default() }
+    pub fn new(service: Service, inbox: Option<InboxWriter>, kafka: Option<KafkaMonitor>) -> Self {
+        Self { service, inbox, kafka, jobs: Arc::default() }
     }
 }
 
@@ -118,6 +120,9 @@ impl Backend for ServiceBackend {
 
     fn metrics(&self) -> BoxFuture<'_, Result<String, ApiError>> {
         Box::pin(async move {
+            if let Some(kafka) = &self.kafka {
+                self.service.metrics.observe_group(kafka);
+            }
             let stats = self.service.store.stats().await.map_err(unavailable)?;
             let mut text = self.service.metrics.render().map_err(ApiError::internal)?;
             // Gauges of the store and the disk are read when asked for; the text ends with `# EOF`.
@@ -158,12 +163,12 @@ impl Backend for ServiceBackend {
 
 fn score(service: &Service, body: Vec<u8>) -> Result<ScoreReport, ApiError> {
     let record = RawRecord { offset: 0, received_at: clock::now(), kind: PayloadKind::K8sAudit, bytes: body };
-    let decoded = leadsman_decode::record(&service.context, &service.limits, &record);
+    let decoded = leadsman_decode::record(&service.cluster.context, &service.limits, &record);
     if decoded.events.len() > MAX_SCORE_EVENTS {
         return Err(ApiError::invalid(format!("at most {MAX_SCORE_EVENTS} events can be scored in one request")));
     }
     // Every window is reported, also those far below the alert line.
-    let engine = service.engine.clone().reporting_all();
+    let engine = service.cluster.engine.clone().reporting_all();
     let mut shard = Shard::new(&engine, &service.model.manifest.weights_digest);
     let mut outcome = Outcome::default();
     shard.push(&engine, &decoded.events, &[], &mut outcome).map_err(ApiError::internal)?;

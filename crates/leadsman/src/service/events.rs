@@ -1,6 +1,6 @@
 //! What the service says about itself: each event is a type whose `emit` writes the log line and counts.
 
-use leadsman_domain::{SourceId, Span, StoreError};
+use leadsman_domain::{SourceError, SourceId, Span, StoreError, Timestamp};
 
 use super::metrics::Metrics;
 use crate::account::Account;
@@ -13,12 +13,14 @@ pub struct BatchCommitted<'a> {
     pub account: &'a Account,
     /// Findings it wrote.
     pub findings: usize,
+    /// When its last record was received.
+    pub heard: Option<Timestamp>,
 }
 
 impl BatchCommitted<'_> {
     /// Counts it.
     pub fn emit(&self, metrics: &Metrics) {
-        metrics.committed(self.span, self.account);
+        metrics.committed(self.span, self.account, self.heard);
         metrics.findings.inc_by(self.findings as u64);
         tracing::debug!(
             source = %self.span.source, partition = self.span.partition, from = self.span.from, to = self.span.to,
@@ -41,10 +43,24 @@ impl CommitFenced<'_> {
     /// Counts it and tells the operator.
     pub fn emit(&self, metrics: &Metrics) {
         metrics.fenced.inc();
-        tracing::error!(
+        tracing::warn!(
             source = %self.source, partition = self.partition,
-            "another process owns this partition: this one stops; run one leadsman per data directory"
+            "another process owns this partition now: this one leaves it"
         );
+    }
+}
+
+/// A partition of ours cannot be read; the others go on.
+pub struct PartitionStopped<'a> {
+    /// Why, and what to do.
+    pub error: &'a SourceError,
+}
+
+impl PartitionStopped<'_> {
+    /// Counts it and tells the operator.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.stopped_partitions.inc();
+        tracing::error!(error = %self.error, "a partition is not read any more; the others go on");
     }
 }
 
@@ -58,7 +74,7 @@ impl StoreCommitError<'_> {
     /// Counts it and tells the operator.
     pub fn emit(&self, metrics: &Metrics) {
         metrics.store_retries.inc();
-        tracing::warn!(error = %self.error, "the store did not take a commit; trying again, nothing is lost");
+        tracing::warn!(error = %self.error, "the store is out of reach; trying again, nothing is lost");
     }
 }
 

@@ -133,9 +133,9 @@ fn dataset(root: &Path, id: &DatasetId) -> Option<PathBuf> {
 
 fn retrain(service: &Service, jobs: &Jobs, id: JobId, job: &TrainJob, data: PathBuf) -> Result<ModelRef> {
     let name = job.name.as_ref().map_or(DEFAULT_NAME, |n| n.as_str());
-    let rules = service.context.rules.clone();
-    let context =
-        DecodeContext { cluster: service.context.cluster.clone(), rules: rules.clone(), ..service.context.clone() };
+    let of = &service.cluster.context;
+    let rules = of.rules.clone();
+    let context = DecodeContext { cluster: of.cluster.clone(), rules: rules.clone(), ..of.clone() };
     let now = &service.model.fitted;
     let spec = TrainSpec { seed: job.seed.unwrap_or(1), window: now.window(), rules, detectors: now.detectors };
     let paths = [data];

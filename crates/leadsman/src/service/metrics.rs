@@ -1,6 +1,7 @@
 //! Counters in the Prometheus text format.
 
-use leadsman_domain::Span;
+use leadsman_domain::{Span, Timestamp};
+use leadsman_kafka::KafkaMonitor;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -44,6 +45,11 @@ pub struct Metrics {
     samples: Family<BySource, Counter>,
     commits: Family<BySource, Counter>,
     position: Family<ByPartition, Gauge>,
+    heard: Family<BySource, Gauge>,
+    lag: Family<ByPartition, Gauge>,
+    rebalances: Gauge,
+    bytes_under_way: Gauge,
+    bytes_fetched: Gauge,
     rejected: Family<ByReason, Counter>,
     decoded: Family<ByKind, Counter>,
     skipped: Family<ByReason, Counter>,
@@ -56,6 +62,8 @@ pub struct Metrics {
     pub publish_failures: Counter,
     /// Commits refused because another process owns the partition.
     pub fenced: Counter,
+    /// Partitions that cannot be read any more.
+    pub stopped_partitions: Counter,
     /// The store was out of reach and the commit was tried again.
     pub store_retries: Counter,
     /// Times detection state had to start empty.
@@ -74,12 +82,37 @@ impl Default for Metrics {
         let (rejected, skipped): (Family<ByReason, Counter>, Family<ByReason, Counter>) = Default::default();
         let decoded: Family<ByKind, Counter> = Family::default();
         let formats: Family<ByFormat, Counter> = Family::default();
-        let [findings, published, publish_failures, fenced, store_retries, state_resets, late, duplicates] =
-            std::array::from_fn(|_| Counter::default());
+        let (heard, lag): (Family<BySource, Gauge>, Family<ByPartition, Gauge>) = Default::default();
+        let [rebalances, bytes_under_way, bytes_fetched] = std::array::from_fn(|_| Gauge::default());
+        registry.register("lag_records", "records of a Kafka partition that are not committed yet", lag.clone());
+        registry.register("rebalances", "assignments and revocations of Kafka partitions so far", rebalances.clone());
+        registry.register("bytes_under_way", "bytes of Kafka records being processed", bytes_under_way.clone());
+        registry.register("bytes_fetched", "bytes of Kafka records that wait in the client", bytes_fetched.clone());
+        let [
+            findings,
+            published,
+            publish_failures,
+            fenced,
+            stopped_partitions,
+            store_retries,
+            state_resets,
+            late,
+            duplicates,
+        ] = std::array::from_fn(|_| Counter::default());
         registry.register("events", "audit events decoded", events.clone());
         registry.register("samples", "metric samples decoded", samples.clone());
         registry.register("commits", "micro-batches committed", commits.clone());
         registry.register("position_records", "first record not yet committed", position.clone());
+        registry.register(
+            "last_record_timestamp_seconds",
+            "when the last committed record of a source was received, since the epoch: its heart beat",
+            heard.clone(),
+        );
+        registry.register(
+            "stopped_partitions",
+            "partitions that cannot be read any more: their log is not the one that was read",
+            stopped_partitions.clone(),
+        );
         registry.register("rejected_items", "items refused, by reason", rejected.clone());
         registry.register(
             "events_decoded",
@@ -102,6 +135,11 @@ impl Default for Metrics {
             samples,
             commits,
             position,
+            heard,
+            lag,
+            rebalances,
+            bytes_under_way,
+            bytes_fetched,
             rejected,
             decoded,
             skipped,
@@ -110,6 +148,7 @@ impl Default for Metrics {
             published,
             publish_failures,
             fenced,
+            stopped_partitions,
             store_retries,
             state_resets,
             late,
@@ -120,12 +159,15 @@ impl Default for Metrics {
 
 impl Metrics {
     /// A micro-batch was committed.
-    pub fn committed(&self, span: &Span, account: &Account) {
+    pub fn committed(&self, span: &Span, account: &Account, heard: Option<Timestamp>) {
         let source = span.source.as_str().to_owned();
         let by = BySource { source: source.clone() };
         self.events.get_or_create(&by).inc_by(account.events);
         self.samples.get_or_create(&by).inc_by(account.samples);
         self.commits.get_or_create(&by).inc();
+        if let Some(heard) = heard {
+            self.heard.get_or_create(&by).set(heard.as_micros() / 1_000_000);
+        }
         let of = ByPartition { source, partition: span.partition };
         self.position.get_or_create(&of).set(i64::try_from(span.to).unwrap_or(i64::MAX));
         for (kind, n) in [
@@ -144,6 +186,21 @@ impl Metrics {
         }
         for (format, n) in account.formats.iter() {
             self.formats.get_or_create(&ByFormat { format: format.as_str() }).inc_by(n);
+        }
+    }
+
+    /// Takes over what the member of the consumer group sees. A partition that others own keeps no lag here.
+    pub fn observe_group(&self, kafka: &KafkaMonitor) {
+        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.rebalances.set(gauge(kafka.rebalances()));
+        let (under_way, fetched) = kafka.bytes_under_way();
+        self.bytes_under_way.set(gauge(under_way));
+        self.bytes_fetched.set(gauge(fetched));
+        self.lag.clear();
+        for ((source, partition), end) in kafka.ends() {
+            let of = ByPartition { source: source.as_str().to_owned(), partition };
+            let position = self.position.get(&of).map_or(0, |gauge| gauge.get());
+            self.lag.get_or_create(&of).set((gauge(end) - position).max(0));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Starts and stops the whole service: load, spawn, wait, drain.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use anyhow::{Context, Result};
 use leadsman_api::{ApiConfig, Token, router};
 use leadsman_decode::{DecodeContext, Limits, RedactionKey};
 use leadsman_detect::rules::RuleSet;
-use leadsman_domain::{PayloadKind, SourceId};
+use leadsman_domain::{PayloadKind, SourceId, Store};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
-use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSink, KafkaSinkConfig, KafkaSource, OffsetCommitter, StartOffset};
+use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSink, KafkaSinkConfig, KafkaSource};
 use leadsman_store::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -21,10 +21,11 @@ use tokio::task::JoinSet;
 use super::backend::ServiceBackend;
 use super::events::InboxCleanError;
 use super::metrics::Metrics;
-use super::stream::{self, Durable, Hooks, Partitions, SnapshotPolicy};
-use super::{Service, Shared, relay, token};
+use super::partition::{Durable, Partition, SnapshotPolicy};
+use super::stream::{self, Hooks};
+use super::{Scope, Service, Shared, group, relay, token};
 use crate::clock;
-use crate::config::KafkaSettings;
+use crate::config::{KafkaSettings, Topic};
 use crate::model::ReadyModel;
 use crate::sources::inbox::{Inbox, InboxLimits, InboxReader, InboxWriter};
 use crate::sources::tail::{FileTail, TailPosition};
@@ -57,6 +58,8 @@ pub struct Setup {
     pub files: Vec<PathBuf>,
     /// Kafka, if there is any.
     pub kafka: Option<KafkaSettings>,
+    /// Whether a topic may have another number of partitions than its state was built with.
+    pub accept_partitions: bool,
     /// When to write detection state down.
     pub snapshots: SnapshotPolicy,
     /// Open windows of a source are closed when nothing came for this long.
@@ -75,35 +78,49 @@ pub struct Running {
 
 /// Source name of what the receiver took.
 pub use crate::sources::inbox::SOURCE as INBOX;
+/// Records of Kafka that may wait for the store; decoded they are several times as large.
+const BYTES_UNDER_WAY: usize = 16 * 1024 * 1024;
 /// How long a drain may take before the process ends anyway: every commit is crash-safe.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Opens the store, claims every partition and starts serving.
+/// Opens the store, claims what this process alone reads, joins the consumer group and starts serving.
 ///
 /// Errors: when a file, the port, the store or Kafka cannot be opened.
 pub async fn start(setup: Setup) -> Result<Running> {
     std::fs::create_dir_all(&setup.data_dir).with_context(|| format!("cannot make {}", setup.data_dir.display()))?;
     let store = SqliteStore::open(&setup.data_dir.join("leadsman.db"))?;
-    let settings = EngineSettings {
-        cluster: setup.cluster.clone(),
-        budget_per_day: setup.budget_per_day,
-        polarity: setup.polarity,
-        rules: Arc::clone(&setup.rules),
-    };
     let redaction_key = RedactionKey::new(&token::read_or_make(&setup.data_dir.join("redaction.key"))?);
-    let rules = setup.model.fitted.rules.clone();
+    let scope = |cluster: &str| Scope {
+        engine: Engine::new(
+            setup.model.fitted.clone(),
+            setup.model.reference(),
+            EngineSettings {
+                cluster: cluster.to_owned(),
+                budget_per_day: setup.budget_per_day,
+                polarity: setup.polarity,
+                rules: Arc::clone(&setup.rules),
+            },
+        ),
+        context: DecodeContext {
+            cluster: cluster.to_owned(),
+            rules: setup.model.fitted.rules.clone(),
+            redaction_key: Some(redaction_key),
+        },
+    };
+    let topics = setup.kafka.iter().flat_map(|kafka| kafka.audit_topics.iter().chain(&kafka.metrics_topics));
+    let clusters = topics.filter_map(|t| Some((leadsman_kafka::source_id(&t.name), scope(t.cluster.as_deref()?))));
     let sink = setup.kafka.as_ref().map(|k| format!("kafka:{}", k.findings_topic));
     let service: Service = Arc::new(Shared {
         store,
-        engine: Engine::new(setup.model.fitted.clone(), setup.model.reference(), settings),
-        context: DecodeContext { cluster: setup.cluster.clone(), rules, redaction_key: Some(redaction_key) },
+        clusters: clusters.collect(),
+        cluster: scope(&setup.cluster),
         limits: Limits::default(),
         metrics: Metrics::default(),
         sinks: sink.iter().cloned().collect(),
         outbox: Notify::new(),
         data_dir: setup.data_dir.clone(),
         model: setup.model.clone(),
-        rules: setup.rules,
+        rules: Arc::clone(&setup.rules),
     });
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -116,24 +133,27 @@ pub async fn start(setup: Setup) -> Result<Running> {
     let limits = InboxLimits { max_record: setup.max_body, ..InboxLimits::default() };
     let writer = Inbox::open(&setup.data_dir.join("inbox"), limits)?;
     let inbox = SourceId::new(INBOX);
-    let (_, partition, start) = stream::claim(&service, &inbox, 0).await?;
-    let partitions = BTreeMap::from([((inbox, 0), partition)]);
-    let reader = writer.reader(start, setup.idle_after)?;
+    let claimed = Partition::claim(&service, &inbox, 0).await.context("cannot claim the inbox")?;
+    let reader = writer.reader(claimed.start, setup.idle_after)?;
     let hooks = InboxHooks(writer.clone());
-    tasks.spawn(stream::run(service.clone(), reader, partitions, setup.snapshots, hooks, stopped.clone()));
+    tasks.spawn(stream::run(reader, claimed.partition, setup.snapshots, hooks, stopped.clone()));
     // The same file twice would be two owners of one log.
     for path in &setup.files.iter().collect::<BTreeSet<_>>() {
         tasks.spawn(tail(service.clone(), path.to_path_buf(), setup.snapshots, setup.idle_after, stopped.clone()));
     }
+    let mut monitor = None;
     if let (Some(kafka), Some(sink)) = (&setup.kafka, sink) {
-        start_kafka(&service, kafka, sink, (setup.snapshots, setup.idle_after), &stopped, &mut tasks).await?;
+        let source = join_group(&service, kafka, setup.idle_after, setup.accept_partitions).await?;
+        monitor = Some(source.monitor());
+        tasks.spawn(group::run(service.clone(), source, setup.snapshots, stopped.clone()));
+        start_relay(&service, kafka, sink, &stopped, &mut tasks)?;
     }
 
     let token = setup.token.as_deref().map(Token::new).transpose()?;
     let mut api = ApiConfig::new(token);
     api.allowed_hosts = setup.allowed_hosts;
     api.max_body = setup.max_body;
-    let backend = Arc::new(ServiceBackend::new(service.clone(), setup.webhook.then_some(writer)));
+    let backend = Arc::new(ServiceBackend::new(service.clone(), setup.webhook.then_some(writer), monitor));
     let mut api_stop = stopped.clone();
     tasks.spawn(async move {
         let shutdown = async move {
@@ -154,11 +174,10 @@ async fn tail(
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let source = FileTail::source_id(&path);
-    let (checkpoint, partition, start) = stream::claim(&service, &source, 0).await?;
-    let position = checkpoint.source_tag.map(|tag| TailPosition { offset: start, tag });
+    let claimed = Partition::claim(&service, &source, 0).await.context("cannot claim a followed file")?;
+    let position = claimed.source_tag.map(|tag| TailPosition { offset: claimed.start, tag });
     let file = FileTail::open(&path, position, idle_after, clock::now);
-    let partitions = BTreeMap::from([((source, 0), partition)]);
-    stream::run(service, file, partitions, snapshots, TailHooks, stop).await
+    stream::run(file, claimed.partition, snapshots, TailHooks, stop).await
 }
 
 struct TailHooks;
@@ -168,7 +187,7 @@ impl Hooks<FileTail> for TailHooks {
         Some(source.tag())
     }
 
-    fn committed(&mut self, _: &FileTail, _: Durable<'_>) {}
+    fn committed(&mut self, _: &FileTail, _: &Durable) {}
 }
 
 /// Gives the inbox's space back: what a snapshot stands behind is never read again.
@@ -179,8 +198,8 @@ impl Hooks<InboxReader> for InboxHooks {
         None
     }
 
-    fn committed(&mut self, _: &InboxReader, Durable { span, snapshot }: Durable<'_>) {
-        if snapshot {
+    fn committed(&mut self, _: &InboxReader, Durable { span, snapshot }: &Durable) {
+        if *snapshot {
             let (inbox, record) = (self.0.clone(), span.to);
             tokio::spawn(async move {
                 if let Err(error) = inbox.delete_before(record).await {
@@ -191,51 +210,41 @@ impl Hooks<InboxReader> for InboxHooks {
     }
 }
 
-struct LagHooks(OffsetCommitter);
-
-impl Hooks<KafkaSource> for LagHooks {
-    fn tag(&mut self, _: &mut KafkaSource) -> Option<String> {
-        None
-    }
-
-    fn committed(&mut self, _: &KafkaSource, Durable { span, .. }: Durable<'_>) {
-        self.0.commit(&span.source, span.partition, span.to);
-    }
-}
-
-async fn start_kafka(
+/// Joins the consumer group.
+async fn join_group(
     service: &Service,
     settings: &KafkaSettings,
-    sink: String,
-    (snapshots, idle_after): (SnapshotPolicy, Duration),
-    stop: &watch::Receiver<bool>,
-    tasks: &mut JoinSet<Result<()>>,
-) -> Result<()> {
+    idle_after: Duration,
+    accept_partitions: bool,
+) -> Result<KafkaSource> {
+    let kind = |topics: &[Topic], kind| topics.iter().map(|t| (t.name.clone(), kind)).collect::<Vec<_>>();
+    let mut topics = kind(&settings.audit_topics, PayloadKind::K8sAudit);
+    topics.extend(kind(&settings.metrics_topics, PayloadKind::MetricJson));
     let config = KafkaConfig {
         bootstrap_servers: settings.bootstrap_servers.clone(),
         group_id: settings.group_id.clone(),
-        topics: vec![
-            (settings.audit_topic.clone(), PayloadKind::K8sAudit),
-            (settings.metrics_topic.clone(), PayloadKind::MetricJson),
-        ],
+        topics,
         batch: BatchLimits::default(),
         idle_after,
+        max_bytes_under_way: BYTES_UNDER_WAY,
         extra: settings.properties.clone(),
     };
     let discovery = config.clone();
     let found = tokio::task::spawn_blocking(move || KafkaSource::discover(&discovery)).await??;
-    let mut partitions = Partitions::new();
-    let mut starts = Vec::new();
-    for (source, number, _) in found {
-        let (_, partition, start) = stream::claim(service, &source, number).await?;
-        // Offset 0 may be gone from a log that was never snapshotted; its first record is then further on.
-        let offset = if start == 0 { StartOffset::Earliest } else { StartOffset::At(start) };
-        starts.push((source.clone(), number, offset));
-        partitions.insert((source, number), partition);
+    for (source, partitions) in found {
+        service.store.bind_source(&source, partitions, accept_partitions).await?;
     }
-    let source = tokio::task::spawn_blocking(move || KafkaSource::start(&config, &starts)).await??;
-    let hooks = LagHooks(source.committer());
-    tasks.spawn(stream::run(service.clone(), source, partitions, snapshots, hooks, stop.clone()));
+    Ok(KafkaSource::join(&config)?)
+}
+
+/// Publishes findings to their topic.
+fn start_relay(
+    service: &Service,
+    settings: &KafkaSettings,
+    sink: String,
+    stop: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<Result<()>>,
+) -> Result<()> {
     let publisher = KafkaSink::open(KafkaSinkConfig {
         bootstrap_servers: settings.bootstrap_servers.clone(),
         topic: settings.findings_topic.clone(),

@@ -30,10 +30,10 @@ pub(super) fn look(settings: &KafkaSettings) -> Seen {
     let subject = Subject {
         bootstrap_servers: settings.bootstrap_servers.clone(),
         group_id: settings.group_id.clone(),
-        topics: vec![
-            (settings.audit_topic.clone(), PayloadKind::K8sAudit),
-            (settings.metrics_topic.clone(), PayloadKind::MetricJson),
-        ],
+        topics: [(&settings.audit_topics, PayloadKind::K8sAudit), (&settings.metrics_topics, PayloadKind::MetricJson)]
+            .into_iter()
+            .flat_map(|(topics, kind)| topics.iter().map(move |topic| (topic.name.clone(), kind)))
+            .collect(),
         findings_topic: settings.findings_topic.clone(),
         extra: settings.properties.clone(),
     };
