@@ -59,9 +59,8 @@ fn doctor(directory: &Path, variables: &[(&str, &str)]) -> Result<Findings> {
 /// Variables that name a broker and its topics; `name` keeps tests of a shared broker apart.
 fn kafka(bootstrap: &str, name: &str) -> Vec<(String, String)> {
     let mut variables = vec![("LEADSMAN_KAFKA__BOOTSTRAP_SERVERS".to_owned(), bootstrap.to_owned())];
-    for topic in ["audit", "metrics", "findings"] {
-        let variable = format!("LEADSMAN_KAFKA__{}_TOPIC", topic.to_uppercase());
-        variables.push((variable, format!("{name}.{topic}")));
+    for (key, topic) in [("AUDIT_TOPICS", "audit"), ("METRICS_TOPICS", "metrics"), ("FINDINGS_TOPIC", "findings")] {
+        variables.push((format!("LEADSMAN_KAFKA__{key}"), format!("{name}.{topic}")));
     }
     variables
 }

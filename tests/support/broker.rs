@@ -217,11 +217,6 @@ impl Broker {
         Err(format!("{class} {}: {}", arguments.join(" "), tail(&String::from_utf8_lossy(&said))).into())
     }
 
-    /// Writes a file into the broker's directory.
-    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
-        Ok(fs::write(self.directory.path().join(name), text)?)
-    }
-
     fn wait_healthy(&mut self) -> Result<()> {
         let consumer: BaseConsumer = self.client().create()?;
         let process = &mut self.process;

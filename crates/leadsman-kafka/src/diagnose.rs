@@ -55,6 +55,58 @@ pub struct Diagnosis {
     pub writing: Option<Writing>,
 }
 
+/// The first thing that somebody has to mend before records can be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// No broker serves us.
+    #[error("kafka at {address}: {fault}")]
+    Broker {
+        /// The first of the addresses.
+        address: String,
+        /// Why.
+        fault: Fault,
+    },
+    /// A topic cannot be read.
+    #[error("kafka topic `{name}`: {error}")]
+    Topic {
+        /// The topic.
+        name: String,
+        /// Why.
+        error: TopicError,
+    },
+    /// The group may not be used.
+    #[error("kafka group `{name}`: {fault}")]
+    Group {
+        /// The group.
+        name: String,
+        /// Why.
+        fault: Fault,
+    },
+}
+
+/// Tries what the source needs: a broker, every topic, the group. `None` when nothing stands in its way.
+///
+/// Takes a fraction of a second where all is well, and about five seconds where somebody does not answer.
+///
+/// Errors: when a setting is refused before anybody is asked.
+pub fn obstacle(subject: &Subject) -> Result<Option<Obstacle>, KafkaError> {
+    let (brokers, reached) = reach::configured(subject)?;
+    let Some(client) = reached else {
+        let first = brokers.into_iter().find_map(|broker| Some((broker.address, broker.outcome.err()?)));
+        let (address, fault) = first.unwrap_or_else(|| (subject.bootstrap_servers.clone(), Fault::Unresolved));
+        return Ok(Some(Obstacle::Broker { address, fault }));
+    };
+    for (name, kind) in &subject.topics {
+        // From the end on: whether fetching is allowed shows without a record.
+        if let Err(error) = topic::read_newest(subject, &client, name, Some((*kind, 0))) {
+            return Ok(Some(Obstacle::Topic { name: name.clone(), error }));
+        }
+    }
+    let Some((topic, _)) = subject.topics.first() else { return Ok(None) };
+    let group = group::look(subject, topic)?;
+    Ok(group.err().map(|fault| Obstacle::Group { name: subject.group_id.clone(), fault }))
+}
+
 /// Looks at everything; takes up to about five seconds for each thing that does not answer.
 ///
 /// Errors: when a setting is refused before anybody is asked.

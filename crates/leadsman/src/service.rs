@@ -1,5 +1,6 @@
 //! The running service: sources, the loop, the relay and what the API asks of them.
 
+pub mod access;
 pub mod backend;
 pub mod events;
 pub mod group;
@@ -7,6 +8,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod partition;
 pub mod relay;
+pub mod rotation;
 pub mod runner;
 pub mod stream;
 pub mod token;

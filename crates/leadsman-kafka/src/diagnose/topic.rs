@@ -87,6 +87,17 @@ pub(super) fn look(
     name: &str,
     read: Option<PayloadKind>,
 ) -> Result<TopicState, TopicError> {
+    let (partitions, sample) = read_newest(subject, asked, name, read.map(|kind| (kind, SAMPLE_RECORDS)))?;
+    Ok(TopicState { partitions, settings: settings(subject, name), sample })
+}
+
+/// The partitions of a topic and, with a kind of records, so many of the newest records of each.
+pub(super) fn read_newest(
+    subject: &Subject,
+    asked: &Client,
+    name: &str,
+    read: Option<(PayloadKind, u64)>,
+) -> Result<(Vec<PartitionState>, Vec<RawRecord>), TopicError> {
     let mut partitions = partitions(asked, name)?;
     let reader = consumer(subject, &subject.bootstrap_servers).map_err(|error| TopicError::Other(error.to_string()))?;
     for partition in &mut partitions {
@@ -95,10 +106,10 @@ pub(super) fn look(
         (partition.low, partition.high) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));
     }
     let sample = match read {
-        Some(kind) => fetch(&reader, name, kind, &mut partitions)?,
+        Some(newest) => fetch(&reader, name, newest, &mut partitions)?,
         None => Vec::new(),
     };
-    Ok(TopicState { partitions, settings: settings(subject, name), sample })
+    Ok((partitions, sample))
 }
 
 fn partitions(client: &Client, name: &str) -> Result<Vec<PartitionState>, TopicError> {
@@ -137,12 +148,12 @@ fn partitions(client: &Client, name: &str) -> Result<Vec<PartitionState>, TopicE
 fn fetch(
     reader: &Client,
     name: &str,
-    kind: PayloadKind,
+    (kind, records): (PayloadKind, u64),
     partitions: &mut [PartitionState],
 ) -> Result<Vec<RawRecord>, TopicError> {
     let mut wanted = TopicPartitionList::new();
     for partition in &*partitions {
-        let from = partition.high.saturating_sub(SAMPLE_RECORDS).max(partition.low);
+        let from = partition.high.saturating_sub(records).max(partition.low);
         let from = i64::try_from(from).map_or(Offset::End, Offset::Offset);
         wanted.add_partition_offset(name, partition.number, from).map_err(|error| failed(reader.context(), &error))?;
     }

@@ -27,16 +27,7 @@ pub(super) struct Seen {
 
 /// Looks at everything, and leaves nothing behind.
 pub(super) fn look(settings: &KafkaSettings) -> Seen {
-    let subject = Subject {
-        bootstrap_servers: settings.bootstrap_servers.clone(),
-        group_id: settings.group_id.clone(),
-        topics: [(&settings.audit_topics, PayloadKind::K8sAudit), (&settings.metrics_topics, PayloadKind::MetricJson)]
-            .into_iter()
-            .flat_map(|(topics, kind)| topics.iter().map(move |topic| (topic.name.clone(), kind)))
-            .collect(),
-        findings_topic: settings.findings_topic.clone(),
-        extra: settings.properties.clone(),
-    };
+    let subject = settings.subject();
     match diagnose(&subject) {
         Ok(diagnosis) => report(&subject, diagnosis),
         Err(e) => Seen { checks: vec![check("kafka", Verdict::Fail, e.to_string())], ..Seen::default() },
