@@ -7,6 +7,7 @@ mod api;
 mod architecture;
 mod broker;
 mod cli;
+mod compose;
 mod datasets;
 mod doctor;
 mod falco;
@@ -24,12 +25,13 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 11] = [
+const CASES: [&[Case]; 12] = [
     architecture::CASES,
     harness::CASES,
     broker::CASES,
     secure::CASES,
     doctor::CASES,
+    compose::CASES,
     prometheus::CASES,
     cli::CASES,
     datasets::CASES,
@@ -98,6 +100,7 @@ impl Need {
         match self {
             Self::Broker => support::broker::unavailable(),
             Self::Prometheus => support::prometheus::unavailable(),
+            Self::Compose => support::compose::unavailable(),
             Self::Dataset(name) => support::data::unavailable(name),
         }
     }

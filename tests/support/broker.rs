@@ -217,6 +217,12 @@ impl Broker {
         Err(format!("{class} {}: {}", arguments.join(" "), tail(&String::from_utf8_lossy(&said))).into())
     }
 
+    /// A shell script that stands for one of the tools in Kafka's `bin`.
+    pub(crate) fn tool_script(&self, class: &str) -> String {
+        let jars = self.libraries.join("*");
+        format!("#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -cp '{}' {class} \"$@\"\n", jars.display())
+    }
+
     fn wait_healthy(&mut self) -> Result<()> {
         let consumer: BaseConsumer = self.client().create()?;
         let process = &mut self.process;

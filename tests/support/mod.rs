@@ -2,12 +2,14 @@
 
 pub(crate) mod broker;
 pub(crate) mod certificates;
+pub(crate) mod compose;
 pub(crate) mod data;
 pub(crate) mod http;
 pub(crate) mod leadsman;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod secure;
+pub(crate) mod yaml;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -30,8 +32,10 @@ pub(crate) struct Case {
 pub(crate) enum Need {
     /// Java and the jars of the broker.
     Broker,
-    /// The `prometheus` program.
+    /// The programs `prometheus` and `promtool`.
     Prometheus,
+    /// Docker Compose, without a daemon.
+    Compose,
     /// A folder of the data sets.
     Dataset(&'static str),
 }
