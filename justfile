@@ -5,13 +5,18 @@ check:
 
 # Every test of the workspace.
 test:
-    cargo build --workspace
-    cargo test --workspace
+    cargo build --workspace --features leadsman/failpoints
+    cargo test --workspace --features leadsman/failpoints
 
 # The end-to-end tests; arguments select by name.
 e2e *FILTER:
-    cargo build --workspace
-    cargo test -p e2e -- {{FILTER}}
+    cargo build --workspace --features leadsman/failpoints
+    cargo test --workspace --features leadsman/failpoints --test e2e -- {{FILTER}}
+
+# Kill a process at a seeded point of its commit, once per seed, and compare with one offline run over the same log.
+chaos SEEDS FIRST="1":
+    cargo build --workspace --features leadsman/failpoints
+    cargo test --workspace --features leadsman/failpoints --test chaos -- {{SEEDS}} {{FIRST}}
 
 # Rewrite the golden files; review the difference before it is committed.
 golden:

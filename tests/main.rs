@@ -6,6 +6,8 @@
 mod api;
 mod architecture;
 mod broker;
+mod chaos;
+mod chaos_world;
 mod cli;
 mod compose;
 mod datasets;
@@ -25,7 +27,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 12] = [
+const CASES: &[&[Case]] = &[
     architecture::CASES,
     harness::CASES,
     broker::CASES,
@@ -38,6 +40,7 @@ const CASES: [&[Case]; 12] = [
     falco::CASES,
     api::CASES,
     stream::CASES,
+    chaos::CASES,
 ];
 
 /// A test that takes longer is named at the end.
@@ -48,7 +51,7 @@ fn main() -> ExitCode {
     let strict = environment("CI").is_some_and(|value| value == "true");
     let mut skipped = Vec::new();
     let mut trials = Vec::new();
-    for case in CASES.into_iter().flatten() {
+    for case in CASES.iter().copied().flatten() {
         let unmet = case.needs.iter().find_map(|need| need.unmet());
         if let Some(reason) = &unmet
             && !strict

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod failpoint;
 mod registry;
 mod sqlite;
 

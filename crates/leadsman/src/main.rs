@@ -14,6 +14,13 @@ use serde_json::json;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(feature = "failpoints")]
+    if let Some(plan) = std::env::var_os("FAILPOINT")
+        && !plan.to_str().is_some_and(leadsman_store::failpoint::arm)
+    {
+        eprintln!("error: FAILPOINT must be name:n");
+        return ExitCode::FAILURE;
+    }
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of a pipe left: nobody is there to be told.

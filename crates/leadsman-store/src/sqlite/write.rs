@@ -2,6 +2,7 @@ use leadsman_domain::{Checkpoint, Commit, DeadLetter, OutboxItem, SourceId, Stor
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::convert::{finding_to_json, from_db, severity_rank, sql_error, to_db};
+use crate::failpoint::reach;
 
 /// Takes ownership: raises the epoch, so that the previous owner's next commit matches no row.
 pub(super) fn claim(conn: &mut Connection, source: SourceId, partition: i32) -> Result<Checkpoint, StoreError> {
@@ -63,9 +64,14 @@ pub(super) fn commit(conn: &mut Connection, commit: &Commit) -> Result<(), Store
     let tx = begin(conn)?;
     // First, so that an owner that lost the partition writes nothing; returning drops and rolls back `tx`.
     advance(&tx, commit)?;
+    reach("commit-advanced");
     upsert_findings(&tx, &rows, &commit.sinks)?;
+    reach("commit-findings");
     insert_dead_letters(&tx, &commit.dead_letters)?;
-    tx.commit().map_err(sql_error)
+    reach("commit-written");
+    tx.commit().map_err(sql_error)?;
+    reach("commit-durable");
+    Ok(())
 }
 
 /// What identifies a row of the outbox.

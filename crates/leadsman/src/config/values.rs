@@ -91,6 +91,8 @@ pub struct KafkaSettings {
     pub metrics_topics: Vec<Topic>,
     /// Topic of findings.
     pub findings_topic: String,
+    /// Most records that are scored and stored together.
+    pub batch_records: u64,
     /// Further settings of librdkafka.
     pub properties: BTreeMap<String, String>,
 }
@@ -225,6 +227,7 @@ impl KafkaSettings {
             audit_topics: vec![Topic { name: "leadsman.audit".to_owned(), cluster: None }],
             metrics_topics: vec![Topic { name: "leadsman.metrics".to_owned(), cluster: None }],
             findings_topic: "leadsman.findings".to_owned(),
+            batch_records: 2_000,
             properties: BTreeMap::new(),
         }
     }
@@ -239,6 +242,7 @@ impl fmt::Debug for KafkaSettings {
             .field("audit_topics", &self.audit_topics)
             .field("metrics_topics", &self.metrics_topics)
             .field("findings_topic", &self.findings_topic)
+            .field("batch_records", &self.batch_records)
             .field("properties", &self.properties.keys())
             .finish()
     }

@@ -12,6 +12,8 @@ use leadsman_domain::{
     StoreError,
 };
 
+use leadsman_store::failpoint::reach;
+
 use super::Service;
 use super::events::{BatchCommitted, CommitFenced, DataGap, StateReset, StoreCommitError};
 use crate::account::Account;
@@ -73,6 +75,7 @@ impl Partition {
     /// Errors: when the store is out of reach.
     pub async fn claim(service: &Service, source: &SourceId, number: i32) -> Result<Claimed, StoreError> {
         let checkpoint = service.store.claim(source, number).await?;
+        reach("claimed");
         let (next_offset, state_offset) = (checkpoint.next_offset, checkpoint.state_offset);
         let (worker, of, snapshot) = (service.clone(), source.clone(), checkpoint.snapshot);
         let digest = service.model.manifest.weights_digest.clone();
@@ -155,7 +158,9 @@ impl Partition {
         let (findings, dead_letters) = (done.findings, done.dead_letters);
         let outcome =
             Commit { span, epoch: self.epoch, findings, dead_letters, snapshot, roll_to: None, source_tag: tag, sinks };
+        reach("batch-scored");
         self.commit(outcome).await?;
+        reach("batch-committed");
         self.next_offset = durable.span.to;
         if durable.snapshot {
             self.unsaved = 0;
@@ -196,6 +201,7 @@ impl Partition {
         let worth_it = self.unsaved > 0 && self.position >= self.next_offset;
         let Some(mut shard) = self.shard.take().filter(|_| worth_it) else { return Ok(()) };
         let body = shard.to_bytes()?;
+        reach("state-at-rest");
         self.commit(self.at_rest(body)).await
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use leadsman_domain::{FindingSink, Store};
+use leadsman_store::failpoint::reach;
 
 use super::Service;
 use super::events::PublishError;
@@ -32,14 +33,17 @@ pub async fn run(service: Service, name: String, mut sink: impl FindingSink) -> 
             drop(tokio::time::timeout(PERIOD, service.outbox.notified()).await);
             continue;
         }
+        reach("outbox-read");
         match sink.publish(&items).await {
             Ok(()) => {
+                reach("outbox-published");
                 service.metrics.published.inc_by(items.len() as u64);
                 // Without the acknowledgement they are published again, with the same id and revision.
                 if let Err(error) = service.store.ack_outbox(&items).await {
                     PublishError { sink: &name, error: &error }.emit(&service.metrics);
                     tokio::time::sleep(PERIOD).await;
                 }
+                reach("outbox-acknowledged");
             }
             Err(error) => {
                 PublishError { sink: &name, error: &error }.emit(&service.metrics);

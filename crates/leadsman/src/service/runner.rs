@@ -224,7 +224,10 @@ async fn join_group(
         bootstrap_servers: settings.bootstrap_servers.clone(),
         group_id: settings.group_id.clone(),
         topics,
-        batch: BatchLimits::default(),
+        batch: BatchLimits {
+            max_records: usize::try_from(settings.batch_records).unwrap_or(usize::MAX),
+            ..BatchLimits::default()
+        },
         idle_after,
         max_bytes_under_way: BYTES_UNDER_WAY,
         extra: settings.properties.clone(),
