@@ -185,7 +185,12 @@ fn logins() -> Result<()> {
         "fail",
         "does not take our certificate",
     )?;
-    check(&broker.mtls(&broker.authority.sign_expired("leadsman")?)?, "fail", "has not expired")?;
+    let expired = way_in(directory.path(), &broker.mtls(&broker.authority.sign_expired("leadsman")?)?)?;
+    expired.say("kafka", "fail", "has not expired");
+    expired.say("tls", "fail", "`ssl.certificate.location`");
+    expired.say("tls", "ok", "`ssl.ca.location`");
+    let soon = way_in(directory.path(), &broker.mtls(&broker.authority.sign("leadsman", LONG)?)?)?;
+    soon.say("tls", "warn", "client.pem ends in");
     check(&broker.mtls(&Authority::new("another")?.sign("leadsman", LONG)?)?, "fail", "does not take our certificate")?;
     check(&Access { bootstrap: "127.0.0.1:1".to_owned(), settings: Vec::new() }, "fail", "connection refused")?;
     check(&Access { bootstrap: "no.such.host.invalid:9092".to_owned(), settings: Vec::new() }, "fail", "has no address")

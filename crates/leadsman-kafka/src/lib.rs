@@ -8,6 +8,7 @@
 
 mod batch;
 mod budget;
+mod certificate;
 mod config;
 pub mod diagnose;
 mod discovery;
@@ -21,6 +22,7 @@ mod sink;
 mod source;
 
 pub use budget::Room;
+pub use certificate::{CertificateError, ends as certificate_ends};
 pub use config::{BatchLimits, KafkaConfig, KafkaSinkConfig, source_id};
 pub use discovery::StartOffset;
 pub use error::KafkaError;

@@ -1,5 +1,6 @@
 //! `leadsman doctor`: what is wrong with the set-up, in one list.
 
+mod certificates;
 mod clock;
 mod disk;
 mod kafka;
@@ -66,6 +67,7 @@ pub fn run(global: &Global, config: &Config) -> Result<()> {
     }
     let mut newest = Vec::new();
     if let Some(settings) = &config.kafka {
+        checks.extend(certificates::checks(&settings.properties, crate::clock::now()));
         let seen = kafka::look(settings);
         checks.extend(seen.checks);
         checks.extend(position::checks(&seen.topics, &checkpoints));

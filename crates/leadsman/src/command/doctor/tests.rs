@@ -4,7 +4,7 @@ use leadsman_domain::{Checkpoint, Timestamp};
 use leadsman_kafka::diagnose::{PartitionState, TopicSettings};
 use leadsman_kafka::source_id;
 
-use super::{Check, Verdict, clock, disk, kafka, position};
+use super::{Check, Verdict, certificates, clock, disk, kafka, position};
 use crate::disk::{Kind, Space};
 
 /// The verdict, and a part of the detail.
@@ -46,6 +46,23 @@ fn a_clock_behind_the_data_is_found() {
     is(&clock::check_clock(now, Some(at(-60)), &newest(20)), Verdict::Ok, "not behind");
     is(&clock::check_clock(now, None, &newest(600)), Verdict::Warn, "`audit` is 10 minutes ahead");
     is(&clock::check_clock(now, Some(at(86_400)), &[]), Verdict::Fail, "24.0 hours before");
+}
+
+#[test]
+fn a_certificate_is_renewed_in_time() {
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let judge = |days: i64| {
+        certificates::judge(
+            "ssl.ca.location",
+            "ca.pem",
+            Timestamp::from_millis(now.as_micros() / 1_000 + days * 86_400_000),
+            now,
+        )
+    };
+    is(&judge(15), Verdict::Ok, "holds until");
+    is(&judge(13), Verdict::Warn, "ends in 13.0 days");
+    is(&judge(0), Verdict::Fail, "renew it");
+    is(&judge(-1), Verdict::Fail, "takes it up by itself");
 }
 
 fn partition(number: i32, low: u64, high: u64) -> PartitionState {
