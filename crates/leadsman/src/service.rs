@@ -1,5 +1,6 @@
 //! The running service: sources, the loop, the relay and what the API asks of them.
 
+pub mod access;
 pub mod backend;
 pub mod events;
 pub mod group;
@@ -10,6 +11,7 @@ pub mod partition;
 pub mod relay;
 pub mod retention;
 pub mod roll;
+pub mod rotation;
 pub mod runner;
 pub mod stream;
 pub mod token;
