@@ -30,9 +30,6 @@ const IMAGE: &str = "leadsman:local";
 /// A token, such as a first start makes.
 const TOKEN: &str = "lsm_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// Metrics that alerts ask for and the service does not have yet.
-const NOT_YET: [&str; 2] = ["leadsman_lag_seconds", "leadsman_snapshot_age_seconds"];
-
 /// The compose file.
 struct Compose(Value);
 
@@ -277,7 +274,6 @@ fn commands() -> Result<()> {
             metrics.lines().any(|line| line.starts_with("# TYPE ") && line.split(' ').nth(2) == Some(family))
         };
         missing = asked_for(&alerts).into_iter().filter(|name| !has(name)).collect();
-        missing.retain(|name| !NOT_YET.contains(&name.as_str()));
         Ok(missing.is_empty().then_some(()))
     });
     all_there.map_err(|e| format!("{}: {missing:?}", e.message().unwrap_or_default()))?;

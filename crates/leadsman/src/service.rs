@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod backend;
+mod compute;
 pub mod events;
 pub mod group;
 pub mod jobs;

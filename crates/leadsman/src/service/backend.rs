@@ -121,8 +121,9 @@ impl Backend for ServiceBackend {
     fn metrics(&self) -> BoxFuture<'_, Result<String, ApiError>> {
         Box::pin(async move {
             if let Some(kafka) = &self.kafka {
-                self.service.metrics.observe_group(kafka);
+                self.service.metrics.observe_group(kafka, clock::now());
             }
+            self.service.metrics.look_at_the_clock(clock::now());
             let stats = self.service.store.stats().await.map_err(unavailable)?;
             let mut text = self.service.metrics.render().map_err(ApiError::internal)?;
             // Gauges of the store and the disk are read when asked for; the text ends with `# EOF`.

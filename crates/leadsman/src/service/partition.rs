@@ -7,15 +7,17 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use leadsman_domain::{Commit, DeadLetter, Finding, RawBatch, RawRecord, Snapshot, SourceId, Span, Store, StoreError};
+use leadsman_domain::{Commit, Finding, RawBatch, Snapshot, SourceId, Span, Store, StoreError};
 
+use leadsman_engine::Gap;
 use leadsman_store::failpoint::reach;
 
 use super::Service;
+use super::compute::{Work, compute};
 use super::events::{BatchCommitted, CommitFenced, DataGap, StateReset, StoreCommitError};
-use super::roll::{PartitionRoll, Placed};
-use crate::account::Account;
-use crate::pipeline::{Outcome, Shard};
+use super::roll::PartitionRoll;
+use crate::clock;
+use crate::pipeline::Shard;
 
 /// When to write detection state down.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +46,8 @@ pub struct Partition {
     saved_at: Instant,
     /// When the last record came.
     heard_at: Instant,
+    /// Findings that go with the next commit.
+    untold: Vec<Finding>,
     /// What the lake gets with the next snapshot; always begins where the state stood that was stored last.
     roll: Option<PartitionRoll>,
     /// Where the last owner decided that the roll ends, if it did not come to write it.
@@ -96,6 +100,7 @@ impl Partition {
             }
         });
         let shard = restored.await.map_err(|e| StoreError::Corrupt(format!("a state snapshot: {e}")))?;
+        service.metrics.claimed(source, number, next_offset);
         let cluster = &service.scope(source).context.cluster;
         let begin = |lake| PartitionRoll::begin(lake, cluster, source, number, state_offset);
         let roll = service.lake.as_ref().map(begin).transpose();
@@ -112,6 +117,7 @@ impl Partition {
             unsaved: 0,
             saved_at: Instant::now(),
             heard_at: Instant::now(),
+            untold: Vec::new(),
             roll_to: checkpoint.roll_to.filter(|_| roll.is_some()),
             roll,
         };
@@ -151,8 +157,15 @@ impl Partition {
         let (stored, records) = (self.next_offset, batch.records.len() as u64);
         let expected = if self.position > 0 { self.position } else { stored };
         if batch.span.from > expected && expected > 0 {
-            let (source, from, to) = (&self.source, expected, batch.span.from);
-            DataGap { detail: &format!("{source}: offsets {from} to {to} are gone") }.emit();
+            let (from, to) = (expected, batch.span.from);
+            let log = format!("{} partition {}", self.source, self.number);
+            DataGap { detail: &format!("{log}: offsets {from} to {to} are gone") }.emit();
+            // In a replay, what lies below the stored offset was read when it was there.
+            let noticed = batch.records.first().map(|record| record.received_at);
+            if let Some(noticed) = noticed.filter(|_| to > stored) {
+                let gap = Gap { log: &log, from: from.max(stored), to, noticed };
+                self.untold.push(self.service.scope(&self.source).engine.gap(&shard.state, &gap));
+            }
         }
         let worker = self.service.clone();
         let RawBatch { span, records: raw } = batch;
@@ -176,7 +189,9 @@ impl Partition {
         }
         // Under the name that was claimed: in a shared store a source that is this process's own has another.
         let span = Span { source: self.source.clone(), partition: self.number, from: stored, to: span.to };
-        let (written, at) = (done.findings.len(), span.to);
+        let mut findings = std::mem::take(&mut self.untold);
+        findings.extend(done.findings);
+        let (written, at) = (findings.len(), span.to);
         let durable = Durable { span: span.clone(), snapshot: done.snapshot.is_some() };
         reach("batch-scored");
         if idle {
@@ -188,7 +203,7 @@ impl Partition {
         self.commit(Commit {
             span,
             epoch: self.epoch,
-            findings: done.findings,
+            findings,
             dead_letters: done.dead_letters,
             snapshot: snapshot.map(|body| Snapshot { at, body }),
             roll_to: after.as_ref().map(|_| at),
@@ -293,7 +308,13 @@ impl Partition {
         let mut pause = Duration::from_millis(50);
         loop {
             match self.service.store.commit(commit.clone()).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if let Some(snapshot) = &commit.snapshot {
+                        let (metrics, bytes) = (&self.service.metrics, snapshot.body.len());
+                        metrics.saved(&self.source, self.number, bytes, clock::now());
+                    }
+                    return Ok(());
+                }
                 Err(error @ StoreError::Unavailable(_)) => {
                     StoreCommitError { error: &error }.emit(&self.service.metrics);
                     tokio::time::sleep(pause).await;
@@ -315,6 +336,12 @@ impl Partition {
     }
 }
 
+impl Drop for Partition {
+    fn drop(&mut self) {
+        self.service.metrics.released(&self.source, self.number);
+    }
+}
+
 /// Whether another owner took the partition over.
 #[must_use]
 pub fn is_fenced(error: &anyhow::Error) -> bool {
@@ -330,94 +357,4 @@ fn cut(batch: RawBatch, at: u64) -> (RawBatch, RawBatch) {
     let border = at.max(span.from);
     let before = RawBatch { span: Span { to: border, ..span.clone() }, records };
     (before, RawBatch { span: Span { from: border, ..span }, records: rest })
-}
-
-struct Computed {
-    shard: Shard,
-    roll: Option<PartitionRoll>,
-    findings: Vec<Finding>,
-    dead_letters: Vec<DeadLetter>,
-    snapshot: Option<Vec<u8>>,
-    account: Account,
-    late: u64,
-    duplicates: u64,
-}
-
-/// What is asked of one computation.
-struct Work {
-    source: SourceId,
-    number: i32,
-    /// First offset that the state has not seen.
-    seen: u64,
-    /// First offset whose outcome is not stored.
-    stored: u64,
-    /// The source fell idle: close what is open.
-    idle: bool,
-    /// A snapshot is due.
-    due: bool,
-    /// What the lake gets.
-    roll: Option<PartitionRoll>,
-}
-
-fn compute(service: &Service, mut shard: Shard, records: &[RawRecord], mut work: Work) -> Result<Computed> {
-    let engine = &service.scope(&work.source).engine;
-    let below = |offset: u64| records.partition_point(|r| r.offset < offset);
-    // What lies below the stored offset was committed before: it only rebuilds state, and what the lake still lacks.
-    let (seen, stored) = (below(work.seen), below(work.stored.max(work.seen)));
-    let mut outcome = Outcome::default();
-    let replayed = decode(service, &records[seen..stored], &work);
-    let surprises = shard.push_scored(engine, &replayed.rows.events, &replayed.rows.samples, &mut outcome)?;
-    if let Some(roll) = &mut work.roll {
-        roll.push(replayed.rows, surprises)?;
-    }
-    let before = shard.state.counts;
-    let mut outcome = Outcome::default();
-    let batch = decode(service, &records[stored..], &work);
-    let surprises = shard.push_scored(engine, &batch.rows.events, &batch.rows.samples, &mut outcome)?;
-    if let Some(roll) = &mut work.roll {
-        roll.push(batch.rows, surprises)?;
-    }
-    if work.idle {
-        shard.close_all(engine, &mut outcome)?;
-    }
-    // Closing on idleness is no part of the log, so it must be part of the snapshot.
-    let snapshot = if work.idle || (work.due && stored < records.len()) { Some(shard.to_bytes()?) } else { None };
-    let after = shard.state.counts;
-    Ok(Computed {
-        late: (after.late + after.late_samples) - (before.late + before.late_samples),
-        duplicates: after.duplicates - before.duplicates,
-        shard,
-        roll: work.roll,
-        findings: outcome.findings.into_values().collect(),
-        dead_letters: batch.dead_letters,
-        snapshot,
-        account: batch.account,
-    })
-}
-
-/// What several records held.
-#[derive(Default)]
-struct Batch {
-    rows: Placed,
-    dead_letters: Vec<DeadLetter>,
-    account: Account,
-}
-
-fn decode(service: &Service, records: &[RawRecord], work: &Work) -> Batch {
-    let context = &service.scope(&work.source).context;
-    let mut batch = Batch::default();
-    for record in records {
-        let decoded = leadsman_decode::record(context, &service.limits, record);
-        batch.account.add(&decoded);
-        let rows = &mut batch.rows;
-        rows.event_offsets.extend(std::iter::repeat_n(record.offset, decoded.events.len()));
-        rows.sample_offsets.extend(std::iter::repeat_n(record.offset, decoded.samples.len()));
-        rows.events.extend(decoded.events);
-        rows.samples.extend(decoded.samples);
-        batch.dead_letters.extend(decoded.rejects.into_iter().map(|reject| {
-            let (source, partition) = (work.source.clone(), work.number);
-            DeadLetter { source, partition, offset: record.offset, reject }
-        }));
-    }
-    batch
 }

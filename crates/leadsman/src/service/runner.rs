@@ -98,7 +98,13 @@ pub async fn start(setup: Setup) -> Result<Running> {
     std::fs::create_dir_all(&setup.data_dir).with_context(|| format!("cannot make {}", setup.data_dir.display()))?;
     let store = AnyStore::open(&setup.store).await?;
     let lake = setup.lake.url.as_deref().map(|url| Lake::open(url, &setup.lake.access)).transpose()?;
-    let redaction_key = RedactionKey::new(&token::read_or_make(&setup.data_dir.join("redaction.key"))?);
+    let own = token::read_or_make(&setup.data_dir.join("redaction.key"))?;
+    // A partition that changes hands must be decoded alike by all: in a shared store the first one's key holds.
+    let key = match &setup.store {
+        StoreSettings::Sqlite(_) => own,
+        StoreSettings::Postgres(_) => store.shared_secret("redaction", &own).await?,
+    };
+    let redaction_key = RedactionKey::new(&key);
     let scope = |cluster: &str| Scope {
         engine: Engine::new(
             setup.model.fitted.clone(),
