@@ -185,11 +185,12 @@ pub(crate) fn worker(
     let broker = shared()?;
     let args = [
         ["serve", "--no-auth", "--model", "builtin:demo"].as_slice(),
-        &["--budget", "1", "--data-dir", "state", "--listen", &listen, "--kafka", broker.bootstrap()],
+        &["--budget", "1", "--data-dir", "state", "--listen", &listen],
     ]
     .concat();
     let topics = world.topic.clone();
     let mut variables = vec![
+        ("LEADSMAN_KAFKA__BOOTSTRAP_SERVERS", broker.bootstrap()),
         ("LEADSMAN_SOURCES__IDLE_AFTER_SECONDS", "1"),
         ("LEADSMAN_STATE__SNAPSHOT_EVERY_EVENTS", "400"),
         ("LEADSMAN_KAFKA__AUDIT_TOPICS", topics.as_str()),

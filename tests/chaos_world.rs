@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::chaos::{Findings, Tally};
 use crate::simulated::{ATTACK_DAY, audit, lines};
-use crate::support::broker::shared;
+use crate::support::broker::{Broker, shared};
 use crate::support::http::Http;
 use crate::support::leadsman::run;
 use crate::support::{DEADLINE, Result};
@@ -72,6 +72,16 @@ impl World {
         Ok(Self { topic, log, ends, wanted, poison })
     }
 
+    /// How many findings there must be.
+    pub(crate) fn wanted_len(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// The records with their partitions.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (i32, &[u8])> {
+        self.log.iter().map(|(number, record)| (*number, record.as_slice()))
+    }
+
     /// How many records there are.
     pub(crate) fn len(&self) -> usize {
         self.log.len()
@@ -79,7 +89,26 @@ impl World {
 
     /// Produces a part of the log.
     pub(crate) fn produce(&self, part: impl SliceIndex<[(i32, Vec<u8>)], Output = [(i32, Vec<u8>)]>) -> Result<()> {
-        shared()?.produce_all(&self.topic, self.log[part].iter().map(|(number, record)| (*number, record.as_slice())))
+        let part = &self.log[part];
+        shared()?.produce_all(&self.topic, part.iter().map(|(number, record)| (*number, record.as_slice())))
+    }
+
+    /// Produces the whole log to another broker, under the same name.
+    pub(crate) fn produce_to(&self, broker: &Broker) -> Result<()> {
+        broker.create_topic(&self.topic, i32::try_from(self.ends.len())?)?;
+        broker.produce_all(&self.topic, self.records())
+    }
+
+    /// The log once more: what a topic that was replayed into itself holds.
+    pub(crate) fn produce_again(&mut self) -> Result<()> {
+        self.produce(..)?;
+        for end in &mut self.ends {
+            *end *= 2;
+        }
+        let halves: Vec<u64> = self.ends.iter().map(|end| end / 2).collect();
+        let again: Vec<_> = self.poison.iter().map(|(n, offset)| (*n, offset + halves[*n as usize])).collect();
+        self.poison.extend(again);
+        Ok(())
     }
 
     /// Whether everything was read, stored, closed and published.

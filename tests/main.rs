@@ -13,6 +13,7 @@ mod compose;
 mod datasets;
 mod doctor;
 mod falco;
+mod faults;
 mod harness;
 mod prometheus;
 mod secure;
@@ -44,6 +45,7 @@ const CASES: &[&[Case]] = &[
     store::CASES,
     stream::CASES,
     chaos::CASES,
+    faults::CASES,
     workers::CASES,
 ];
 

@@ -1,0 +1,230 @@
+//! What goes wrong around the service: a zombie, a broker that dies, topics that change under it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use leadsman_domain::{FindingKind, FindingQuery, Store};
+use leadsman_store::{AnyStore, StoreSettings};
+use rdkafka::admin::{AdminOptions, NewPartitions};
+use rdkafka::{Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+use crate::chaos::{database, worker};
+use crate::chaos_world::World;
+use crate::stream::metric;
+use crate::support::broker::{Broker, block_on, runtime, shared};
+use crate::support::leadsman::Serve;
+use crate::support::{Case, DEADLINE, Need, Result, wait_until};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "faults::a_zombie_is_fenced", needs: &[Need::Broker, Need::Postgres], run: zombie },
+    Case { name: "faults::a_broker_that_dies_costs_nothing", needs: &[Need::Broker], run: broker_dies },
+    Case { name: "faults::clean_stops_leave_nothing_to_replay", needs: &[Need::Broker], run: clean_stops },
+    Case { name: "faults::a_topic_replayed_into_itself_changes_nothing", needs: &[Need::Broker], run: replayed_topic },
+    Case { name: "faults::deleted_records_are_a_finding", needs: &[Need::Broker], run: deleted_records },
+    Case { name: "faults::a_recreated_topic_is_not_read_on", needs: &[Need::Broker], run: recreated_topic },
+    Case { name: "faults::added_partitions_refuse_to_start", needs: &[Need::Broker], run: added_partitions },
+    Case { name: "faults::clusters_of_equal_names_share_no_state", needs: &[Need::Broker], run: two_clusters },
+];
+
+const LONG: Duration = Duration::from_secs(180);
+
+/// A world, a place, and the topic of findings of one test.
+struct Stage {
+    world: World,
+    here: TempDir,
+    name: &'static str,
+    findings: String,
+}
+
+impl Stage {
+    fn new(name: &'static str, partitions: i32) -> Result<Self> {
+        let (world, findings) = (World::build(name, partitions, 11)?, format!("{name}.findings"));
+        shared()?.create_topic(&findings, 1)?;
+        Ok(Self { world, here: TempDir::new()?, name, findings })
+    }
+
+    fn worker(&self, directory: &Path, more: &[(&str, &str)]) -> Result<Serve> {
+        worker(&self.world, directory, (self.name, &self.findings), more)
+    }
+
+    fn sqlite(&self) -> StoreSettings {
+        StoreSettings::Sqlite(self.here.path().join("state/leadsman.db"))
+    }
+
+    /// Waits until the service holds what the oracle found; nothing lost, nothing doubled.
+    fn settles(&self, serve: &Serve, settings: &StoreSettings) -> Result<()> {
+        let runtime = runtime()?;
+        let store = runtime.block_on(AnyStore::open(settings))?;
+        let settled = wait_until("the findings are the oracle's", LONG, || {
+            Ok((self.world.is_settled(&serve.http)? && self.world.equals(&runtime, &store)?).then_some(()))
+        });
+        let outcome = self.world.compare(&runtime, &store, &self.findings)?;
+        assert_eq!((outcome.lost, outcome.doubled), (0, 0), "{outcome:?}\n{}", serve.process.stderr());
+        settled
+    }
+}
+
+/// A process that stands still past its session is taken for dead; when it goes on, what it still holds is refused.
+fn zombie() -> Result<()> {
+    let stage = Stage::new("zombie", 3)?;
+    let settings = database(stage.here.path())?;
+    let [first, second] = ["first", "second"].map(|name| stage.here.path().join(name));
+    for directory in [&first, &second] {
+        std::fs::create_dir_all(directory)?;
+        std::fs::copy(stage.here.path().join("leadsman.toml"), directory.join("leadsman.toml"))?;
+    }
+    stage.world.produce(..)?;
+    let mut zombie = stage.worker(&first, &[])?;
+    wait_until("it is at work", LONG, || Ok((read(&zombie) > 500.0).then_some(())))?;
+    zombie.process.signal("STOP")?;
+    let mut successor = stage.worker(&second, &[])?;
+    stage.settles(&successor, &settings)?;
+    zombie.process.signal("CONT")?;
+    wait_until("the zombie is refused", DEADLINE, || {
+        let fenced = metric(&zombie.http, "leadsman_fenced_commits_total").unwrap_or(0.0);
+        let lost = zombie.process.stderr().contains("partitions lost");
+        Ok((fenced > 0.0 || lost).then_some(()))
+    })?;
+    assert_eq!(zombie.process.stop()?, 0, "{}", zombie.process.stderr());
+    assert_eq!(successor.process.stop()?, 0, "{}", successor.process.stderr());
+    let successor = stage.worker(&second, &[])?;
+    stage.settles(&successor, &settings)
+}
+
+fn read(serve: &Serve) -> f64 {
+    metric(&serve.http, "leadsman_position_records{source=\"kafka:").unwrap_or(0.0)
+}
+
+fn broker_dies() -> Result<()> {
+    let stage = Stage::new("dies", 3)?;
+    let mut broker = Broker::start()?;
+    broker.create_topic(&stage.findings, 1)?;
+    stage.world.produce_to(&broker)?;
+    let address = broker.bootstrap().to_owned();
+    let mut serve = stage.worker(stage.here.path(), &[("LEADSMAN_KAFKA__BOOTSTRAP_SERVERS", &address)])?;
+    wait_until("it is at work", LONG, || Ok((read(&serve) > 500.0).then_some(())))?;
+    broker.kill_now()?;
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(serve.http.get("/livez")?.status, 200, "a broker that is away is no reason to die");
+    broker.start_again()?;
+    let runtime = runtime()?;
+    let store = runtime.block_on(AnyStore::open(&stage.sqlite()))?;
+    wait_until("the findings are the oracle's", LONG, || {
+        Ok((stage.world.is_settled(&serve.http)? && stage.world.equals(&runtime, &store)?).then_some(()))
+    })?;
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    Ok(())
+}
+
+fn clean_stops() -> Result<()> {
+    let stage = Stage::new("stops", 3)?;
+    stage.world.produce(..)?;
+    let mut last = 0.0;
+    for _ in 0..4 {
+        let mut serve = stage.worker(stage.here.path(), &[])?;
+        wait_until("it went on", LONG, || Ok((read(&serve) > last).then_some(())))?;
+        last = read(&serve);
+        assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+        let store = block_on(AnyStore::open(&stage.sqlite()))??;
+        for stands in block_on(store.checkpoints())?? {
+            assert_eq!(stands.state_offset, stands.next_offset, "{} {}", stands.source, stands.partition);
+        }
+    }
+    stage.settles(&stage.worker(stage.here.path(), &[])?, &stage.sqlite())
+}
+
+fn replayed_topic() -> Result<()> {
+    let mut stage = Stage::new("replayed", 3)?;
+    stage.world.produce(..)?;
+    stage.world.produce_again()?;
+    stage.settles(&stage.worker(stage.here.path(), &[])?, &stage.sqlite())
+}
+
+fn deleted_records() -> Result<()> {
+    let stage = Stage::new("deleted", 1)?;
+    let half = stage.world.len() / 2;
+    stage.world.produce(..half)?;
+    let mut serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("a part is read", LONG, || Ok((read(&serve) > 200.0).then_some(())))?;
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    stage.world.produce(half..)?;
+    let mut until = TopicPartitionList::new();
+    let low = i64::try_from(half + 100)?;
+    until.add_partition_offset(&stage.world.topic, 0, Offset::Offset(low))?;
+    block_on(shared()?.admin()?.delete_records(&until, &AdminOptions::new()))??;
+    let serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("the rest is read", LONG, || Ok((read(&serve) >= stage.world.len() as f64).then_some(())))?;
+    let store = block_on(AnyStore::open(&stage.sqlite()))??;
+    let query = FindingQuery { limit: 1_000, ..FindingQuery::default() };
+    let found = block_on(store.findings(query))??.items;
+    let gaps: Vec<_> = found.iter().map(|(_, f)| f).filter(|f| f.kind == FindingKind::DataGap).collect();
+    assert_eq!(gaps.len(), 1, "{gaps:#?}");
+    assert!(gaps[0].explanation.sentence.contains(&format!("to {low}")), "{}", gaps[0].explanation.sentence);
+    Ok(())
+}
+
+fn recreated_topic() -> Result<()> {
+    let stage = Stage::new("recreated", 1)?;
+    stage.world.produce(..2_000)?;
+    let mut serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("all is read", LONG, || Ok((read(&serve) >= 2_000.0).then_some(())))?;
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    let (broker, topic) = (shared()?, stage.world.topic.as_str());
+    for outcome in block_on(broker.admin()?.delete_topics(&[topic], &AdminOptions::new()))?? {
+        outcome.map_err(|(topic, code)| format!("cannot delete {topic}: {code}"))?;
+    }
+    wait_until("the topic is created anew", DEADLINE, || Ok(broker.create_topic(topic, 1).ok()))?;
+    // As long as before, with other records: only their contents tell.
+    stage.world.produce(1_000..4_000)?;
+    let serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("the partition is stopped", LONG, || {
+        Ok((metric(&serve.http, "leadsman_stopped_partitions_total").unwrap_or(0.0) > 0.0).then_some(()))
+    })?;
+    assert!(serve.process.stderr().contains("recreated"), "{}", serve.process.stderr());
+    assert_eq!(serve.http.get("/livez")?.status, 200);
+    Ok(())
+}
+
+fn added_partitions() -> Result<()> {
+    let stage = Stage::new("added", 1)?;
+    stage.world.produce(..500)?;
+    let mut serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("it is read", LONG, || Ok((read(&serve) >= 500.0).then_some(())))?;
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    let grown = NewPartitions::new(&stage.world.topic, 2);
+    for outcome in block_on(shared()?.admin()?.create_partitions([&grown], &AdminOptions::new()))?? {
+        outcome.map_err(|(topic, code)| format!("cannot grow {topic}: {code}"))?;
+    }
+    let mut refused = stage.worker(stage.here.path(), &[])?;
+    let code = refused.process.wait(DEADLINE)?;
+    let said = refused.process.stderr();
+    assert!(code != 0 && said.contains("--accept-partitions"), "{code}: {said}");
+    Ok(())
+}
+
+/// The same records from two clusters: each is scored by itself, and neither makes the other's usual or double.
+fn two_clusters() -> Result<()> {
+    let stage = Stage::new("twice", 1)?;
+    let other = "twice.other";
+    stage.world.produce(..)?;
+    shared()?.create_topic(other, 1)?;
+    shared()?.produce_all(other, stage.world.records())?;
+    let topics = format!("{},{other}=other", stage.world.topic);
+    let serve = stage.worker(stage.here.path(), &[("LEADSMAN_KAFKA__AUDIT_TOPICS", &topics)])?;
+    let runtime = runtime()?;
+    let store = runtime.block_on(AnyStore::open(&stage.sqlite()))?;
+    let of = |cluster: &str| -> Result<Vec<(String, u64, u8)>> {
+        let query = FindingQuery { limit: 1_000, cluster: Some(cluster.to_owned()), ..FindingQuery::default() };
+        let page = runtime.block_on(store.findings(query))?;
+        let mut all: Vec<_> = page.items.into_iter().map(|(_, f)| (f.entity.id, f.rev, f.score)).collect();
+        all.sort();
+        Ok(all)
+    };
+    wait_until("both have the same findings", LONG, || {
+        let (ours, others) = (of("default")?, of("other")?);
+        Ok((ours.len() == stage.world.wanted_len() && ours == others).then_some(()))
+    })?;
+    drop(serve);
+    Ok(())
+}
