@@ -9,6 +9,9 @@ pub enum FeatureError {
     /// The values do not make a matrix.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
+    /// A table is damaged in a way that the reader cannot describe.
+    #[error("the table is damaged: restore the file, or remove it")]
+    Damaged,
     /// A table was not written by us, or was changed since.
     #[error("its column {0} is missing or holds what was never written there: restore the file, or remove it")]
     Column(&'static str),
@@ -20,7 +23,7 @@ impl FeatureError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Frame(_) | Self::Matrix(_) => ErrorKind::Internal,
-            Self::Column(_) => ErrorKind::InvalidInput,
+            Self::Damaged | Self::Column(_) => ErrorKind::InvalidInput,
         }
     }
 }

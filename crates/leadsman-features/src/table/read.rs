@@ -2,6 +2,7 @@
 
 use std::io::{Read, Seek};
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use leadsman_domain::{Actor, AuditEvent, MetricSample, ObjectRef, RiskFlags, Timestamp, Untrusted};
@@ -34,9 +35,9 @@ pub struct TableReader<R, T> {
 impl<R: Read + Seek + MmapBytesReader, T: StoredRow> TableReader<R, T> {
     /// Begins to read.
     ///
-    /// Errors: [`FeatureError::Frame`] when `input` cannot be read or is no Parquet file.
+    /// Errors: [`FeatureError`] when `input` cannot be read or is no Parquet file.
     pub fn new(mut input: R) -> Result<Self, FeatureError> {
-        let metadata = Arc::clone(ParquetReader::new(&mut input).get_metadata()?);
+        let metadata = guarded(|| Ok(Arc::clone(ParquetReader::new(&mut input).get_metadata()?)))?;
         Ok(Self { input, metadata, next: 0, row: 0, rows: PhantomData })
     }
 
@@ -59,7 +60,7 @@ impl<R: Read + Seek + MmapBytesReader, T: StoredRow> TableReader<R, T> {
         let Some(group) = self.metadata.row_groups.get(self.next) else { return Ok(None) };
         let mut reader = ParquetReader::new(&mut self.input).with_slice(Some((self.row, group.num_rows())));
         reader.set_metadata(Arc::clone(&self.metadata));
-        let rows = T::read(&reader.finish()?)?;
+        let rows = guarded(|| T::read(&reader.finish()?))?;
         self.next += 1;
         self.row += group.num_rows();
         Ok(Some(rows))
@@ -178,6 +179,11 @@ fn events(frame: &DataFrame) -> Result<Vec<AuditEvent>, FeatureError> {
         })
     };
     (0..frame.height()).map(event).collect()
+}
+
+/// Polars asserts what some damaged files do not keep, on threads of its own: that is an error of the file.
+fn guarded<T>(work: impl FnOnce() -> Result<T, FeatureError>) -> Result<T, FeatureError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(FeatureError::Damaged))
 }
 
 /// The column `name`, if it is of the type that `typed` asks for.
