@@ -5,13 +5,23 @@ check:
 
 # Every test of the workspace.
 test:
-    cargo build --workspace
-    cargo test --workspace
+    cargo build --workspace --features leadsman/failpoints
+    cargo test --workspace --features leadsman/failpoints
 
 # The end-to-end tests; arguments select by name.
 e2e *FILTER:
-    cargo build --workspace
-    cargo test -p e2e -- {{FILTER}}
+    cargo build --workspace --features leadsman/failpoints
+    cargo test --workspace --features leadsman/failpoints --test e2e -- {{FILTER}}
+
+# Kill a process at a seeded point of its commit, once per seed, and compare with one offline run over the same log.
+chaos SEEDS FIRST="1":
+    cargo build --workspace --features leadsman/failpoints
+    cargo test --workspace --features leadsman/failpoints --test chaos -- {{SEEDS}} {{FIRST}}
+
+# From one worker to three and back under load, on PostgreSQL: the same findings, and the pause of each hand-over.
+workers TIMES:
+    cargo build --workspace --features leadsman/failpoints
+    cargo test --workspace --features leadsman/failpoints --test chaos -- workers {{TIMES}}
 
 # Rewrite the golden files; review the difference before it is committed.
 golden:
@@ -25,7 +35,7 @@ bench NAME="":
     set -euo pipefail
     # Each is built with the packages of its own crate, which is a matter of seconds for all but the first.
     case "{{NAME}}" in
-        pipeline | detect) cargo bench --workspace --bench {{NAME}} ;;
+        pipeline | detect | lake) cargo bench --workspace --bench {{NAME}} ;;
         rules) cargo bench -p leadsman-detect --bench rules ;;
         forest | adbench) cargo bench -p leadsman-forest --bench {{NAME}} ;;
         # sonic-rs takes its vector instructions at compile time and is inlined across crates only by link-time
@@ -41,7 +51,7 @@ bench NAME="":
             export RUSTFLAGS="-C target-cpu=native" CARGO_PROFILE_BENCH_LTO=thin CARGO_PROFILE_BENCH_CODEGEN_UNITS=4
             cargo bench --target-dir target/native -p leadsman-decode --features peers --bench inspect
             ;;
-        *) echo "pipeline detect rules forest adbench decode inspect"; [ -z "{{NAME}}" ] ;;
+        *) echo "pipeline detect lake rules forest adbench decode inspect"; [ -z "{{NAME}}" ] ;;
     esac
 
 # A simulated cluster, an attack, and the findings.

@@ -63,10 +63,14 @@ fn unsafe_code() -> Result<()> {
 }
 
 fn built() -> Result<()> {
-    let tree = cargo(&["tree", "--workspace", "--locked", "-e", "normal", "--prefix", "none", "-f", "{p}"])?;
-    let built: Vec<String> = tree.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
-    assert!(built.iter().any(|line| line.starts_with("leadsman-domain ")), "cargo tree shows nothing");
-    verdict(&check_built(&built))
+    let built = |of: &[&str]| -> Result<Vec<String>> {
+        let tree = cargo(&[&["tree", "--locked", "-e", "normal", "--prefix", "none", "-f", "{p}"], of].concat())?;
+        let lines = tree.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "));
+        let built: Vec<String> = lines.collect();
+        assert!(built.iter().any(|line| line.starts_with("leadsman-domain ")), "cargo tree shows nothing");
+        Ok(built)
+    };
+    verdict(&check_built(&built(&["--workspace"])?, &built(&["-p", "leadsman-features"])?))
 }
 
 fn places() -> Result<()> {
@@ -131,10 +135,13 @@ fn crate_checks_can_fail() -> Result<()> {
     assert_eq!(check_pure_dependencies(&package("leadsman-engine", "tokio-stream")).len(), 1);
     assert!(check_pure_dependencies(&package("leadsman-store", "tokio")).is_empty());
 
-    let built = |lines: &[&str]| check_built(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()).len();
-    assert_eq!(built(&["ndarray v0.16.1", "ndarray v0.17.2"]), 1);
-    assert_eq!(built(&["ndarray v0.16.1", "ndarray v0.16.1", "ndarray-rand v0.15.0"]), 0);
-    assert_eq!(built(&["object_store v0.12.0", "polars-stream v0.55.2"]), 2);
+    let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    let built = |all: &[&str], below_polars: &[&str]| check_built(&lines(all), &lines(below_polars)).len();
+    assert_eq!(built(&["ndarray v0.16.1", "ndarray v0.17.2"], &[]), 1);
+    assert_eq!(built(&["ndarray v0.16.1", "ndarray v0.16.1", "ndarray-rand v0.15.0"], &[]), 0);
+    assert_eq!(built(&["object_store v0.13.2"], &[]), 0);
+    assert_eq!(built(&[], &["object_store v0.12.0", "polars-stream v0.55.2"]), 2);
+    assert_eq!(check_owners(&package("leadsman-features", "object_store")).len(), 1);
     Ok(())
 }
 

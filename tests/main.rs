@@ -6,6 +6,8 @@
 mod api;
 mod architecture;
 mod broker;
+mod chaos;
+mod chaos_world;
 mod cli;
 mod datasets;
 mod falco;
@@ -15,6 +17,7 @@ mod simulated;
 mod store;
 mod stream;
 mod support;
+mod workers;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,7 +26,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 10] = [
+const CASES: [&[Case]; 12] = [
     architecture::CASES,
     harness::CASES,
     broker::CASES,
@@ -34,6 +37,8 @@ const CASES: [&[Case]; 10] = [
     api::CASES,
     store::CASES,
     stream::CASES,
+    chaos::CASES,
+    workers::CASES,
 ];
 
 /// A test that takes longer is named at the end.

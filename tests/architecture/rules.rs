@@ -37,8 +37,9 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
 ];
 
 /// Heavy dependencies, by prefix of their name, and the one crate that may name them.
-const OWNERS: [(&str, &str); 10] = [
+const OWNERS: [(&str, &str); 11] = [
     ("polars", "leadsman-features"),
+    ("object_store", "leadsman"),
     ("rdkafka", "leadsman-kafka"),
     ("axum", "leadsman-api"),
     ("utoipa", "leadsman-api"),
@@ -156,26 +157,29 @@ fn product_lines(text: &str) -> Vec<(usize, &str)> {
     kept
 }
 
-/// Crates that must not be built, and `ndarray` built twice; `built` holds `name version` lines.
-pub(crate) fn check_built(built: &[String]) -> Vec<String> {
+/// Crates that must not be built, and `ndarray` built twice; `built` and what of it is built below polars hold
+/// `name version` lines. The lake has an object store of its own, which polars must not know.
+pub(crate) fn check_built(built: &[String], below_polars: &[String]) -> Vec<String> {
     let mut violations = Vec::new();
-    let of = |name: &str| {
-        let mut found: Vec<&str> =
-            built.iter().filter(|line| line.split(' ').next() == Some(name)).map(String::as_str).collect();
-        found.sort_unstable();
-        found.dedup();
-        found
-    };
     for name in ["object_store", "polars-stream"] {
-        if !of(name).is_empty() {
+        if !versions(name, below_polars).is_empty() {
             violations.push(format!("`{name}` is built: a polars feature switches on its cloud stack"));
         }
     }
-    let arrays = of("ndarray");
+    let arrays = versions("ndarray", built);
     if arrays.len() > 1 {
         violations.push(format!("more than one ndarray is built ({}): cross crates with slices", arrays.join(", ")));
     }
     violations
+}
+
+/// The lines of `built` that are about the crate `name`, each once.
+fn versions<'a>(name: &str, built: &'a [String]) -> Vec<&'a str> {
+    let mut found: Vec<&str> =
+        built.iter().filter(|line| line.split(' ').next() == Some(name)).map(String::as_str).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Words in a file that say where it was written; `machine` holds them.

@@ -218,8 +218,13 @@ impl Broker {
 
     /// Appends records to a partition and waits until they are acknowledged.
     pub(crate) fn produce(&self, topic: &str, partition: i32, payloads: &[&[u8]]) -> Result<()> {
+        self.produce_all(topic, payloads.iter().map(|payload| (partition, *payload)))
+    }
+
+    /// Appends records to the partitions that stand beside them and waits until they are acknowledged.
+    pub(crate) fn produce_all<'a>(&self, topic: &str, records: impl Iterator<Item = (i32, &'a [u8])>) -> Result<()> {
         let producer: BaseProducer = self.client().set("acks", "all").set("message.max.bytes", "10485760").create()?;
-        for payload in payloads {
+        for (partition, payload) in records {
             let record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(payload);
             producer.send(record).map_err(|(error, _)| error)?;
         }
@@ -270,5 +275,10 @@ fn launch(libraries: &Path, directory: &Path) -> Result<Process> {
 
 /// Runs a future to its end on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+    Ok(runtime()?.block_on(future))
+}
+
+/// A runtime of the caller's thread.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -89,6 +89,17 @@ fn text(file: &mut File) -> Result<String> {
 }
 
 impl Serve {
+    /// Starts the server and does not wait for it.
+    pub(crate) fn launch(
+        args: &[&str],
+        directory: &Path,
+        variables: &[(&str, &str)],
+        (base, token): (&str, Option<&str>),
+    ) -> Result<Self> {
+        let process = Process::spawn(&command(args, directory, variables)?, "leadsman", directory)?;
+        Ok(Self { process, http: Http::new(base, token) })
+    }
+
     /// Starts the server and waits until `ready_url` answers 200. `base` and `token` are for [`Serve::http`].
     pub(crate) fn start(
         args: &[&str],
@@ -97,8 +108,7 @@ impl Serve {
         (base, token): (&str, Option<&str>),
         ready_url: &str,
     ) -> Result<Self> {
-        let process = Process::spawn(&command(args, directory, variables)?, "leadsman", directory)?;
-        let mut serve = Self { process, http: Http::new(base, token) };
+        let mut serve = Self::launch(args, directory, variables, (base, token))?;
         let ready = Http::new(ready_url, None);
         let process = &mut serve.process;
         wait_until("leadsman is ready", DEADLINE, || {

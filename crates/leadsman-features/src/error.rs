@@ -1,6 +1,6 @@
 use leadsman_domain::{ErrorKind, MatrixError};
 
-/// Why features could not be built. All of these are defects of ours, not of the input.
+/// Why features could not be built, or a table not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FeatureError {
     /// Polars refused an operation.
@@ -9,12 +9,18 @@ pub enum FeatureError {
     /// The values do not make a matrix.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
+    /// A table was not written by us, or was changed since.
+    #[error("its column {0} is missing or holds what was never written there: restore the file, or remove it")]
+    Column(&'static str),
 }
 
 impl FeatureError {
     /// Whose fault it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Internal
+        match self {
+            Self::Frame(_) | Self::Matrix(_) => ErrorKind::Internal,
+            Self::Column(_) => ErrorKind::InvalidInput,
+        }
     }
 }

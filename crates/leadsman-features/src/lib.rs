@@ -19,5 +19,5 @@ pub use error::FeatureError;
 pub use frame::{EventFrame, EventRow};
 pub use metrics::{extract_metrics, metric_feature_names};
 pub use samples::{SampleFrame, SampleRow};
-pub use table::{Row, TableWriter};
+pub use table::{LogPlace, PlacedSample, Row, ScoredEvent, StoredRow, TableReader, TableWriter};
 pub use window::WindowBuffer;

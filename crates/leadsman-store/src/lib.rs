@@ -7,6 +7,7 @@ mod any;
 #[cfg(test)]
 mod conformance;
 mod convert;
+pub mod failpoint;
 mod filter;
 mod postgres;
 mod registry;

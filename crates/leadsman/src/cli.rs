@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use leadsman_detect::Detectors;
+use leadsman_domain::Timestamp;
 use leadsman_sim::{Change, ChangeKind, ClusterSize};
 
+use crate::lake::Filter;
 use crate::progress::ProgressMode;
 
 /// Exit codes, shown by `--help`.
@@ -64,6 +66,9 @@ pub enum Command {
     /// Models in the registry.
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// The lake: every event that was scored, in Parquet.
+    #[command(subcommand)]
+    Lake(LakeCommand),
     /// Telemetry to train and test with.
     #[command(subcommand)]
     Datasets(DatasetsCommand),
@@ -114,9 +119,12 @@ pub struct BacktestArgs {
     #[arg(long, value_enum, default_value_t = Suite::Sim)]
     pub suite: Suite,
     /// Test on logs of your own instead: the first four fifths train, and attacks by accounts of the log are injected
-    /// into the rest. Files, or directories of them, in the order of time.
+    /// into the rest. Files, or directories of them, in the order of time, or a lake.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub inject: Vec<PathBuf>,
+    /// Part of a lake.
+    #[command(flatten)]
+    pub part: PartArgs,
     /// How many clusters; with `--inject`, how many plans of attack.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
@@ -194,10 +202,78 @@ pub struct ServeArgs {
     pub no_auth: bool,
 }
 
+/// Which part of a lake is read.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PartArgs {
+    /// Of a lake: only this cluster; needed when it holds several.
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Of a lake: only what happened at or after this time (RFC 3339) or day, such as 2026-03-02.
+    #[arg(long, value_name = "TIME", value_parser = time_or_day)]
+    pub from: Option<Timestamp>,
+    /// Of a lake: only what happened before this time or day.
+    #[arg(long, value_name = "TIME", value_parser = time_or_day)]
+    pub to: Option<Timestamp>,
+}
+
+impl PartArgs {
+    /// The same as the lake takes it.
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        Filter { cluster: self.cluster.clone(), from: self.from, to: self.to }
+    }
+}
+
+/// A time, or the begin of a day in UTC.
+fn time_or_day(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text)
+        .or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z")))
+        .map_err(|_| "give a time such as 2026-03-02T10:00:00Z, or a day such as 2026-03-02".to_owned())
+}
+
+/// Subcommands of `lake`.
+#[derive(Debug, Subcommand)]
+pub enum LakeCommand {
+    /// What the lake holds, by cluster and day.
+    List(LakeArgs),
+    /// Merge the small files of hours that are over into large ones.
+    Compact(LakeArgs),
+    /// Remove old events.
+    Prune(PruneArgs),
+}
+
+/// Options of the subcommands of `lake`.
+#[derive(Debug, Args)]
+pub struct LakeArgs {
+    /// A folder or s3://bucket/prefix; else `lake.url` of the configuration.
+    #[arg(value_name = "LAKE")]
+    pub lake: Option<String>,
+    /// Which part.
+    #[command(flatten)]
+    pub part: PartArgs,
+}
+
+/// Options of `lake prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// A folder or s3://bucket/prefix; else `lake.url` of the configuration.
+    #[arg(value_name = "LAKE")]
+    pub lake: Option<String>,
+    /// Only this cluster.
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Remove the hours that ended at or before this time (RFC 3339) or day, such as 2026-03-02.
+    #[arg(long, value_name = "TIME", value_parser = time_or_day)]
+    pub before: Option<Timestamp>,
+    /// Remove the days that are more than this many days ago; else `lake.keep_days` of the configuration.
+    #[arg(long, value_name = "DAYS", conflicts_with = "before", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub keep_days: Option<u32>,
+}
+
 /// Options of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Files or directories of audit events and metric samples.
+    /// Files, directories or lakes (directories, s3://bucket/prefix) of audit events and metric samples.
     #[arg(required = true, value_name = "DATA")]
     pub data: Vec<PathBuf>,
     /// Write the model into this directory instead of the registry.
@@ -212,12 +288,15 @@ pub struct TrainArgs {
     /// Stop at the first event that cannot be decoded.
     #[arg(long)]
     pub strict: bool,
+    /// Part of a lake.
+    #[command(flatten)]
+    pub part: PartArgs,
 }
 
 /// Options of `score`.
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
-    /// Files or directories; `-` is standard input.
+    /// Files, directories or lakes (directories, s3://bucket/prefix); `-` is standard input.
     #[arg(required_unless_present = "table", value_name = "DATA")]
     pub data: Vec<PathBuf>,
     /// Model to score with: a directory, a registry name (NAME, NAME@challenger, NAME/3), or builtin:demo.
@@ -235,6 +314,9 @@ pub struct ScoreArgs {
     /// Stop at the first event that cannot be decoded.
     #[arg(long)]
     pub strict: bool,
+    /// Part of a lake.
+    #[command(flatten)]
+    pub part: PartArgs,
     /// Options of a plain table.
     #[command(flatten)]
     pub forest: ForestArgs,
@@ -244,7 +326,7 @@ pub struct ScoreArgs {
 #[derive(Debug, Args)]
 pub struct ForestArgs {
     /// Score the rows of this CSV table of numbers, with or without a header, instead of telemetry.
-    #[arg(id = "table", long = "forest", value_name = "FILE.csv", conflicts_with_all = ["data", "model", "budget", "top", "fail_on", "strict"])]
+    #[arg(id = "table", long = "forest", value_name = "FILE.csv", conflicts_with_all = ["data", "model", "budget", "top", "fail_on", "strict", "cluster", "from", "to"])]
     pub table: Option<PathBuf>,
     /// Write one score a line into this file instead of standard output; higher is stranger.
     #[arg(long, value_name = "SCORES.csv", requires = "table")]

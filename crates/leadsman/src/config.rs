@@ -31,8 +31,8 @@ pub use layers::{Layers, Loaded, load};
 pub use problem::{ConfigError, Fault, Origin, Position, Problem};
 pub use rules::{RulesError, RulesFault};
 pub use values::{
-    Auth, ClusterConfig, Config, DetectConfig, KafkaSettings, LogConfig, LogFormat, LogLevel, STORE_FILE, ServerConfig,
-    SourcesConfig, StateConfig, StoreConfig, Topic,
+    Auth, ClusterConfig, Config, DetectConfig, KafkaSettings, LakeConfig, LogConfig, LogFormat, LogLevel, STORE_FILE,
+    ServerConfig, SourcesConfig, StateConfig, StoreConfig, Topic,
 };
 
 /// The shipped `leadsman.toml`: every key with its default value and what it means.

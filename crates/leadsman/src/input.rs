@@ -1,7 +1,8 @@
-//! Telemetry from files, directories and standard input, decoded under limits, with every refusal counted
+//! Telemetry from files, directories, standard input and lakes, decoded under limits, with every refusal counted
 //! and named by file and line.
 
 mod inspect;
+mod lake;
 
 use std::fs::File;
 use std::io::Read;
@@ -13,8 +14,11 @@ use anyhow::{Context, Result};
 use leadsman_decode::{AuditReader, DecodeContext, Limits};
 use leadsman_domain::{Decoded, Timestamp};
 
+use self::lake::LakeInput;
+pub use self::lake::LakeOptions;
 use crate::account::Account;
 use crate::exit::Exit;
+use crate::lake::{Filter, Lake};
 use crate::progress::Progress;
 
 /// Items decoded at a time.
@@ -22,10 +26,24 @@ const CHUNK: usize = 2_000;
 /// Refusals kept for showing; all are counted.
 const MAX_EXAMPLES: usize = 20;
 
-/// Files to read, in order.
+/// What to read, in order.
 pub struct Inputs {
-    files: Vec<PathBuf>,
+    inputs: Vec<Input>,
     bytes: u64,
+}
+
+enum Input {
+    File(PathBuf),
+    Lake(LakeInput),
+}
+
+impl Input {
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Lake(lake) => lake.name().to_owned(),
+        }
+    }
 }
 
 /// What reading gave.
@@ -74,37 +92,44 @@ pub struct Reading<'a> {
 }
 
 impl Inputs {
-    /// Finds the files behind `paths`: a file, a directory (its `.json`, `.jsonl`, `.ndjson` and `.log` files,
-    /// plain, `.gz` or `.zst`, by name), or `-` for standard input.
+    /// Finds what is behind `paths`: a file, a directory (its `.json`, `.jsonl`, `.ndjson` and `.log` files,
+    /// plain, `.gz` or `.zst`, by name), a lake (a directory of one, or `s3://bucket/prefix`), or `-` for standard input.
     ///
-    /// Errors: when a path does not exist or a directory holds nothing readable.
-    pub fn find(paths: &[PathBuf]) -> Result<Self> {
-        let mut files = Vec::new();
+    /// Errors: when a path does not exist, a directory holds nothing readable, a lake holds nothing of the part asked
+    /// for, or a part is asked for and there is no lake.
+    pub fn find(paths: &[PathBuf], lakes: &LakeOptions) -> Result<Self> {
+        let mut inputs = Vec::new();
         let mut bytes = 0;
         for path in paths {
             if path.as_os_str() == "-" {
-                files.push(path.clone());
+                inputs.push(Input::File(path.clone()));
+                continue;
+            }
+            if Lake::is_at(path) {
+                let lake = LakeInput::find(path, lakes)?;
+                bytes += lake.bytes();
+                inputs.push(Input::Lake(lake));
                 continue;
             }
             let about = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-            if about.is_dir() {
-                let mut inside = telemetry_files(path)?;
-                if inside.is_empty() {
-                    return Err(Exit::Usage(format!(
-                        "{} holds no .json, .jsonl, .ndjson or .log file",
-                        path.display()
-                    ))
-                    .into());
-                }
-                files.append(&mut inside);
-            } else {
-                files.push(path.clone());
+            let files = if about.is_dir() { telemetry_files(path)? } else { vec![path.clone()] };
+            if files.is_empty() {
+                return Err(Exit::Usage(format!(
+                    "{} holds no .json, .jsonl, .ndjson or .log file, and is no lake",
+                    path.display()
+                ))
+                .into());
+            }
+            for file in files {
+                bytes += std::fs::metadata(&file).with_context(|| format!("cannot read {}", file.display()))?.len();
+                inputs.push(Input::File(file));
             }
         }
-        for f in files.iter().filter(|f| f.as_os_str() != "-") {
-            bytes += std::fs::metadata(f).with_context(|| format!("cannot read {}", f.display()))?.len();
+        if lakes.filter != Filter::default() && !inputs.iter().any(|input| matches!(input, Input::Lake(_))) {
+            let what = "--cluster, --from and --to choose a part of a lake, and the input is none";
+            return Err(Exit::Usage(what.to_owned()).into());
         }
-        Ok(Self { files, bytes })
+        Ok(Self { inputs, bytes })
     }
 
     /// Bytes on disk, as a measure of progress.
@@ -116,7 +141,7 @@ impl Inputs {
     /// Whether standard input is among them: it can be read only once.
     #[must_use]
     pub fn has_stdin(&self) -> bool {
-        self.files.iter().any(|f| f.as_os_str() == "-")
+        self.inputs.iter().any(|input| matches!(input, Input::File(path) if path.as_os_str() == "-"))
     }
 
     /// Decodes everything, chunk by chunk, in order.
@@ -130,19 +155,36 @@ impl Inputs {
     ) -> Result<ReadReport> {
         let mut report = ReadReport::default();
         let done = Arc::new(AtomicU64::new(0));
-        for path in &self.files {
-            let name = path.display().to_string();
+        let mut add = |name: &str, decoded: Decoded, done: u64| {
+            report.add(name, &decoded);
+            if reading.strict && !decoded.rejects.is_empty() {
+                report.report();
+                return Err(Exit::Failed(format!("{name} holds refused items, and --strict was given")).into());
+            }
+            take(decoded)?;
+            progress.at(done, || format!("{} items", report.account.decoded()));
+            anyhow::Ok(())
+        };
+        for input in &self.inputs {
+            let name = input.name();
             let failed = || format!("cannot read {name}");
-            let (input, context) = (open(path, &done)?, reading.context.clone());
-            let mut reader = AuditReader::new(input, context, reading.limits, reading.now).with_context(failed)?;
-            while let Some(decoded) = reader.next_chunk(CHUNK).with_context(failed)? {
-                report.add(&name, &decoded);
-                if reading.strict && !decoded.rejects.is_empty() {
-                    report.report();
-                    return Err(Exit::Failed(format!("{name} holds refused items, and --strict was given")).into());
+            match input {
+                Input::File(path) => {
+                    let (input, context) = (open(path, &done)?, reading.context.clone());
+                    let mut reader =
+                        AuditReader::new(input, context, reading.limits, reading.now).with_context(failed)?;
+                    while let Some(decoded) = reader.next_chunk(CHUNK).with_context(failed)? {
+                        add(&name, decoded, done.load(Ordering::Relaxed))?;
+                    }
                 }
-                take(decoded)?;
-                progress.at(done.load(Ordering::Relaxed), || format!("{} items", report.account.decoded()));
+                Input::Lake(lake) => {
+                    let before = done.load(Ordering::Relaxed);
+                    let mut items = lake.open()?;
+                    while let Some(decoded) = items.next_chunk(reading.context, CHUNK)? {
+                        add(&name, decoded, before + items.bytes_done())?;
+                    }
+                    done.store(before + lake.bytes(), Ordering::Relaxed);
+                }
             }
         }
         Ok(report)

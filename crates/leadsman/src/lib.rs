@@ -9,6 +9,7 @@ pub mod exit;
 pub mod input;
 pub mod inspection;
 pub mod labels;
+pub mod lake;
 pub mod model;
 pub mod offline;
 pub mod output;

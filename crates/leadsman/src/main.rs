@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use leadsman::cli::{Cli, Command, ConfigCommand};
-use leadsman::command::{backtest, datasets, demo, doctor, explain, models, score, serve, train};
+use leadsman::command::{backtest, datasets, demo, doctor, explain, lake, models, score, serve, train};
 use leadsman::config::{self, Loaded, LogFormat};
 use leadsman::exit::{self, Exit};
 use leadsman::output;
@@ -14,6 +14,13 @@ use serde_json::json;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(feature = "failpoints")]
+    if let Some(plan) = std::env::var_os("FAILPOINT")
+        && !plan.to_str().is_some_and(leadsman_store::failpoint::arm)
+    {
+        eprintln!("error: FAILPOINT must be name:n");
+        return ExitCode::FAILURE;
+    }
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of a pipe left: nobody is there to be told.
@@ -55,6 +62,7 @@ fn run(cli: &Cli) -> Result<()> {
                 Command::Score(args) => score::run(args, global, &config),
                 Command::Explain(args) => explain::run(args, global, &config),
                 Command::Models(command) => models::run(command, global, &config),
+                Command::Lake(command) => lake::run(command, global, &config),
                 Command::Doctor => doctor::run(global, &config),
                 Command::Config(ConfigCommand::Show { .. }) if global.json => output::json(&effective.to_json()),
                 Command::Config(ConfigCommand::Show { origin }) => output::text(&effective.to_toml(*origin)),

@@ -11,7 +11,7 @@ use leadsman_engine::{DataSummary, Engine, ObserveCounts, TrainReport, TrainSpec
 use leadsman_store::ModelFiles;
 
 use crate::exit::Exit;
-use crate::input::{Inputs, ReadReport, Reading};
+use crate::input::{Inputs, LakeOptions, ReadReport, Reading};
 use crate::model;
 use crate::pipeline::{Outcome, Shard, Windows};
 use crate::progress::{Progress, ProgressMode};
@@ -28,6 +28,8 @@ pub struct DataOptions<'a> {
     pub strict: bool,
     /// How progress is shown.
     pub progress: ProgressMode,
+    /// How lakes among the paths are read.
+    pub lakes: LakeOptions,
 }
 
 impl DataOptions<'_> {
@@ -63,7 +65,7 @@ pub fn train_with(
     name: &str,
     mut tell: impl FnMut(&'static str, f64),
 ) -> Result<Trained> {
-    let inputs = Inputs::find(data.paths)?;
+    let inputs = Inputs::find(data.paths, &data.lakes)?;
     if inputs.has_stdin() {
         return Err(Exit::Usage("training reads its data twice: give files, not standard input".to_owned()).into());
     }
@@ -108,7 +110,7 @@ pub struct Scored {
 ///
 /// Errors: when the data cannot be read.
 pub fn score(data: &DataOptions<'_>, engine: &Engine, model_digest: &str) -> Result<Scored> {
-    let inputs = Inputs::find(data.paths)?;
+    let inputs = Inputs::find(data.paths, &data.lakes)?;
     let mut shard = Shard::new(engine, model_digest);
     let mut outcome = Outcome::default();
     let mut progress = Progress::new(data.progress, "score", inputs.bytes());

@@ -176,6 +176,8 @@ pub struct Live<'a> {
     pub state: &'a mut ShardState,
     /// Where findings go.
     pub outcome: &'a mut Outcome,
+    /// Surprise of each event so far, in order; `None` where it was not scored.
+    pub surprises: Vec<Option<f64>>,
 }
 
 impl Judge for Live<'_> {
@@ -186,6 +188,13 @@ impl Judge for Live<'_> {
     fn observe(&mut self, events: &[AuditEvent]) -> Result<Vec<Surprise>, EngineError> {
         let (surprises, findings) = self.engine.observe(self.state, events);
         self.outcome.add(findings);
+        let begin = self.surprises.len();
+        self.surprises.resize(begin + events.len(), None);
+        for surprise in &surprises {
+            if let Some(of_event) = self.surprises.get_mut(begin + surprise.index) {
+                *of_event = Some(surprise.total);
+            }
+        }
         Ok(surprises)
     }
 
@@ -294,16 +303,30 @@ impl Shard {
         samples: &[MetricSample],
         outcome: &mut Outcome,
     ) -> Result<(), PipelineError> {
-        let mut live = Live { engine, state: &mut self.state, outcome };
+        self.push_scored(engine, events, samples, outcome).map(drop)
+    }
+
+    /// As [`Self::push`]; tells the surprise of each event, in order: `None` where it was not scored.
+    ///
+    /// Errors: as [`Self::push`].
+    pub fn push_scored(
+        &mut self,
+        engine: &Engine,
+        events: &[AuditEvent],
+        samples: &[MetricSample],
+        outcome: &mut Outcome,
+    ) -> Result<Vec<Option<f64>>, PipelineError> {
+        let mut live = Live { engine, state: &mut self.state, outcome, surprises: Vec::with_capacity(events.len()) };
         self.windows.events(&mut live, events)?;
-        self.windows.samples(&mut live, samples)
+        self.windows.samples(&mut live, samples)?;
+        Ok(live.surprises)
     }
 
     /// Closes every open window.
     ///
     /// Errors: as [`Self::push`].
     pub fn close_all(&mut self, engine: &Engine, outcome: &mut Outcome) -> Result<(), PipelineError> {
-        self.windows.close_all(&mut Live { engine, state: &mut self.state, outcome })
+        self.windows.close_all(&mut Live { engine, state: &mut self.state, outcome, surprises: Vec::new() })
     }
 
     /// Whether no window is open.

@@ -49,6 +49,11 @@ impl Progress {
         Self { mode, bar, name, told: Instant::now(), steps: 0 }
     }
 
+    /// There are `total` steps, as turned out later.
+    pub fn of(&mut self, total: u64) {
+        self.bar.set_length(total);
+    }
+
     /// The work stands at `done`; `message` says what that means.
     pub fn at(&mut self, done: u64, message: impl FnOnce() -> String) {
         let due = self.told.elapsed() >= PLAIN_EVERY;

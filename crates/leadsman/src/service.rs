@@ -4,6 +4,7 @@ pub mod backend;
 pub mod events;
 pub mod group;
 pub mod jobs;
+pub mod lake_keeper;
 pub mod metrics;
 pub mod partition;
 pub mod relay;

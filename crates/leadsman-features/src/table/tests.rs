@@ -1,7 +1,7 @@
 use std::io::Cursor;
 
 use leadsman_domain::{
-    Actor, ActorClass, EventId, Level, ObjectRef, RequestKey, Risk, RiskFlags, Stage, Timestamp, Verb,
+    Actor, ActorClass, EventId, Level, ObjectRef, RequestKey, Risk, RiskFlags, Stage, Timestamp, Untrusted, Verb,
 };
 
 use super::*;

@@ -8,6 +8,7 @@ use super::error::pg_error;
 use super::outbox;
 use super::read::{checkpoint_row, get};
 use super::text::{indexed, readable};
+use crate::failpoint::reach;
 use crate::rows::{DeadLetterRow, FindingRow, Step, fenced};
 use crate::sql;
 
@@ -56,10 +57,15 @@ pub(super) async fn commit(client: &mut Client, commit: &Commit, unanswered: boo
         let done = unanswered && stands_at_end(&tx, commit, &step).await?;
         return if done { Ok(()) } else { Err(fenced(&commit.span)) };
     }
+    reach("commit-advanced");
     insert_dead_letters(&tx, &letters).await?;
+    reach("commit-findings");
     // Last: the counter's row stays locked from here to the end.
     upsert_findings(&tx, &findings, &commit.sinks).await?;
-    tx.commit().await.map_err(pg_error)
+    reach("commit-written");
+    tx.commit().await.map_err(pg_error)?;
+    reach("commit-durable");
+    Ok(())
 }
 
 async fn advance(tx: &Transaction<'_>, commit: &Commit, step: &Step) -> Result<bool, StoreError> {

@@ -5,6 +5,7 @@ use super::error::sql_error;
 use super::outbox::Enqueue;
 use super::read;
 use super::words::WordIndex;
+use crate::failpoint::reach;
 use crate::rows::{DeadLetterRow, FindingRow, Step, fenced};
 use crate::sql;
 
@@ -47,9 +48,14 @@ pub(super) fn commit(conn: &mut Connection, commit: &Commit) -> Result<(), Store
     let tx = begin(conn)?;
     // First, so that an owner that lost the partition writes nothing; returning drops and rolls back `tx`.
     advance(&tx, commit, &step)?;
+    reach("commit-advanced");
     upsert_findings(&tx, &findings, &commit.sinks)?;
+    reach("commit-findings");
     insert_dead_letters(&tx, &letters)?;
-    tx.commit().map_err(sql_error)
+    reach("commit-written");
+    tx.commit().map_err(sql_error)?;
+    reach("commit-durable");
+    Ok(())
 }
 
 /// `IMMEDIATE` takes the write lock at once: a deferred transaction that reads first could not upgrade

@@ -27,6 +27,8 @@ use self::rivals::Rivals;
 use crate::cli::{BacktestArgs, Global, Suite};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::input::LakeOptions;
+use crate::lake::Filter;
 use crate::output;
 use crate::pipeline::{Outcome, PipelineError};
 use crate::progress::Progress;
@@ -45,8 +47,16 @@ pub fn run(args: &BacktestArgs, global: &Global, config: impl FnOnce() -> Result
     let suite = if args.inject.is_empty() { "sim" } else { "inject" };
     let mut report = Report { suite, detectors: args.detectors, ..Report::default() };
     let log = match args.inject.as_slice() {
+        [] if args.part.filter() != Filter::default() => {
+            let what = "--cluster, --from and --to choose a part of a lake: give one with --inject";
+            return Err(Exit::Usage(what.to_owned()).into());
+        }
         [] => None,
-        paths => Some(inject::logs(paths, &config()?, global.progress)?),
+        paths => {
+            let config = config()?;
+            let lakes = LakeOptions { access: config.lake.access.clone(), filter: args.part.filter() };
+            Some(inject::logs(paths, &lakes, &config, global.progress)?)
+        }
     };
     let mut bar = Progress::new(global.progress, "backtest", args.seeds * if args.quick { 3 } else { 4 });
     for seed in (0..args.seeds).map(|i| args.first_seed.wrapping_add(i)) {

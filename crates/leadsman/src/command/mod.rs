@@ -6,6 +6,7 @@ pub mod demo;
 pub mod doctor;
 pub mod explain;
 mod forest;
+pub mod lake;
 pub mod models;
 pub mod score;
 pub mod serve;

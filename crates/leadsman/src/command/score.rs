@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::{Global, ScoreArgs};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::input::LakeOptions;
 use crate::offline::{DataOptions, Scored, score};
 use crate::{clock, model, output};
 
@@ -32,22 +33,20 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
     if !model.fitted.is_calibrated_with(&rules) {
         eprintln!("{}", model::OTHER_RULES);
     }
-    let settings = EngineSettings {
-        cluster: config.cluster.name.clone(),
-        budget_per_day: budget,
-        polarity: Polarity::Normal,
-        rules,
-    };
+    // Findings of a lake belong to the cluster that was chosen.
+    let cluster = args.part.cluster.as_ref().unwrap_or(&config.cluster.name);
+    let settings =
+        EngineSettings { cluster: cluster.clone(), budget_per_day: budget, polarity: Polarity::Normal, rules };
     let engine = Engine::new(model.fitted.clone(), model.reference(), settings);
     // Actor classes must be those the model was trained with; declared accounts are part of it.
-    let context =
-        DecodeContext { cluster: config.cluster.name.clone(), rules: model.fitted.rules.clone(), redaction_key: None };
+    let context = DecodeContext { cluster: cluster.clone(), rules: model.fitted.rules.clone(), redaction_key: None };
     let data = DataOptions {
         paths: &args.data,
         context: &context,
         now: clock::now(),
         strict: args.strict,
         progress: global.progress,
+        lakes: LakeOptions { access: config.lake.access.clone(), filter: args.part.filter() },
     };
     let scored = score(&data, &engine, &model.manifest.weights_digest)?;
     scored.read.report();

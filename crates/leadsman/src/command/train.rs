@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cli::{Global, TrainArgs};
 use crate::config::Config;
+use crate::input::LakeOptions;
 use crate::offline::{DataOptions, train};
 use crate::{clock, model, output};
 
@@ -25,6 +26,7 @@ pub fn run(args: &TrainArgs, global: &Global, config: &Config) -> Result<()> {
         now: clock::now(),
         strict: args.strict,
         progress: global.progress,
+        lakes: LakeOptions { access: config.lake.access.clone(), filter: args.part.filter() },
     };
     let trained = train(&data, &spec, config.detect.rule_set()?, &args.name)?;
     trained.read.report();

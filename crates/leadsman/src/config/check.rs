@@ -58,6 +58,36 @@ pub(super) fn days(number: i64) -> Result<Duration, Invalid> {
     whole(number, 36_500, "days").map(|days| Duration::from_secs(days * 24 * 60 * 60))
 }
 
+/// Days, where 0 means for good.
+pub(super) fn days_or_none(number: i64) -> Result<Option<u32>, Invalid> {
+    if number == 0 {
+        return Ok(None);
+    }
+    whole(number, 36_500, "days, or 0").map(|days| u32::try_from(days).ok())
+}
+
+/// A directory or `s3://bucket/prefix`; nothing at all switches the lake off.
+pub(super) fn lake(text: &str) -> Result<Option<String>, Invalid> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let bucket = text.strip_prefix("s3://").map(|place| place.split('/').next().unwrap_or_default());
+    let fits =
+        bucket.map_or_else(|| !text.contains("://"), |bucket| !bucket.is_empty() && bucket.chars().all(in_names));
+    if fits { Ok(Some(text.to_owned())) } else { Err(Invalid::NotALake { found: quoted(text) }) }
+}
+
+/// The URL of a server of object storage, if there is one.
+pub(super) fn endpoint(text: &str) -> Result<Option<String>, Invalid> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    // Credentials in a URL end up in logs.
+    let fits = host.is_some_and(|host| !host.is_empty() && !host.contains('@') && !host.contains(char::is_whitespace));
+    if fits { Ok(Some(text.to_owned())) } else { Err(Invalid::NotAnEndpoint { found: quoted(text) }) }
+}
+
 /// Mebibytes, in bytes.
 pub(super) fn mebibytes(number: i64, most: u64) -> Result<usize, Invalid> {
     let mebibytes = whole(number, most, "MiB")?;

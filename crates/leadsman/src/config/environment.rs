@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use toml::de::DeValue;
 
 use super::file;
@@ -38,6 +40,11 @@ pub(super) fn variables(environment: &[(String, String)]) -> Read {
         }
     }
     read
+}
+
+/// The variables by which object storage is usually set up, credentials among them: they are no keys of ours.
+pub(super) fn of_cloud(environment: &[(String, String)]) -> BTreeMap<String, String> {
+    environment.iter().filter(|(name, _)| name.starts_with("AWS_")).cloned().collect()
 }
 
 /// Reads the keys set by flags.

@@ -94,6 +94,18 @@ pub enum Invalid {
         /// The entry, quoted.
         found: String,
     },
+    /// Not where a lake can be.
+    #[error("must be a folder or s3://bucket/prefix, not {found}")]
+    NotALake {
+        /// The value, quoted.
+        found: String,
+    },
+    /// Not the URL of a server.
+    #[error("must be a URL such as https://minio.example.com:9000, without a user in it, not {found}")]
+    NotAnEndpoint {
+        /// The value, quoted.
+        found: String,
+    },
     /// Not the name of a librdkafka setting.
     #[error("is not a name of librdkafka's: letters, digits, dots, underscores and hyphens only")]
     NotAProperty,

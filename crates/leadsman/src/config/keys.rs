@@ -9,7 +9,7 @@ use super::values::{Config, KafkaSettings};
 pub(super) const PROPERTIES: &str = "kafka.properties";
 
 /// Every section, in the order of the shipped file; the first is none.
-pub(super) const SECTIONS: [Option<&str>; 11] = [
+pub(super) const SECTIONS: [Option<&str>; 12] = [
     None,
     Some("server"),
     Some("cluster"),
@@ -20,6 +20,7 @@ pub(super) const SECTIONS: [Option<&str>; 11] = [
     Some(PROPERTIES),
     Some("store"),
     Some("state"),
+    Some("lake"),
     Some("log"),
 ];
 
@@ -65,7 +66,7 @@ enum Setter {
 const DAY: u64 = 24 * 60 * 60;
 
 /// Every key, in the order of the shipped file.
-const KEYS: [(&str, Setter); 33] = [
+const KEYS: [(&str, Setter); 39] = [
     ("data_dir", Setter::Text(|d, v| put(&mut d.config.data_dir, check::filled(v).map(PathBuf::from)))),
     ("server.listen", Setter::Text(|d, v| put(&mut d.config.server.listen, check::address(v)))),
     ("server.auth", Setter::Text(|d, v| put(&mut d.config.server.auth, check::choice(v)))),
@@ -116,6 +117,7 @@ const KEYS: [(&str, Setter); 33] = [
     ("kafka.audit_topics", Setter::List(|d, v| put(&mut d.kafka.audit_topics, check::topics(v)))),
     ("kafka.metrics_topics", Setter::List(|d, v| put(&mut d.kafka.metrics_topics, check::topics(v)))),
     ("kafka.findings_topic", Setter::Text(|d, v| put(&mut d.kafka.findings_topic, check::topic(v)))),
+    ("kafka.batch_records", Setter::Whole(|d, v| put(&mut d.kafka.batch_records, check::whole(v, 100_000, "records")))),
     ("store.url", Setter::Text(|d, v| put(&mut d.config.store.postgres, check::database(v)))),
     (
         "store.password_file",
@@ -133,6 +135,11 @@ const KEYS: [(&str, Setter); 33] = [
         "state.snapshot_every_events",
         Setter::Whole(|d, v| put(&mut d.config.state.snapshot_every_events, check::whole(v, 1_000_000_000, "events"))),
     ),
+    ("lake.url", Setter::Text(|d, v| put(&mut d.config.lake.url, check::lake(v)))),
+    ("lake.endpoint", Setter::Text(|d, v| put(&mut d.config.lake.access.endpoint, check::endpoint(v)))),
+    ("lake.region", Setter::Text(|d, v| put(&mut d.config.lake.access.region, Ok(filled(v).map(str::to_owned))))),
+    ("lake.allow_http", Setter::Bool(|d, v| d.config.lake.access.allow_http = v)),
+    ("lake.keep_days", Setter::Whole(|d, v| put(&mut d.config.lake.keep_days, check::days_or_none(v)))),
     ("log.level", Setter::Text(|d, v| put(&mut d.config.log.level, check::choice(v)))),
     ("log.format", Setter::Text(|d, v| put(&mut d.config.log.format, check::choice(v)))),
 ];

@@ -12,7 +12,7 @@ use super::{DEFAULTS, environment, file, rules};
 pub struct Layers<'a> {
     /// The file given with `--config`, which replaces `./leadsman.toml` and must exist.
     pub file: Option<&'a Path>,
-    /// The environment. Of interest are `LEADSMAN_*`, `XDG_CONFIG_HOME` and `HOME`.
+    /// The environment. Of interest are `LEADSMAN_*`, `AWS_*`, `XDG_CONFIG_HOME` and `HOME`.
     pub environment: Vec<(String, String)>,
     /// Keys set by flags, with the value as text: `("server.listen", "0.0.0.0:8080")`. The last of a key wins.
     pub flags: Vec<(String, String)>,
@@ -71,6 +71,7 @@ pub fn load(layers: &Layers<'_>) -> Result<Loaded, ConfigError> {
     problems.extend(contradictions(&draft, &effective));
     problems.extend(wrong_rules(&draft, &effective, layers.read));
     if problems.is_empty() {
+        draft.config.lake.access.variables = environment::of_cloud(&layers.environment);
         return Ok(Loaded { config: draft.finish(), effective });
     }
     problems.sort_by_key(|(rank, problem)| (*rank, problem.origin.position()));
@@ -89,6 +90,10 @@ fn contradictions(draft: &Draft, effective: &Effective) -> Vec<(usize, Problem)>
     let server = &draft.config.server;
     if server.auth == Auth::None && !server.listen.ip().to_canonical().is_loopback() {
         contradict("server.listen", "server.auth", Fault::OpenToOthers { listen: server.listen });
+    }
+    let access = &draft.config.lake.access;
+    if !access.allow_http && access.endpoint.as_ref().is_some_and(|url| url.starts_with("http://")) {
+        contradict("lake.endpoint", "lake.allow_http", Fault::PlainEndpoint);
     }
     let kafka = &draft.kafka;
     let of = |key, topics: &[Topic]| topics.iter().map(|t| (key, t.name.clone())).collect::<Vec<_>>();

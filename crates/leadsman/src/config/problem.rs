@@ -112,6 +112,9 @@ pub enum Fault {
         /// The topic.
         topic: String,
     },
+    /// Events would travel in the clear without anybody having asked for that.
+    #[error("`lake.endpoint` is without TLS, so everybody on the way can read the events")]
+    PlainEndpoint,
 }
 
 /// Something wrong with the configuration, and where.
@@ -206,6 +209,7 @@ impl Fault {
                 Some("set `server.auth = \"token\"`, or listen on a loopback address such as 127.0.0.1".to_owned())
             }
             Self::SameTopic { .. } => Some("give each its own topic".to_owned()),
+            Self::PlainEndpoint => Some("name an https:// URL, or set `lake.allow_http = true`".to_owned()),
             Self::Unreadable { .. }
             | Self::Syntax { .. }
             | Self::WrongType { .. }

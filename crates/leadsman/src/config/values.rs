@@ -14,6 +14,8 @@ use crate::service::retention::RetentionPolicy;
 /// Name of the SQLite file in the data folder.
 pub const STORE_FILE: &str = "leadsman.db";
 
+use crate::lake::Access;
+
 /// The checked configuration. Its default is what the shipped `leadsman.toml` says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -33,6 +35,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Snapshots of the detector's state.
     pub state: StateConfig,
+    /// The lake.
+    pub lake: LakeConfig,
     /// Logging.
     pub log: LogConfig,
 }
@@ -100,6 +104,8 @@ pub struct KafkaSettings {
     pub metrics_topics: Vec<Topic>,
     /// Topic of findings.
     pub findings_topic: String,
+    /// Most records that are scored and stored together.
+    pub batch_records: u64,
     /// Further settings of librdkafka.
     pub properties: BTreeMap<String, String>,
 }
@@ -131,6 +137,17 @@ pub struct StateConfig {
     pub snapshot_every: Duration,
     /// Events between two snapshots.
     pub snapshot_every_events: u64,
+}
+
+/// The lake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LakeConfig {
+    /// A directory, or `s3://bucket/prefix`. `None` keeps no lake.
+    pub url: Option<String>,
+    /// How a bucket is reached, this one or one that a command names.
+    pub access: Access,
+    /// Days after which events are removed; `None` keeps them.
+    pub keep_days: Option<u32>,
 }
 
 /// Logging.
@@ -230,6 +247,7 @@ impl Default for Config {
             kafka: None,
             store: StoreConfig::default(),
             state: StateConfig { snapshot_every: Duration::from_secs(30), snapshot_every_events: 200_000 },
+            lake: LakeConfig::default(),
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
         }
     }
@@ -273,6 +291,7 @@ impl KafkaSettings {
             audit_topics: vec![Topic { name: "leadsman.audit".to_owned(), cluster: None }],
             metrics_topics: vec![Topic { name: "leadsman.metrics".to_owned(), cluster: None }],
             findings_topic: "leadsman.findings".to_owned(),
+            batch_records: 2_000,
             properties: BTreeMap::new(),
         }
     }
@@ -287,6 +306,7 @@ impl fmt::Debug for KafkaSettings {
             .field("audit_topics", &self.audit_topics)
             .field("metrics_topics", &self.metrics_topics)
             .field("findings_topic", &self.findings_topic)
+            .field("batch_records", &self.batch_records)
             .field("properties", &self.properties.keys())
             .finish()
     }

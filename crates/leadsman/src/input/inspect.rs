@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow};
 use leadsman_decode::{AuditScanner, LineBlock, Memory, Part};
 use leadsman_domain::Decoded;
 
-use super::{Inputs, MAX_EXAMPLES, ReadReport, Reading, Source, open};
+use super::{CHUNK, Input, Inputs, MAX_EXAMPLES, ReadReport, Reading, Source, open};
 use crate::inspection::Inspection;
 use crate::progress::Progress;
 
@@ -60,7 +60,21 @@ struct Turn<'a> {
 impl Turn<'_> {
     /// The next block of lines and its file; all that is not lines is read on the way. `None` at the end.
     fn next(&mut self, mut memory: Memory, seen: &mut Seen) -> Result<Option<(usize, LineBlock)>> {
-        while let Some(path) = self.inputs.files.get(self.file) {
+        while let Some(input) = self.inputs.inputs.get(self.file) {
+            let path = match input {
+                Input::File(path) => path,
+                Input::Lake(lake) => {
+                    let before = self.done.load(Ordering::Relaxed);
+                    let mut items = lake.open()?;
+                    while let Some(decoded) = items.next_chunk(self.reading.context, CHUNK)? {
+                        seen.add(self.file, &decoded, self.items);
+                        self.done.store(before + items.bytes_done(), Ordering::Relaxed);
+                        self.tell();
+                    }
+                    self.file += 1;
+                    continue;
+                }
+            };
             let failed = || format!("cannot read {}", path.display());
             let scanner = match &mut self.scanner {
                 Some(scanner) => scanner,
@@ -123,7 +137,7 @@ impl Inputs {
         all.examples.sort_by_key(|(file, line, _)| (*file, *line));
         all.examples.truncate(MAX_EXAMPLES);
         let named = |(file, line, what): (usize, u64, String)| {
-            format!("{}:{line}: {what}", self.files.get(file).map(|f| f.display().to_string()).unwrap_or_default())
+            format!("{}:{line}: {what}", self.inputs.get(file).map(Input::name).unwrap_or_default())
         };
         let examples = all.examples.into_iter().map(named).collect();
         let report = ReadReport { account: all.inspection.account.clone(), examples };

@@ -3,7 +3,7 @@ use leadsman_domain::{PayloadKind, RawRecord, Timestamp};
 
 use super::named::{MAX_NAME_BYTES, MAX_NAMES};
 use super::*;
-use crate::input::{Inputs, Reading};
+use crate::input::{Inputs, LakeOptions, Reading};
 use crate::progress::{Progress, ProgressMode};
 
 fn inspect(lines: &str) -> Inspection {
@@ -117,7 +117,7 @@ fn a_file_is_looked_at_as_it_is_read() {
         text.push('\n');
     }
     std::fs::write(&path, text).unwrap();
-    let inputs = Inputs::find(&[path]).unwrap();
+    let inputs = Inputs::find(&[path], &LakeOptions::default()).unwrap();
     let context = DecodeContext::default();
     let now = Timestamp::parse("2026-06-02T00:00:00Z").unwrap();
     let reading = Reading { context: &context, limits: Limits::default(), now, strict: false };
@@ -134,7 +134,7 @@ fn a_file_is_looked_at_as_it_is_read() {
     assert_eq!((report.examples.len(), &report.examples, &report.account), (20, &read.examples, &read.account));
     let actors = inspection.actors.top(2, |actor| actor.events);
     assert_eq!(actors[1].0, "u:[redacted:aws]");
-    let missing = Inputs::find(&[directory.path().join("audit.log")]).unwrap();
+    let missing = Inputs::find(&[directory.path().join("audit.log")], &LakeOptions::default()).unwrap();
     drop(directory);
     assert!(missing.inspect(&reading, &mut progress).is_err(), "a file that went away is an error");
 }

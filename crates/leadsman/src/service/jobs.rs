@@ -12,6 +12,7 @@ use leadsman_engine::TrainSpec;
 use tokio::sync::{Semaphore, broadcast};
 
 use super::Service;
+use crate::input::LakeOptions;
 use crate::offline::{DataOptions, train_with};
 use crate::progress::ProgressMode;
 use crate::{clock, model};
@@ -145,6 +146,7 @@ fn retrain(service: &Service, jobs: &Jobs, id: JobId, job: &TrainJob, data: Path
         now: clock::now(),
         strict: false,
         progress: ProgressMode::None,
+        lakes: LakeOptions::default(),
     };
     let trained = train_with(&data, &spec, Arc::clone(&service.rules), name, |step, fraction| {
         jobs.change(id, |j| {

@@ -12,6 +12,8 @@ use leadsman_domain::{
     StoreError,
 };
 
+use leadsman_store::failpoint::reach;
+
 use super::Service;
 use super::events::{BatchCommitted, CommitFenced, DataGap, StateReset, StoreCommitError};
 use crate::account::Account;
@@ -73,6 +75,7 @@ impl Partition {
     /// Errors: when the store is out of reach.
     pub async fn claim(service: &Service, source: &SourceId, number: i32) -> Result<Claimed, StoreError> {
         let checkpoint = service.store.claim(source, number).await?;
+        reach("claimed");
         let (next_offset, state_offset) = (checkpoint.next_offset, checkpoint.state_offset);
         let (worker, of, snapshot) = (service.clone(), source.clone(), checkpoint.snapshot);
         let digest = service.model.manifest.weights_digest.clone();
@@ -126,7 +129,7 @@ impl Partition {
         let (stored, records) = (self.next_offset, batch.records.len() as u64);
         let expected = if self.position > 0 { self.position } else { stored };
         if batch.span.from > expected && expected > 0 {
-            let (source, from, to) = (&batch.span.source, expected, batch.span.from);
+            let (source, from, to) = (&self.source, expected, batch.span.from);
             DataGap { detail: &format!("{source}: offsets {from} to {to} are gone") }.emit();
         }
         let worker = self.service.clone();
@@ -147,7 +150,8 @@ impl Partition {
         if span.to < stored || (span.to == stored && !idle) {
             return Ok(None);
         }
-        let span = Span { from: stored, ..span };
+        // Under the name that was claimed: in a shared store a source that is this process's own has another.
+        let span = Span { source: self.source.clone(), partition: self.number, from: stored, to: span.to };
         let written = done.findings.len();
         let snapshot = done.snapshot.map(|body| Snapshot { at: span.to, body });
         let durable = Durable { span: span.clone(), snapshot: snapshot.is_some() };
@@ -155,7 +159,9 @@ impl Partition {
         let (findings, dead_letters) = (done.findings, done.dead_letters);
         let outcome =
             Commit { span, epoch: self.epoch, findings, dead_letters, snapshot, roll_to: None, source_tag: tag, sinks };
+        reach("batch-scored");
         self.commit(outcome).await?;
+        reach("batch-committed");
         self.next_offset = durable.span.to;
         if durable.snapshot {
             self.unsaved = 0;
@@ -196,6 +202,7 @@ impl Partition {
         let worth_it = self.unsaved > 0 && self.position >= self.next_offset;
         let Some(mut shard) = self.shard.take().filter(|_| worth_it) else { return Ok(()) };
         let body = shard.to_bytes()?;
+        reach("state-at-rest");
         self.commit(self.at_rest(body)).await
     }
 

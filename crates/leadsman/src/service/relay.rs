@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use leadsman_domain::{FindingSink, OutboxItem, Store, StoreError, Timestamp};
+use leadsman_store::failpoint::reach;
 
 use super::Service;
 use super::events::PublishError;
@@ -14,7 +15,7 @@ const BATCH: usize = 200;
 /// Looks into the outbox at least this often.
 const PERIOD: Duration = Duration::from_secs(2);
 /// How long other relays leave what this one has taken alone. What a killed relay had taken waits so long.
-const LEASE: Duration = Duration::from_secs(15);
+const LEASE: Duration = Duration::from_secs(5);
 
 /// Relays until the service ends.
 ///
@@ -35,14 +36,17 @@ pub async fn run(service: Service, name: String, mut sink: impl FindingSink) -> 
             drop(tokio::time::timeout(PERIOD, service.outbox.notified()).await);
             continue;
         }
+        reach("outbox-read");
         match sink.publish(&items).await {
             Ok(()) => {
+                reach("outbox-published");
                 service.metrics.published.inc_by(items.len() as u64);
                 // Without the acknowledgement they are published again, with the same id and revision.
                 if let Err(error) = service.store.ack_outbox(&items).await {
                     PublishError { sink: &name, error: &error }.emit(&service.metrics);
                     tokio::time::sleep(PERIOD).await;
                 }
+                reach("outbox-acknowledged");
             }
             Err(error) => {
                 PublishError { sink: &name, error: &error }.emit(&service.metrics);

@@ -137,14 +137,19 @@ pub async fn start(setup: Setup) -> Result<Running> {
     // The inbox's lock comes before the first claim: a second process must not fence off the first.
     let limits = InboxLimits { max_record: setup.max_body, ..InboxLimits::default() };
     let writer = Inbox::open(&setup.data_dir.join("inbox"), limits)?;
-    let inbox = SourceId::new(INBOX);
+    let instance = instance(&setup)?;
+    let inbox = instance.own(SourceId::new(INBOX));
     let claimed = Partition::claim(&service, &inbox, 0).await.context("cannot claim the inbox")?;
     let reader = writer.reader(claimed.start, setup.idle_after)?;
     let hooks = InboxHooks(writer.clone());
     tasks.spawn(stream::run(reader, claimed.partition, setup.snapshots, hooks, stopped.clone()));
     // The same file twice would be two owners of one log.
     for path in &setup.files.iter().collect::<BTreeSet<_>>() {
-        tasks.spawn(tail(service.clone(), path.to_path_buf(), setup.snapshots, setup.idle_after, stopped.clone()));
+        let source = instance.own(FileTail::source_id(path));
+        let claimed = Partition::claim(&service, &source, 0).await.context("cannot claim a followed file")?;
+        let position = claimed.source_tag.map(|tag| TailPosition { offset: claimed.start, tag });
+        let file = FileTail::open(path, position, setup.idle_after, clock::now);
+        tasks.spawn(stream::run(file, claimed.partition, setup.snapshots, TailHooks, stopped.clone()));
     }
     tasks.spawn(retention::run(service.clone(), setup.retention, stopped.clone()));
     let mut monitor = None;
@@ -171,19 +176,25 @@ pub async fn start(setup: Setup) -> Result<Running> {
     Ok(Running { service, address, tasks, stop })
 }
 
-/// Follows one file.
-async fn tail(
-    service: Service,
-    path: PathBuf,
-    snapshots: SnapshotPolicy,
-    idle_after: Duration,
-    stop: watch::Receiver<bool>,
-) -> Result<()> {
-    let source = FileTail::source_id(&path);
-    let claimed = Partition::claim(&service, &source, 0).await.context("cannot claim a followed file")?;
-    let position = claimed.source_tag.map(|tag| TailPosition { offset: claimed.start, tag });
-    let file = FileTail::open(&path, position, idle_after, clock::now);
-    stream::run(file, claimed.partition, snapshots, TailHooks, stop).await
+/// What tells the sources of this process from those of others in the same store.
+struct Instance(Option<String>);
+
+/// In a shared store, inbox and files of each data directory are logs of their own.
+fn instance(setup: &Setup) -> Result<Instance> {
+    let shared = match &setup.store {
+        StoreSettings::Sqlite(_) => return Ok(Instance(None)),
+        StoreSettings::Postgres(_) => token::read_or_make(&setup.data_dir.join("instance"))?,
+    };
+    Ok(Instance(Some(shared.chars().skip("lsm_".len()).take(12).collect())))
+}
+
+impl Instance {
+    fn own(&self, source: SourceId) -> SourceId {
+        match &self.0 {
+            None => source,
+            Some(instance) => SourceId::new(format!("{source}@{instance}")),
+        }
+    }
 }
 
 struct TailHooks;
@@ -230,7 +241,10 @@ async fn join_group(
         bootstrap_servers: settings.bootstrap_servers.clone(),
         group_id: settings.group_id.clone(),
         topics,
-        batch: BatchLimits::default(),
+        batch: BatchLimits {
+            max_records: usize::try_from(settings.batch_records).unwrap_or(usize::MAX),
+            ..BatchLimits::default()
+        },
         idle_after,
         max_bytes_under_way: BYTES_UNDER_WAY,
         extra: settings.properties.clone(),

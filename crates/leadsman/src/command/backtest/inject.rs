@@ -15,7 +15,7 @@ use super::timeline::Timeline;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::input::{Inputs, Reading};
+use crate::input::{Inputs, LakeOptions, Reading};
 use crate::progress::{Progress, ProgressMode};
 
 /// Share of the period that trains; attacks come into the rest.
@@ -28,10 +28,15 @@ const MAX_VICTIMS: usize = 20;
 /// Reads logs.
 ///
 /// Errors: when they cannot be read, or their period is too short to hold out a part of it.
-pub(super) fn logs(paths: &[PathBuf], config: &Config, progress: ProgressMode) -> Result<(Timeline, DecodeContext)> {
+pub(super) fn logs(
+    paths: &[PathBuf],
+    lakes: &LakeOptions,
+    config: &Config,
+    progress: ProgressMode,
+) -> Result<(Timeline, DecodeContext)> {
     let rules = config.cluster.rules.clone();
     let context = DecodeContext { cluster: CLUSTER.to_owned(), rules, redaction_key: None };
-    let inputs = Inputs::find(paths)?;
+    let inputs = Inputs::find(paths, lakes)?;
     let mut bar = Progress::new(progress, "read", inputs.bytes());
     let mut timeline = Timeline::default();
     let reading = Reading { context: &context, limits: Limits::default(), now: clock::now(), strict: false };

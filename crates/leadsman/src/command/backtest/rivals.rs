@@ -134,13 +134,13 @@ impl Witness {
 
     fn push(&mut self, engine: &Engine, events: &[leadsman_domain::AuditEvent]) -> Result<(), PipelineError> {
         let mut outcome = Outcome::default();
-        let mut live = Live { engine, state: &mut self.state, outcome: &mut outcome };
+        let mut live = Live { engine, state: &mut self.state, outcome: &mut outcome, surprises: Vec::new() };
         self.windows.events(&mut Watched { judge: &mut live, baselines: &mut self.baselines }, events)
     }
 
     fn close_all(&mut self, engine: &Engine) -> Result<(), PipelineError> {
         let mut outcome = Outcome::default();
-        let mut live = Live { engine, state: &mut self.state, outcome: &mut outcome };
+        let mut live = Live { engine, state: &mut self.state, outcome: &mut outcome, surprises: Vec::new() };
         self.windows.close_all(&mut Watched { judge: &mut live, baselines: &mut self.baselines })
     }
 }

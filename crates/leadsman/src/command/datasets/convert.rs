@@ -16,7 +16,7 @@ use crate::account::Account;
 use crate::cli::{ConvertArgs, Global, TableKind};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::input::{Inputs, ReadReport, Reading};
+use crate::input::{Inputs, LakeOptions, ReadReport, Reading};
 use crate::progress::Progress;
 use crate::{clock, output};
 
@@ -28,7 +28,8 @@ use crate::{clock, output};
 /// table asked for stays empty.
 pub(super) fn run(args: &ConvertArgs, global: &Global, config: &Config) -> Result<()> {
     let form = Form::of(args)?;
-    let inputs = Inputs::find(&args.data)?;
+    let inputs =
+        Inputs::find(&args.data, &LakeOptions { access: config.lake.access.clone(), ..LakeOptions::default() })?;
     let context = DecodeContext {
         cluster: config.cluster.name.clone(),
         rules: config.cluster.rules.clone(),

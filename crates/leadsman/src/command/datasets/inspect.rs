@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::{Global, InspectArgs};
 use crate::exit::Exit;
-use crate::input::{Inputs, ReadReport, Reading};
+use crate::input::{Inputs, LakeOptions, ReadReport, Reading};
 use crate::inspection::{Inspection, Levels};
 use crate::progress::Progress;
 use crate::{clock, output};
@@ -21,7 +21,7 @@ const TOP_RESOURCES: usize = 30;
 ///
 /// Errors: when a file cannot be read, or nothing in it is telemetry.
 pub(super) fn run(args: &InspectArgs, global: &Global) -> Result<()> {
-    let inputs = Inputs::find(&args.data)?;
+    let inputs = Inputs::find(&args.data, &LakeOptions::default())?;
     let context = DecodeContext::default();
     let reading = Reading { context: &context, limits: Limits::default(), now: clock::now(), strict: false };
     let mut progress = Progress::new(global.progress, "inspect", inputs.bytes());
