@@ -51,7 +51,13 @@ bench NAME="":
             export RUSTFLAGS="-C target-cpu=native" CARGO_PROFILE_BENCH_LTO=thin CARGO_PROFILE_BENCH_CODEGEN_UNITS=4
             cargo bench --target-dir target/native -p leadsman-decode --features peers --bench inspect
             ;;
-        *) echo "pipeline detect lake rules forest adbench decode inspect"; [ -z "{{NAME}}" ] ;;
+        # The binary as it is released, between a real broker and a real store; LEADSMAN_BENCH_EVENTS says how many.
+        stream)
+            cargo build --release --workspace
+            export LEADSMAN_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release/leadsman"
+            cargo bench -p e2e --bench stream
+            ;;
+        *) echo "pipeline detect lake rules forest adbench decode inspect stream"; [ -z "{{NAME}}" ] ;;
     esac
 
 # A simulated cluster, an attack, and the findings.

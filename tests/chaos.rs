@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 }
 
 /// Every point at which a process is killed, and how often it may be passed before.
-const POINTS: [(&str, u64); 11] = [
+const POINTS: [(&str, u64); 14] = [
     ("claimed", 3),
     ("batch-scored", 40),
     ("commit-advanced", 40),
@@ -44,6 +44,9 @@ const POINTS: [(&str, u64); 11] = [
     ("commit-written", 40),
     ("commit-durable", 40),
     ("batch-committed", 40),
+    ("lake-decided", 12),
+    ("lake-written", 12),
+    ("lake-ended", 12),
     ("state-at-rest", 1),
     ("outbox-read", 2),
     ("outbox-published", 2),
@@ -158,7 +161,8 @@ fn run(world: &World, kind: Kind, seed: u64, (point, nth): (&str, u64)) -> Resul
         return Err(format!("it never settles:\n{}", crate::support::tail(&successor.process.stderr())).into());
     }
     assert_eq!(successor.process.stop()?, 0, "{}", successor.process.stderr());
-    Ok(Tally { runs: 1, killed: u64::from(died), ..outcome })
+    let lake = world.compare_lake(directory.path())?;
+    Ok(Tally { runs: 1, killed: u64::from(died), ..outcome + lake })
 }
 
 /// A database of its own, named in the configuration of `directory`.
@@ -190,6 +194,7 @@ pub(crate) fn worker(
         ("LEADSMAN_STATE__SNAPSHOT_EVERY_EVENTS", "400"),
         ("LEADSMAN_KAFKA__AUDIT_TOPICS", topics.as_str()),
         ("LEADSMAN_KAFKA__METRICS_TOPICS", ""),
+        ("LEADSMAN_LAKE__URL", "lake"),
         ("LEADSMAN_KAFKA__GROUP_ID", group),
         ("LEADSMAN_KAFKA__FINDINGS_TOPIC", findings),
         ("LEADSMAN_KAFKA__BATCH_RECORDS", "60"),

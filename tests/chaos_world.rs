@@ -1,6 +1,7 @@
 //! The log that processes are killed over, and what must come of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::slice::SliceIndex;
 
 use leadsman_domain::{FindingQuery, Store};
@@ -145,6 +146,56 @@ impl World {
         tally.doubled += dead.difference(&self.poison).count() as u64 + (letters.len() - dead.len()) as u64;
         Ok(tally)
     }
+}
+
+impl World {
+    /// How many events the lake of a service lacks, and how many it has twice. Its process must have ended.
+    pub(crate) fn compare_lake(&self, directory: &Path) -> Result<Tally> {
+        // Files that a kill left beside what replaced them go with the next compaction; after it, a range is there once.
+        let compacted = run(&["lake", "compact", "lake"], directory, &[], b"", DEADLINE)?;
+        assert_eq!(compacted.code, Some(0), "{}", compacted.stderr);
+        let mut ranges: BTreeMap<(PathBuf, String), Vec<(u64, u64)>> = BTreeMap::new();
+        for file in files(&directory.join("lake/events"))? {
+            let stem = file.file_stem().and_then(|s| s.to_str()).ok_or("a file without a name")?;
+            let mut parts = stem.rsplitn(3, '-');
+            let (next, first) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let log =
+                (file.parent().map(Path::to_owned).unwrap_or_default(), parts.next().unwrap_or_default().to_owned());
+            ranges.entry(log).or_default().push((first.parse::<u64>()?, next.parse::<u64>()?));
+        }
+        let mut tally = Tally::default();
+        for (log, ranges) in &mut ranges {
+            ranges.sort_unstable();
+            for pair in ranges.windows(2).filter(|pair| pair[1].0 < pair[0].1) {
+                eprintln!("DOUBLED in the lake: {log:?} {pair:?}");
+                tally.doubled += 1;
+            }
+        }
+        let scored = run(&["score", "--model", "builtin:demo", "lake", "--json"], directory, &[], b"", DEADLINE)?;
+        let document: Value = serde_json::from_str(&scored.stdout).map_err(|e| format!("{e}: {}", scored.stderr))?;
+        let held = document["events"].as_u64().ok_or("no count of events")?;
+        let wanted = (self.log.len() - self.poison.len()) as u64;
+        if held != wanted {
+            eprintln!("the lake holds {held} events of {wanted}");
+        }
+        tally.lost += wanted.saturating_sub(held);
+        tally.doubled += held.saturating_sub(wanted);
+        Ok(tally)
+    }
+}
+
+/// Every Parquet file below a directory.
+fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else if path.extension().is_some_and(|ending| ending == "parquet") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// The partition of an event's actor, as a keyed producer chooses it.

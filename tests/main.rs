@@ -9,10 +9,13 @@ mod broker;
 mod chaos;
 mod chaos_world;
 mod cli;
+mod compose;
 mod datasets;
+mod doctor;
 mod falco;
 mod harness;
 mod prometheus;
+mod secure;
 mod simulated;
 mod store;
 mod stream;
@@ -26,10 +29,13 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 12] = [
+const CASES: &[&[Case]] = &[
     architecture::CASES,
     harness::CASES,
     broker::CASES,
+    secure::CASES,
+    doctor::CASES,
+    compose::CASES,
     prometheus::CASES,
     cli::CASES,
     datasets::CASES,
@@ -49,7 +55,7 @@ fn main() -> ExitCode {
     let strict = environment("CI").is_some_and(|value| value == "true");
     let mut skipped = Vec::new();
     let mut trials = Vec::new();
-    for case in CASES.into_iter().flatten() {
+    for case in CASES.iter().copied().flatten() {
         let unmet = case.needs.iter().find_map(|need| need.unmet());
         if let Some(reason) = &unmet
             && !strict
@@ -103,6 +109,7 @@ impl Need {
             Self::Broker => support::broker::unavailable(),
             Self::Postgres => support::postgres::unavailable(),
             Self::Prometheus => support::prometheus::unavailable(),
+            Self::Compose => support::compose::unavailable(),
             Self::Dataset(name) => support::data::unavailable(name),
         }
     }

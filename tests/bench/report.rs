@@ -38,7 +38,8 @@ impl Row {
 
 /// Where results and what the peers need are kept: `target/bench`.
 pub(crate) fn scratch() -> Result<PathBuf, Failure> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("Cargo.lock").exists());
+    let folder = workspace.ok_or("the benchmark is in no workspace")?.join("target/bench");
     std::fs::create_dir_all(&folder)?;
     Ok(folder.canonicalize()?)
 }

@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{DEADLINE, Result, environment, free_port, tail, wait_until, workspace};
+use super::{DEADLINE, Result, environment, free_ports, tail, wait_until, workspace};
 
 const POM: &str = include_str!("../kafka/pom.xml");
 const PROPERTIES: &str = include_str!("../kafka/server.properties");
@@ -31,8 +31,22 @@ static SHARED: Mutex<Option<Arc<Broker>>> = Mutex::new(None);
 pub(crate) struct Broker {
     process: Process,
     bootstrap: String,
+    further: Vec<String>,
     libraries: PathBuf,
     directory: TempDir,
+}
+
+/// What a broker has beyond one plain listener.
+#[derive(Default)]
+pub(crate) struct Extras {
+    /// Names of further listeners.
+    pub(crate) listeners: &'static [&'static str],
+    /// Settings, appended to the file: the last of two settings of one name holds.
+    pub(crate) settings: String,
+    /// Files that the settings name, relative to the broker's directory.
+    pub(crate) files: Vec<(&'static str, String)>,
+    /// Users of SCRAM-SHA-512, with their passwords.
+    pub(crate) users: Vec<(String, String)>,
 }
 
 /// The broker that tests share; started for the first one that asks.
@@ -75,7 +89,7 @@ fn java_version() -> Option<u32> {
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// Where the jars are kept, by version of Kafka.
+/// Where the jars are kept, by version of Kafka and of the list.
 fn cache() -> Result<PathBuf> {
     let root = match (environment("LEADSMAN_TEST_CACHE"), environment("XDG_CACHE_HOME"), environment("HOME")) {
         (Some(cache), _, _) => PathBuf::from(cache),
@@ -83,8 +97,12 @@ fn cache() -> Result<PathBuf> {
         (None, None, Some(home)) => Path::new(&home).join(".cache/leadsman-tests"),
         (None, None, None) => return Err("set LEADSMAN_TEST_CACHE: there is no home directory".into()),
     };
-    let version = POM.split("<kafka.version>").nth(1).and_then(|rest| rest.split('<').next());
-    Ok(root.join(format!("kafka-{}", version.ok_or("tests/kafka/pom.xml names no kafka.version")?)))
+    let named = |tag: &str| -> Result<&str> {
+        let value = POM.split(tag).nth(1).and_then(|rest| rest.split('<').next());
+        Ok(value.ok_or_else(|| format!("tests/kafka/pom.xml has no {tag}"))?)
+    };
+    // The list of jars has a version of its own.
+    Ok(root.join(format!("kafka-{}-{}", named("<kafka.version>")?, named("<version>")?)))
 }
 
 /// The folder of jars, fetched with Maven at the first use.
@@ -121,18 +139,33 @@ fn libraries() -> Result<PathBuf> {
 impl Broker {
     /// Starts a broker of its own and waits until it answers.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_with(&Extras::default())
+    }
+
+    /// The same, with more than a plain listener.
+    pub(crate) fn start_with(extras: &Extras) -> Result<Self> {
         let libraries = libraries()?;
         let directory = tempfile::tempdir()?;
-        let port = free_port()?;
+        let ports = free_ports(2 + extras.listeners.len())?;
+        let (port, further) = (ports[0], &ports[2..]);
+        let listeners: String =
+            extras.listeners.iter().zip(further).map(|(name, port)| format!(",{name}://127.0.0.1:{port}")).collect();
         let settings = PROPERTIES
             .replace("@BROKER@", &format!("127.0.0.1:{port}"))
-            .replace("@CONTROLLER@", &format!("127.0.0.1:{}", free_port()?))
-            .replace("@DATA@", &directory.path().join("data").display().to_string());
-        fs::write(directory.path().join("server.properties"), settings)?;
+            .replace("@CONTROLLER@", &format!("127.0.0.1:{}", ports[1]))
+            .replace("@DATA@", &directory.path().join("data").display().to_string())
+            .replace("@FURTHER@", &listeners);
+        fs::write(directory.path().join("server.properties"), settings + &extras.settings)?;
         fs::write(directory.path().join("log4j2.properties"), LOGGING)?;
-        let format = java(&libraries, directory.path(), "kafka.tools.StorageTool")
-            .args(["format", "--standalone", "-t", CLUSTER_ID, "-c", "server.properties"])
-            .output()?;
+        for (name, text) in &extras.files {
+            fs::write(directory.path().join(name), text)?;
+        }
+        let mut format = java(&libraries, directory.path(), "kafka.tools.StorageTool");
+        format.args(["format", "--standalone", "-t", CLUSTER_ID, "-c", "server.properties"]);
+        for (name, password) in &extras.users {
+            format.arg("--add-scram").arg(format!("SCRAM-SHA-512=[name={name},password={password}]"));
+        }
+        let format = format.output()?;
         if !format.status.success() {
             return Err(format!(
                 "cannot format the broker's storage: {}",
@@ -142,7 +175,8 @@ impl Broker {
         }
         let started = Instant::now();
         let process = launch(&libraries, directory.path())?;
-        let mut broker = Self { process, bootstrap: format!("127.0.0.1:{port}"), libraries, directory };
+        let further = further.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let mut broker = Self { process, bootstrap: format!("127.0.0.1:{port}"), further, libraries, directory };
         broker.wait_healthy()?;
         eprintln!("kafka broker on {} ready after {:.1} s", broker.bootstrap, started.elapsed().as_secs_f64());
         Ok(broker)
@@ -151,6 +185,11 @@ impl Broker {
     /// `host:port` for clients.
     pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// `host:port` of the further listeners, in the order of [`Extras::listeners`].
+    pub(crate) fn further(&self) -> &[String] {
+        &self.further
     }
 
     /// Kills the broker with SIGKILL and waits for its end. Its data stay for [`Broker::start_again`].
@@ -163,6 +202,25 @@ impl Broker {
     pub(crate) fn start_again(&mut self) -> Result<()> {
         self.process = launch(&self.libraries, self.directory.path())?;
         self.wait_healthy()
+    }
+
+    /// Runs one of Kafka's own administration tools against this broker, and waits for its end.
+    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) -> Result<()> {
+        let output = java(&self.libraries, self.directory.path(), class)
+            .args(["--bootstrap-server", &self.bootstrap])
+            .args(arguments)
+            .output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].concat();
+        Err(format!("{class} {}: {}", arguments.join(" "), tail(&String::from_utf8_lossy(&said))).into())
+    }
+
+    /// A shell script that stands for one of the tools in Kafka's `bin`.
+    pub(crate) fn tool_script(&self, class: &str) -> String {
+        let jars = self.libraries.join("*");
+        format!("#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -cp '{}' {class} \"$@\"\n", jars.display())
     }
 
     fn wait_healthy(&mut self) -> Result<()> {

@@ -1,6 +1,8 @@
 //! What the tests stand on: a broker, a database server, a Prometheus, the binary under test, data sets.
 
 pub(crate) mod broker;
+pub(crate) mod certificates;
+pub(crate) mod compose;
 pub(crate) mod data;
 pub(crate) mod http;
 pub(crate) mod leadsman;
@@ -8,8 +10,11 @@ pub(crate) mod leadsman;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod secure;
 mod wait;
+pub(crate) mod yaml;
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 pub(crate) use wait::{DEADLINE, Result, environment, free_port, tail, wait_until};
@@ -30,8 +35,10 @@ pub(crate) enum Need {
     Broker,
     /// The programs of a PostgreSQL server.
     Postgres,
-    /// The `prometheus` program.
+    /// The programs `prometheus` and `promtool`.
     Prometheus,
+    /// Docker Compose, without a daemon.
+    Compose,
     /// A folder of the data sets.
     Dataset(&'static str),
 }
@@ -39,4 +46,11 @@ pub(crate) enum Need {
 /// The root of the workspace.
 pub(crate) fn workspace() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// As many loopback ports, different from each other, that nothing listens on.
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let held: Vec<_> =
+        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<_>>()?;
+    Ok(held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<std::io::Result<_>>()?)
 }

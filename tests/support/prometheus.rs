@@ -1,6 +1,7 @@
 //! A real Prometheus that scrapes itself and writes on to a URL.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -13,15 +14,14 @@ use super::{DEADLINE, Result, free_port, tail, wait_until};
 pub(crate) struct Prometheus {
     process: Process,
     http: Http,
-    _directory: TempDir,
+    _directory: Option<TempDir>,
 }
 
 /// Why Prometheus cannot run here.
 pub(crate) fn unavailable() -> Option<String> {
-    match Command::new("prometheus").arg("--version").output() {
-        Ok(output) if output.status.success() => None,
-        Ok(_) | Err(_) => Some("needs the prometheus program (Debian: prometheus)".to_owned()),
-    }
+    let runs = |program| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    let all = runs("prometheus") && runs("promtool");
+    (!all).then(|| "needs the programs prometheus and promtool (Debian: prometheus)".to_owned())
 }
 
 impl Prometheus {
@@ -41,15 +41,31 @@ impl Prometheus {
                  \x20 queue_config: {{batch_send_deadline: 1s}}\n"
             ),
         )?;
-        let mut command = Command::new("prometheus");
-        command
-            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"])
-            .arg(format!("--web.listen-address={address}"))
-            .current_dir(directory.path());
-        let process = Process::spawn(&command, "prometheus", directory.path())?;
-        let mut started = Self { process, http: Http::new(format!("http://{address}"), None), _directory: directory };
+        let mut started = Self::launch(
+            &["--config.file=prometheus.yml".to_owned(), "--storage.tsdb.path=data".to_owned()],
+            directory.path(),
+            &address,
+        )?;
+        started._directory = Some(directory);
         started.wait_ready()?;
         Ok(started)
+    }
+
+    /// Starts it with these arguments in a directory of the caller's, on a port of its own.
+    pub(crate) fn start_as(arguments: &[String], directory: &Path) -> Result<Self> {
+        let mut started = Self::launch(arguments, directory, &format!("127.0.0.1:{}", free_port()?))?;
+        started.wait_ready()?;
+        Ok(started)
+    }
+
+    fn launch(arguments: &[String], directory: &Path, address: &str) -> Result<Self> {
+        let mut command = Command::new("prometheus");
+        command
+            .args(arguments)
+            .args(["--log.level=warn", &format!("--web.listen-address={address}")])
+            .current_dir(directory);
+        let process = Process::spawn(&command, "prometheus", directory)?;
+        Ok(Self { process, http: Http::new(format!("http://{address}"), None), _directory: None })
     }
 
     fn wait_ready(&mut self) -> Result<()> {

@@ -129,6 +129,7 @@ pub fn sensitivity(event: &AuditEvent) -> f64 {
         | FindingKind::NewSourceOrClient
         | FindingKind::ResourceUsage
         | FindingKind::AuditSilence
+        | FindingKind::DataGap
         | FindingKind::DetectorBlinded
         | FindingKind::UnusualActivity => 0.0,
     };

@@ -135,6 +135,8 @@ pub enum FindingKind {
     ResourceUsage,
     /// No audit event came for longer than ever in training.
     AuditSilence,
+    /// Records were deleted before they were read.
+    DataGap,
     /// What a detector reads is no longer logged.
     DetectorBlinded,
     /// None of the above dominates.
@@ -143,7 +145,7 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SecretsAccess,
         Self::ExecAttachPortforward,
         Self::RbacBindingChange,
@@ -159,6 +161,7 @@ impl FindingKind {
         Self::NewSourceOrClient,
         Self::ResourceUsage,
         Self::AuditSilence,
+        Self::DataGap,
         Self::DetectorBlinded,
         Self::UnusualActivity,
     ];
@@ -182,6 +185,7 @@ impl FindingKind {
             Self::NewSourceOrClient => "new_source_or_client",
             Self::ResourceUsage => "resource_usage",
             Self::AuditSilence => "audit_silence",
+            Self::DataGap => "data_gap",
             Self::DetectorBlinded => "detector_blinded",
             Self::UnusualActivity => "unusual_activity",
         }

@@ -204,6 +204,9 @@ pub trait Store: Send + Sync {
         accept: bool,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// The secret of that name which all processes on this store share: `fresh`, if there is none yet.
+    fn shared_secret(&self, name: &str, fresh: &str) -> impl Future<Output = Result<String, StoreError>> + Send;
+
     /// Writes one micro-batch's outcome.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<(), StoreError>> + Send;
 

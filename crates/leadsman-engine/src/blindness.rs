@@ -16,6 +16,19 @@ use crate::sight::{Blindness, Silence};
 /// Evidence of being blind, in decades: a score of 75, the lowest that is `high`.
 const EVIDENCE: f64 = 4.0;
 
+/// Records that nobody will read.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap<'a> {
+    /// Source and partition.
+    pub log: &'a str,
+    /// First offset that is missing.
+    pub from: u64,
+    /// First offset that is there again.
+    pub to: u64,
+    /// When the first record behind the gap was received.
+    pub noticed: Timestamp,
+}
+
 /// What is told of a condition of the whole cluster.
 struct Condition {
     kind: FindingKind,
@@ -61,6 +74,29 @@ impl Reporter {
             observed: format!("nothing for {}", spoken(allowed)),
             baseline: Some(baseline),
             limit: "nothing that happened since then was seen".to_owned(),
+        })
+    }
+
+    pub(crate) fn gap(&self, gap: &Gap<'_>, since: Timestamp) -> Finding {
+        let Gap { log, from, to, noticed } = *gap;
+        let lost = to.saturating_sub(from);
+        self.condition(Condition {
+            kind: FindingKind::DataGap,
+            reason: "data_gap",
+            subject: format!("{log} {from}"),
+            since,
+            noticed,
+            days: 1.0,
+            sentence: format!(
+                "{lost} records of cluster {} were deleted before they were read: offsets {from} to {to} of {}.",
+                identifier(&self.cluster),
+                identifier(log)
+            ),
+            observed: format!("{lost} records missing"),
+            baseline: None,
+            limit:
+                "nothing that happened in these records was seen: keep the log longer than the service may stand still"
+                    .to_owned(),
         })
     }
 

@@ -25,6 +25,7 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
+pub use blindness::Gap;
 pub use engine::{Engine, EngineSettings, Polarity, ScoredWindow};
 pub use error::EngineError;
 pub use requests::Admission;

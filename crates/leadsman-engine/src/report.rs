@@ -209,6 +209,7 @@ pub(crate) fn headline(kind: FindingKind) -> &'static str {
         FindingKind::NewSourceOrClient => "known account from a new place or client",
         FindingKind::ResourceUsage => "unusual resource usage",
         FindingKind::AuditSilence => "no audit events",
+        FindingKind::DataGap => "audit events lost unread",
         FindingKind::DetectorBlinded => "request bodies are no longer logged",
         FindingKind::UnusualActivity => "unusual activity",
     }

@@ -74,7 +74,7 @@ const RESERVED: [&str; 16] = [
     "transactional.id",
 ];
 
-const CONSUMER: [(&str, &str); 21] = [
+pub(crate) const CONSUMER: [(&str, &str); 21] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // `earliest` would jump over a gap silently, `latest` would lose data.
@@ -111,7 +111,7 @@ const CLASSIC_GROUP: [(&str, &str); 3] = [
     ("heartbeat.interval.ms", "3000"),
 ];
 
-const PRODUCER: [(&str, &str); 13] = [
+pub(crate) const PRODUCER: [(&str, &str); 13] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
     ("linger.ms", "20"),
@@ -152,7 +152,8 @@ impl KafkaSinkConfig {
     }
 }
 
-fn client<'a>(
+/// librdkafka's settings: a baseline, and what the user adds.
+pub(crate) fn client<'a>(
     servers: &str,
     baseline: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
     extra: &BTreeMap<String, String>,

@@ -8,10 +8,13 @@
 
 mod batch;
 mod budget;
+mod certificate;
 mod config;
+pub mod diagnose;
 mod discovery;
 mod error;
 mod events;
+mod fault;
 mod group;
 mod member;
 mod reader;
@@ -19,9 +22,11 @@ mod sink;
 mod source;
 
 pub use budget::Room;
+pub use certificate::{CertificateError, ends as certificate_ends};
 pub use config::{BatchLimits, KafkaConfig, KafkaSinkConfig, source_id};
 pub use discovery::StartOffset;
 pub use error::KafkaError;
+pub use fault::Fault;
 pub use group::{Assigned, GroupBatch, GroupEvent, Revoked};
 pub use sink::KafkaSink;
 pub use source::{KafkaMonitor, KafkaSource};

@@ -7,7 +7,7 @@ use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use tokio::sync::oneshot;
 
 use crate::events::{Context, ProducerRestarted};
-use crate::{KafkaError, KafkaSinkConfig};
+use crate::{Fault, KafkaError, KafkaSinkConfig};
 
 /// How often a full send queue is tried again.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(20);
@@ -75,6 +75,14 @@ impl KafkaSink {
     }
 }
 
+/// The error, and what to do about it where that is known.
+fn advised(error: &ClientError) -> String {
+    match Fault::of(error, "") {
+        Some(fault @ (Fault::TopicDenied | Fault::GroupDenied)) => format!("{error}: {fault}"),
+        Some(_) | None => error.to_string(),
+    }
+}
+
 fn producer(config: &KafkaSinkConfig) -> Result<ThreadedProducer<Context>, KafkaError> {
     config
         .producer()?
@@ -92,7 +100,7 @@ impl FindingSink for KafkaSink {
             match self.send(item).await {
                 Ok(report) => reports.push((item, report)),
                 Err(error) => {
-                    outcome = Err(self.failed(item, error.to_string()));
+                    outcome = Err(self.failed(item, advised(&error)));
                     break;
                 }
             }
@@ -101,7 +109,7 @@ impl FindingSink for KafkaSink {
         for (item, report) in reports {
             let refused = match report.await {
                 Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
+                Ok(Err(error)) => advised(&error),
                 Err(_) => "the producer was closed".to_owned(),
             };
             outcome = outcome.and(Err(self.failed(item, refused)));

@@ -63,6 +63,10 @@ impl Store for AnyStore {
         either!(self, store => store.bind_source(source, partitions, accept).await)
     }
 
+    async fn shared_secret(&self, name: &str, fresh: &str) -> Result<String, StoreError> {
+        either!(self, store => store.shared_secret(name, fresh).await)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
         either!(self, store => store.commit(commit).await)
     }

@@ -20,6 +20,9 @@ pub(crate) const BIND_SOURCE: &str = "INSERT INTO stream_meta(source, partitions
      SET partitions = CASE WHEN $3 THEN excluded.partitions ELSE stream_meta.partitions END
      RETURNING partitions";
 
+pub(crate) const SHARED_SECRET: &str = "INSERT INTO shared_secret(name, value) VALUES ($1, $2)
+     ON CONFLICT(name) DO UPDATE SET name = excluded.name RETURNING value";
+
 /// The compare-and-set. Without `epoch` in it, `fences_the_older_of_two_owners` fails; without `next_offset`,
 /// `refuses_gaps_and_overlaps` does; where an engine does not look at the row count, both do and
 /// `a_fenced_commit_leaves_no_row`.

@@ -72,7 +72,7 @@ pub enum Command {
     /// Telemetry to train and test with.
     #[command(subcommand)]
     Datasets(DatasetsCommand),
-    /// Check the set-up: configuration, disk, store, models, Kafka, polarity of the detectors.
+    /// Check the set-up: disk, clock, store, model, audit policy, Kafka with its topics, rights and positions.
     Doctor,
     /// The configuration.
     #[command(subcommand)]

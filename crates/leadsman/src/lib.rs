@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod disk;
 pub mod exit;
 pub mod input;
 pub mod inspection;

@@ -1,6 +1,8 @@
 //! The running service: sources, the loop, the relay and what the API asks of them.
 
+pub mod access;
 pub mod backend;
+mod compute;
 pub mod events;
 pub mod group;
 pub mod jobs;
@@ -9,6 +11,8 @@ pub mod metrics;
 pub mod partition;
 pub mod relay;
 pub mod retention;
+pub mod roll;
+pub mod rotation;
 pub mod runner;
 pub mod stream;
 pub mod token;
@@ -24,6 +28,7 @@ use leadsman_engine::Engine;
 use leadsman_store::AnyStore;
 use tokio::sync::Notify;
 
+use crate::lake::Lake;
 use crate::model::ReadyModel;
 use metrics::Metrics;
 
@@ -43,6 +48,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Counters.
     pub metrics: Metrics,
+    /// Where every event is kept, if anywhere.
+    pub lake: Option<Lake>,
     /// Sinks that findings go to.
     pub sinks: Vec<String>,
     /// Rung when the outbox may hold something.

@@ -126,7 +126,7 @@ mirror! {
     FindingKindDto as FindingKind from FindingKind {
         SecretsAccess, ExecAttachPortforward, RbacBindingChange, RbacRoleChange, WorkloadPrivileged,
         WorkloadSensitiveMount, WorkloadChange, PermissionProbe, TokenRequest, Impersonation, MassDelete,
-        DeniedBurst, NewSourceOrClient, ResourceUsage, AuditSilence, DetectorBlinded, UnusualActivity,
+        DeniedBurst, NewSourceOrClient, ResourceUsage, AuditSilence, DataGap, DetectorBlinded, UnusualActivity,
     }
 }
 

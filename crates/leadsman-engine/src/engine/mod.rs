@@ -14,6 +14,7 @@ use leadsman_domain::{
 use ndarray::Axis;
 
 use crate::EngineError;
+use crate::blindness::Gap;
 use crate::observer::{Observed, Observer, run_length};
 use crate::report::{ActorWindow, Reporter};
 use crate::shard::{EntityKey, ShardState};
@@ -191,6 +192,12 @@ impl Engine {
     pub fn silence(&self, state: &mut ShardState, now: Timestamp) -> Option<Finding> {
         let silence = state.watch.silence(&self.model.sight, now)?;
         Some(self.reporter.silence(silence, &self.model))
+    }
+
+    /// A finding about records that were deleted before they were read.
+    #[must_use]
+    pub fn gap(&self, state: &ShardState, gap: &Gap<'_>) -> Finding {
+        self.reporter.gap(gap, state.newest_event().unwrap_or(gap.noticed))
     }
 
     /// Takes samples into account; tells which are in time (by index).

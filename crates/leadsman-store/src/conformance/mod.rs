@@ -28,7 +28,7 @@ macro_rules! checks {
             a_sink_acknowledges_its_own, dead_letters_are_unique, snapshots_round_trip,
             an_unclaimed_partition_takes_no_commit, impossible_values_are_refused,
             rolls_of_the_lake_survive_their_owner, a_state_from_the_future_is_refused,
-            another_number_of_partitions_is_refused, partitions_commit_side_by_side, a_race_of_owners_loses_nothing,
+            a_shared_secret_is_chosen_once, another_number_of_partitions_is_refused, partitions_commit_side_by_side, a_race_of_owners_loses_nothing,
             numbers_become_visible_in_their_order, hostile_text_is_stored_and_found,
             leases_keep_other_relays_away_until_they_end, what_is_given_back_is_free_at_once,
             relays_share_the_outbox, words_are_found, hostile_searches_find_nothing_and_fail_nothing,
@@ -263,6 +263,12 @@ pub(crate) async fn rolls_of_the_lake_survive_their_owner(store: impl Store) {
     let third = store.claim(&source(), 0).await.unwrap();
     assert_eq!((third.next_offset, third.state_offset, third.roll_to), (25, 10, None));
     assert_eq!(third.snapshot, Some(vec![1]));
+}
+
+pub(crate) async fn a_shared_secret_is_chosen_once(store: impl Store) {
+    assert_eq!(store.shared_secret("redaction", "first").await.unwrap(), "first");
+    assert_eq!(store.shared_secret("redaction", "second").await.unwrap(), "first");
+    assert_eq!(store.shared_secret("other", "second").await.unwrap(), "second");
 }
 
 pub(crate) async fn a_state_from_the_future_is_refused(store: impl Store) {

@@ -96,6 +96,14 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn shared_secret(&self, name: &str, fresh: &str) -> Result<String, StoreError> {
+        let (name, fresh) = (name.to_owned(), fresh.to_owned());
+        self.lease()
+            .await?
+            .run(|client| Box::pin(async move { write::shared_secret(client, &name, &fresh).await }))
+            .await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
         let key = (commit.span.source.clone(), commit.span.partition);
         let attempt = Attempt { epoch: commit.epoch, from: commit.span.from, to: commit.span.to };

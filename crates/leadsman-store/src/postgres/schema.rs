@@ -24,6 +24,7 @@ CREATE TABLE partition_snapshot(
   FOREIGN KEY(source, part) REFERENCES partition_ckpt(source, part));
 -- A snapshot is compressed already.
 ALTER TABLE partition_snapshot ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE TABLE shared_secret(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE stream_meta(source TEXT PRIMARY KEY, partitions BIGINT NOT NULL);
 CREATE TABLE counter(name TEXT PRIMARY KEY, value BIGINT NOT NULL);
 INSERT INTO counter(name, value) VALUES ('commit_seq', 0);

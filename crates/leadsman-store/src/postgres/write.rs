@@ -42,6 +42,12 @@ pub(super) async fn bind_source(
     tx.commit().await.map_err(pg_error)
 }
 
+/// The stored secret, or `fresh` from now on.
+pub(super) async fn shared_secret(client: &mut Client, name: &str, fresh: &str) -> Result<String, StoreError> {
+    let row = client.query_one(sql::SHARED_SECRET, &[&name, &fresh]).await.map_err(pg_error)?;
+    get(&row, 0)
+}
+
 /// Writes one micro-batch's outcome, or nothing.
 ///
 /// `unanswered` says that this owner tried this very span before and does not know how that ended. When the

@@ -82,6 +82,11 @@ impl Store for SqliteStore {
         blocking(&self.writer, move |conn| write::bind_source(conn, &source, partitions, accept)).await
     }
 
+    async fn shared_secret(&self, name: &str, fresh: &str) -> Result<String, StoreError> {
+        let (name, fresh) = (name.to_owned(), fresh.to_owned());
+        blocking(&self.writer, move |conn| write::shared_secret(conn, &name, &fresh)).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
         blocking(&self.writer, move |conn| write::commit(conn, &commit)).await
     }

@@ -77,6 +77,7 @@ ALTER TABLE outbox ADD COLUMN leased_until INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE dead_letter ADD COLUMN stored_at INTEGER NOT NULL DEFAULT 0;
 UPDATE dead_letter SET stored_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER);
 CREATE INDEX dead_letter_stored_at ON dead_letter(stored_at);
+CREATE TABLE shared_secret(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 ",
         then: index_findings,
     },

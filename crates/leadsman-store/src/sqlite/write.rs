@@ -36,6 +36,11 @@ pub(super) fn bind_source(
     tx.commit().map_err(sql_error)
 }
 
+/// The stored secret, or `fresh` from now on.
+pub(super) fn shared_secret(conn: &mut Connection, name: &str, fresh: &str) -> Result<String, StoreError> {
+    conn.query_row(sql::SHARED_SECRET, params![name, fresh], |row| row.get(0)).map_err(sql_error)
+}
+
 /// Writes one micro-batch's outcome, or nothing.
 ///
 /// Replay: an owner restarts from the snapshot at `state_offset`, which is at or before `next_offset`. It

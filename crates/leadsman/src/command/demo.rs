@@ -18,7 +18,7 @@ use leadsman_store::StoreSettings;
 
 use self::account::Account;
 use crate::cli::{DemoArgs, Global};
-use crate::config::{STORE_FILE, StoreConfig};
+use crate::config::{LakeConfig, STORE_FILE, StoreConfig};
 use crate::exit::Exit;
 use crate::service::partition::SnapshotPolicy;
 use crate::service::runner::{INBOX, Running, Setup, start};
@@ -75,6 +75,7 @@ pub fn run(args: &DemoArgs, global: &Global) -> Result<()> {
         polarity: if args.negate_scores { Polarity::Negated } else { Polarity::Normal },
         webhook: true,
         files: Vec::new(),
+        lake: LakeConfig::default(),
         kafka: None,
         accept_partitions: false,
         snapshots: SnapshotPolicy { every: Duration::from_secs(30), records: 200_000 },

@@ -1,15 +1,20 @@
 //! `leadsman doctor`: what is wrong with the set-up, in one list.
 
-use std::io::Write;
+mod certificates;
+mod clock;
+mod disk;
+mod kafka;
+mod model;
+mod policy;
+mod position;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use leadsman_detect::rules::RuleSet;
-use leadsman_domain::{
-    Actor, ActorClass, AuditEvent, EventId, Level, ObjectRef, RequestKey, RiskFlags, Stage, Timestamp, Untrusted, Verb,
-};
-use leadsman_engine::{Engine, EngineSettings, Polarity};
-use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSource};
+use leadsman_domain::Checkpoint;
 use leadsman_store::AnyStore;
 use serde::Serialize;
 use serde_json::json;
@@ -18,9 +23,7 @@ use super::score::DEFAULT_MODEL;
 use crate::cli::Global;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::model::{self, ReadyModel};
 use crate::output;
-use crate::pipeline::{Outcome, Shard};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,6 +37,7 @@ enum Verdict {
 struct Check {
     check: &'static str,
     verdict: Verdict,
+    /// What was found; of what is not well, what to do as well.
     detail: String,
 }
 
@@ -41,20 +45,35 @@ struct Check {
 ///
 /// Errors: [`Exit::Failed`] when a check fails.
 pub fn run(global: &Global, config: &Config) -> Result<()> {
-    let mut checks = vec![data_dir(&config.data_dir), port(config), store(config)];
+    let mut checks = disk::checks(&config.data_dir);
+    checks.push(port(config));
+    let (found, checkpoints) = store(config);
+    checks.push(found);
     let spec = config.detect.model.as_deref().unwrap_or(DEFAULT_MODEL);
-    match model::load(spec, &config.data_dir.join("models")) {
+    let mut trained_to = None;
+    match crate::model::load(spec, &config.data_dir.join("models")) {
         Ok(m) => {
-            checks.push(model_health(&m));
-            checks.push(polarity(&m));
-            checks.push(rules(&m, config));
+            checks.push(model::model_health(&m));
+            checks.push(model::polarity(&m));
+            checks.push(model::rules(&m, config));
+            // The built-in model knows a simulated cluster, whose days are made up.
+            trained_to = (spec != crate::model::DEMO).then_some(m.manifest.data_to);
         }
         Err(e) => checks.push(check("model", Verdict::Fail, format!("`{spec}`: {e:#}"))),
     }
-    checks.extend(config.sources.files.iter().map(|f| tail(f)));
-    if config.kafka.is_some() {
-        checks.push(kafka(config));
+    for path in &config.sources.files {
+        checks.push(tail(path));
+        checks.extend(policy::of_file(path));
     }
+    let mut newest = Vec::new();
+    if let Some(settings) = &config.kafka {
+        checks.extend(certificates::checks(&settings.properties, crate::clock::now()));
+        let seen = kafka::look(settings);
+        checks.extend(seen.checks);
+        checks.extend(position::checks(&seen.topics, &checkpoints));
+        newest = seen.newest;
+    }
+    checks.push(clock::check_clock(crate::clock::now(), trained_to, &newest));
     if global.json {
         output::json(&json!({"schema": "leadsman.doctor/v1", "checks": checks}))?;
     } else {
@@ -75,18 +94,6 @@ fn check(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Che
     Check { check: name, verdict, detail: detail.into() }
 }
 
-fn data_dir(path: &Path) -> Check {
-    let probe = path.join(".doctor");
-    let written = std::fs::create_dir_all(path)
-        .and_then(|()| std::fs::File::create(&probe))
-        .and_then(|mut f| f.write_all(b"probe").and_then(|()| f.sync_all()))
-        .and_then(|()| std::fs::remove_file(&probe));
-    match written {
-        Ok(()) => check("data", Verdict::Ok, format!("{} can be written", path.display())),
-        Err(e) => check("data", Verdict::Fail, format!("{} cannot be written: {e}", path.display())),
-    }
-}
-
 fn port(config: &Config) -> Check {
     match std::net::TcpListener::bind(config.server.listen) {
         Ok(_) => check("listen", Verdict::Ok, format!("{} is free", config.server.listen)),
@@ -98,131 +105,28 @@ fn port(config: &Config) -> Check {
     }
 }
 
-fn store(config: &Config) -> Check {
-    let open = || -> Result<Check> {
+/// Whether the store opens, and where each partition stands in it.
+fn store(config: &Config) -> (Check, Vec<Checkpoint>) {
+    let open = || -> Result<(Check, Vec<Checkpoint>)> {
         let settings = config.store.settings(&config.data_dir)?;
         if settings.path().is_some_and(|path| !path.exists()) {
-            return Ok(check("store", Verdict::Ok, format!("{settings} will be made at the first start")));
+            return Ok((
+                check("store", Verdict::Ok, format!("{settings} will be made at the first start")),
+                Vec::new(),
+            ));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(AnyStore::open(&settings)).with_context(|| settings.to_string())?;
-        Ok(check("store", Verdict::Ok, format!("{settings} opens")))
+        let look = async { AnyStore::open(&settings).await?.checkpoints().await };
+        let checkpoints = runtime.block_on(look).with_context(|| settings.to_string())?;
+        let opens = format!("{settings} opens, and knows {} partitions", checkpoints.len());
+        Ok((check("store", Verdict::Ok, opens), checkpoints))
     };
-    open().unwrap_or_else(|e| check("store", Verdict::Fail, format!("{e:#}")))
-}
-
-fn model_health(m: &ReadyModel) -> Check {
-    let what = format!("{} v{}, trained on {} events", m.manifest.name, m.manifest.version, m.manifest.events);
-    if m.fitted.is_learning() {
-        let why = "less than a day calibrates it: scores stay low; train on at least two weeks";
-        check("model", Verdict::Warn, format!("{what}: {why}"))
-    } else {
-        check("model", Verdict::Ok, what)
-    }
-}
-
-fn rules(m: &ReadyModel, config: &Config) -> Check {
-    match config.detect.rule_set() {
-        Ok(rules) if m.fitted.is_calibrated_with(&rules) => {
-            check("rules", Verdict::Ok, format!("{} rules, which the model knows", rules.rules().len()))
-        }
-        Ok(_) => check("rules", Verdict::Warn, model::OTHER_RULES),
-        Err(e) => check("rules", Verdict::Fail, e.to_string()),
-    }
-}
-
-/// A planted outlier must outrank ordinary behaviour with the model as it is, and must not with its scores
-/// negated. Detectors that were inverted or inert have shipped under green tests before.
-fn polarity(m: &ReadyModel) -> Check {
-    let p_value = |polarity, events: &[AuditEvent]| -> Result<f64> {
-        let rules = RuleSet::shipped()?;
-        let settings = EngineSettings { cluster: "doctor".to_owned(), budget_per_day: 5.0, polarity, rules };
-        let engine = Engine::new(m.fitted.clone(), m.reference(), settings);
-        let mut shard = Shard::new(&engine, &m.manifest.weights_digest);
-        let mut outcome = Outcome::default();
-        shard.push(&engine, events, &[], &mut outcome)?;
-        shard.close_all(&engine, &mut outcome)?;
-        Ok(outcome.strangest.first().map_or(1.0, |w| w.p))
-    };
-    let (calm, strange) = (planted(false), planted(true));
-    let compare = |p| Ok::<_, anyhow::Error>((p_value(p, &calm)?, p_value(p, &strange)?));
-    match (compare(Polarity::Normal), compare(Polarity::Negated)) {
-        // A model that is still learning can tie, but never rank the outlier as the more ordinary one.
-        (Ok((calm, strange)), Ok((negated_calm, negated_strange)))
-            if strange <= calm && negated_strange >= negated_calm && (strange < calm || m.fitted.is_learning()) =>
-        {
-            check(
-                "polarity",
-                Verdict::Ok,
-                format!("a planted outlier outranks normal (p {strange:.0e} against {calm:.0e})"),
-            )
-        }
-        (Ok((calm, strange)), Ok(_)) => check(
-            "polarity",
-            Verdict::Fail,
-            format!(
-                "a planted outlier does not outrank normal (p {strange:.0e} against {calm:.0e}): retrain the model"
-            ),
-        ),
-        (Err(e), _) | (_, Err(e)) => check("polarity", Verdict::Fail, format!("{e:#}")),
-    }
-}
-
-/// A node reading its pods; or the same node reading every secret of the cluster from a foreign address.
-fn planted(strange: bool) -> Vec<AuditEvent> {
-    let event = |i: u128| AuditEvent {
-        id: EventId::new(i),
-        request: RequestKey::new(i),
-        audit_id: Untrusted::new(i.to_string()),
-        stage: Stage::ResponseComplete,
-        level: Level::Metadata,
-        event_time: Timestamp::from_micros(1_700_000_000_000_000 + i as i64),
-        actor: Actor { name: "system:node:doctor".into(), class: ActorClass::Node, impersonated: None },
-        verb: if strange { Verb::List } else { Verb::Get },
-        object: ObjectRef {
-            resource: Untrusted::new(if strange { "secrets" } else { "pods" }),
-            namespace: (!strange).then(|| Untrusted::new("kube-system")),
-            ..ObjectRef::default()
-        },
-        request_uri: Untrusted::new("/api/v1/"),
-        source_ip: strange.then(|| Untrusted::new("203.0.113.250")),
-        user_agent: strange.then(|| Untrusted::new("curl/8.0")),
-        code: Some(200),
-        forbidden: false,
-        risk: RiskFlags::UNKNOWN,
-        accounts: Box::default(),
-    };
-    (1..=3).map(event).collect()
+    open().unwrap_or_else(|e| (check("store", Verdict::Fail, format!("{e:#}")), Vec::new()))
 }
 
 fn tail(path: &Path) -> Check {
     match std::fs::metadata(path) {
         Ok(_) => check("tail", Verdict::Ok, format!("{} can be read", path.display())),
         Err(e) => check("tail", Verdict::Warn, format!("{} is not there yet: {e}", path.display())),
-    }
-}
-
-fn kafka(config: &Config) -> Check {
-    let Some(k) = &config.kafka else { return check("kafka", Verdict::Ok, "off") };
-    let wanted = KafkaConfig {
-        bootstrap_servers: k.bootstrap_servers.clone(),
-        group_id: k.group_id.clone(),
-        topics: k
-            .audit_topics
-            .iter()
-            .chain(&k.metrics_topics)
-            .map(|t| (t.name.clone(), leadsman_domain::PayloadKind::K8sAudit))
-            .collect(),
-        batch: BatchLimits::default(),
-        idle_after: config.sources.idle_after,
-        max_bytes_under_way: 0,
-        extra: k.properties.clone(),
-    };
-    match KafkaSource::discover(&wanted) {
-        Ok(found) => {
-            let partitions: u32 = found.iter().map(|(_, n)| n).sum();
-            check("kafka", Verdict::Ok, format!("{partitions} partitions at {}", k.bootstrap_servers))
-        }
-        Err(e) => check("kafka", Verdict::Fail, e.to_string()),
     }
 }

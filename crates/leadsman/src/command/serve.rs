@@ -6,7 +6,10 @@ use leadsman_engine::Polarity;
 use crate::cli::ServeArgs;
 use crate::config::{Auth, Config};
 use crate::model;
+use crate::service::access;
+use crate::service::events::CertificatesRenewed;
 use crate::service::partition::SnapshotPolicy;
+use crate::service::rotation::Certificates;
 use crate::service::runner::{Setup, start};
 use crate::service::token::read_or_make;
 
@@ -33,21 +36,23 @@ pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
         Auth::Token => Some(read_or_make(&token_file)?),
         Auth::None => None,
     };
-    let setup = Setup {
+    let store = config.store.settings(&config.data_dir)?;
+    let setup = || Setup {
         data_dir: config.data_dir.clone(),
-        store: config.store.settings(&config.data_dir)?,
+        store: store.clone(),
         retention: config.store.keep,
         listen: config.server.listen,
-        token,
+        token: token.clone(),
         allowed_hosts: config.server.allowed_hosts.clone(),
         max_body: config.server.max_body,
         cluster: config.cluster.name.clone(),
-        model,
+        model: model.clone(),
         budget_per_day: config.detect.budget_per_day,
         polarity: Polarity::Normal,
-        rules,
+        rules: rules.clone(),
         webhook: config.sources.webhook,
         files: if args.files.is_empty() { config.sources.files.clone() } else { args.files.clone() },
+        lake: config.lake.clone(),
         kafka: config.kafka.clone(),
         accept_partitions: args.accept_partitions,
         snapshots: SnapshotPolicy { every: config.state.snapshot_every, records: config.state.snapshot_every_events },
@@ -55,13 +60,42 @@ pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let running = start(setup).await?;
-        eprintln!("Leadsman serves on http://{}", running.address);
-        match config.server.auth {
-            Auth::Token => eprintln!("The API token is in {}", token_file.display()),
-            Auth::None => eprintln!("The API is open to every program on this machine"),
+        let end = signal();
+        tokio::pin!(end);
+        loop {
+            // Who may not read yet would only end and be started again, for as long as nobody mends it.
+            if let Some(kafka) = &config.kafka {
+                tokio::select! {
+                    () = &mut end => return Ok(()),
+                    open = access::wait(kafka) => open?,
+                }
+            }
+            let mut certificates = config.kafka.as_ref().map(|kafka| Certificates::of(&kafka.properties));
+            let running = start(setup()).await?;
+            eprintln!("Leadsman serves on http://{}", running.address);
+            match config.server.auth {
+                Auth::Token => eprintln!("The API token is in {}", token_file.display()),
+                Auth::None => eprintln!("The API is open to every program on this machine"),
+            }
+            let mut renewed = false;
+            let renewal = async {
+                match &mut certificates {
+                    Some(certificates) => certificates.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let over = async {
+                tokio::select! {
+                    () = &mut end => {}
+                    () = renewal => renewed = true,
+                }
+            };
+            running.until(over).await?;
+            if !renewed {
+                return Ok(());
+            }
+            CertificatesRenewed.emit();
         }
-        running.until(signal()).await
     })
 }
 

@@ -53,11 +53,6 @@ pub(super) fn whole(number: i64, most: u64, unit: &'static str) -> Result<u64, I
     })
 }
 
-/// Days, at most a hundred years.
-pub(super) fn days(number: i64) -> Result<Duration, Invalid> {
-    whole(number, 36_500, "days").map(|days| Duration::from_secs(days * 24 * 60 * 60))
-}
-
 /// Days, where 0 means for good.
 pub(super) fn days_or_none(number: i64) -> Result<Option<u32>, Invalid> {
     if number == 0 {
@@ -86,6 +81,11 @@ pub(super) fn endpoint(text: &str) -> Result<Option<String>, Invalid> {
     // Credentials in a URL end up in logs.
     let fits = host.is_some_and(|host| !host.is_empty() && !host.contains('@') && !host.contains(char::is_whitespace));
     if fits { Ok(Some(text.to_owned())) } else { Err(Invalid::NotAnEndpoint { found: quoted(text) }) }
+}
+
+/// Days, at most a hundred years.
+pub(super) fn days(number: i64) -> Result<Duration, Invalid> {
+    whole(number, 36_500, "days").map(|days| Duration::from_secs(days * 24 * 60 * 60))
 }
 
 /// Mebibytes, in bytes.

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use leadsman_domain::{
-    Actor, ActorClass, AuditEvent, EventId, Level, MetricSample, ObjectRef, RequestKey, RiskFlags, SourceId, Stage,
-    Untrusted, Verb,
+    Actor, ActorClass, AuditEvent, EventId, Level, MetricSample, ObjectRef, RequestKey, RiskFlags, SourceId, Span,
+    Stage, Untrusted, Verb,
 };
-use leadsman_features::LogPlace;
+use leadsman_features::{LogPlace, PlacedSample, ScoredEvent};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;

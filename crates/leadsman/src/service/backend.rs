@@ -17,6 +17,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use super::Service;
 use super::jobs::{self, Jobs};
 use crate::clock;
+use crate::disk;
 use crate::pipeline::{Outcome, Shard};
 use crate::sources::inbox::{InboxError, InboxWriter};
 
@@ -120,15 +121,19 @@ impl Backend for ServiceBackend {
     fn metrics(&self) -> BoxFuture<'_, Result<String, ApiError>> {
         Box::pin(async move {
             if let Some(kafka) = &self.kafka {
-                self.service.metrics.observe_group(kafka);
+                self.service.metrics.observe_group(kafka, clock::now());
             }
+            self.service.metrics.look_at_the_clock(clock::now());
             let stats = self.service.store.stats().await.map_err(unavailable)?;
             let mut text = self.service.metrics.render().map_err(ApiError::internal)?;
-            // Gauges of the store are read when asked for; the text ends with `# EOF`.
+            // Gauges of the store and the disk are read when asked for; the text ends with `# EOF`.
+            let disk = disk::space(&self.service.data_dir).map_err(ApiError::internal)?;
             let gauges = [
                 ("leadsman_stored_findings", "findings in the store", stats.findings),
                 ("leadsman_dead_letters", "refused items in the store", stats.dead_letters),
                 ("leadsman_outbox_findings", "findings not yet published", stats.outbox),
+                ("leadsman_disk_size_bytes", "size of the disk that the data directory is on", disk.size),
+                ("leadsman_disk_free_bytes", "what can still be written to it", disk.free),
             ];
             let lines: String = gauges
                 .iter()

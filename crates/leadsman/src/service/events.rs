@@ -171,3 +171,36 @@ impl PublishError<'_> {
         tracing::warn!(sink = self.sink, error = %self.error, "findings stay in the outbox; trying again");
     }
 }
+
+/// Kafka cannot be read, and somebody has to mend it.
+pub struct KafkaObstructed<'a> {
+    /// What stands in the way, and what to do.
+    pub obstacle: &'a leadsman_kafka::diagnose::Obstacle,
+}
+
+impl KafkaObstructed<'_> {
+    /// Tells the operator.
+    pub fn emit(&self) {
+        tracing::error!(error = %self.obstacle, "kafka cannot be read: waiting until that is mended");
+    }
+}
+
+/// What stood in the way of reading Kafka is gone.
+pub struct KafkaOpened;
+
+impl KafkaOpened {
+    /// Tells the operator.
+    pub fn emit(&self) {
+        tracing::info!("kafka can be read now");
+    }
+}
+
+/// Certificates were renewed.
+pub struct CertificatesRenewed;
+
+impl CertificatesRenewed {
+    /// Tells the operator.
+    pub fn emit(&self) {
+        tracing::info!("certificates were renewed: starting anew with them");
+    }
+}

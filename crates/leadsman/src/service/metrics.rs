@@ -1,6 +1,9 @@
 //! Counters in the Prometheus text format.
 
-use leadsman_domain::{Span, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use leadsman_domain::{SourceId, Span, Timestamp};
 use leadsman_kafka::KafkaMonitor;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
@@ -16,7 +19,7 @@ pub struct BySource {
     source: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct ByPartition {
     source: String,
     partition: i32,
@@ -37,6 +40,19 @@ struct ByFormat {
     format: &'static str,
 }
 
+fn of(source: &SourceId, partition: i32) -> ByPartition {
+    ByPartition { source: source.as_str().to_owned(), partition }
+}
+
+/// The map, whoever panicked with it: each change to it is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn seconds(at: Timestamp) -> i64 {
+    at.as_micros() / 1_000_000
+}
+
 /// Everything that is counted.
 pub struct Metrics {
     registry: Registry,
@@ -45,8 +61,13 @@ pub struct Metrics {
     samples: Family<BySource, Counter>,
     commits: Family<BySource, Counter>,
     position: Family<ByPartition, Gauge>,
-    heard: Family<BySource, Gauge>,
+    heard: Family<ByPartition, Gauge>,
     lag: Family<ByPartition, Gauge>,
+    lag_seconds: Family<ByPartition, Gauge>,
+    /// When state was written down last, in seconds since the epoch.
+    saved: Mutex<BTreeMap<ByPartition, i64>>,
+    snapshot_age: Family<ByPartition, Gauge>,
+    state_bytes: Family<ByPartition, Gauge>,
     rebalances: Gauge,
     bytes_under_way: Gauge,
     bytes_fetched: Gauge,
@@ -86,7 +107,11 @@ impl Default for Metrics {
         let (rejected, skipped): (Family<ByReason, Counter>, Family<ByReason, Counter>) = Default::default();
         let decoded: Family<ByKind, Counter> = Family::default();
         let formats: Family<ByFormat, Counter> = Family::default();
-        let (heard, lag): (Family<BySource, Gauge>, Family<ByPartition, Gauge>) = Default::default();
+        let [heard, lag, lag_seconds, snapshot_age, state_bytes]: [Family<ByPartition, Gauge>; 5] =
+            std::array::from_fn(|_| Family::default());
+        registry.register("lag_seconds", "age of the last committed record while others wait", lag_seconds.clone());
+        registry.register("snapshot_age_seconds", "time since state was written down", snapshot_age.clone());
+        registry.register("state_bytes", "size of the state that was written down last", state_bytes.clone());
         let [rebalances, bytes_under_way, bytes_fetched] = std::array::from_fn(|_| Gauge::default());
         registry.register("lag_records", "records of a Kafka partition that are not committed yet", lag.clone());
         registry.register("rebalances", "assignments and revocations of Kafka partitions so far", rebalances.clone());
@@ -111,7 +136,7 @@ impl Default for Metrics {
         registry.register("position_records", "first record not yet committed", position.clone());
         registry.register(
             "last_record_timestamp_seconds",
-            "when the last committed record of a source was received, since the epoch: its heart beat",
+            "when the last committed record was received, since the epoch: the heart beat of a source",
             heard.clone(),
         );
         registry.register(
@@ -149,6 +174,10 @@ impl Default for Metrics {
             position,
             heard,
             lag,
+            lag_seconds,
+            saved: Mutex::default(),
+            snapshot_age,
+            state_bytes,
             rebalances,
             bytes_under_way,
             bytes_fetched,
@@ -180,7 +209,9 @@ impl Metrics {
         self.samples.get_or_create(&by).inc_by(account.samples);
         self.commits.get_or_create(&by).inc();
         if let Some(heard) = heard {
-            self.heard.get_or_create(&by).set(heard.as_micros() / 1_000_000);
+            self.heard
+                .get_or_create(&ByPartition { source: source.clone(), partition: span.partition })
+                .set(heard.as_micros() / 1_000_000);
         }
         let of = ByPartition { source, partition: span.partition };
         self.position.get_or_create(&of).set(i64::try_from(span.to).unwrap_or(i64::MAX));
@@ -204,17 +235,51 @@ impl Metrics {
     }
 
     /// Takes over what the member of the consumer group sees. A partition that others own keeps no lag here.
-    pub fn observe_group(&self, kafka: &KafkaMonitor) {
+    pub fn observe_group(&self, kafka: &KafkaMonitor, now: Timestamp) {
         let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         self.rebalances.set(gauge(kafka.rebalances()));
         let (under_way, fetched) = kafka.bytes_under_way();
         self.bytes_under_way.set(gauge(under_way));
         self.bytes_fetched.set(gauge(fetched));
-        self.lag.clear();
         for ((source, partition), end) in kafka.ends() {
-            let of = ByPartition { source: source.as_str().to_owned(), partition };
-            let position = self.position.get(&of).map_or(0, |gauge| gauge.get());
-            self.lag.get_or_create(&of).set((gauge(end) - position).max(0));
+            let of = of(&source, partition);
+            // Another member's since the last look.
+            let Some(position) = self.position.get(&of).map(|position| position.get()) else { continue };
+            let behind = (gauge(end) - position).max(0);
+            self.lag.get_or_create(&of).set(behind);
+            let heard = self.heard.get(&of).map(|heard| heard.get()).filter(|_| behind > 0);
+            self.lag_seconds.get_or_create(&of).set(heard.map_or(0, |heard| (seconds(now) - heard).max(0)));
+        }
+    }
+
+    /// A partition is this process's from now on.
+    pub fn claimed(&self, source: &SourceId, partition: i32, next_offset: u64) {
+        let next = i64::try_from(next_offset).unwrap_or(i64::MAX);
+        self.position.get_or_create(&of(source, partition)).set(next);
+    }
+
+    /// A partition is no longer this process's: who has it now reports it.
+    pub fn released(&self, source: &SourceId, partition: i32) {
+        let of = of(source, partition);
+        let all = [&self.position, &self.heard, &self.lag, &self.lag_seconds, &self.snapshot_age, &self.state_bytes];
+        for family in all {
+            family.remove(&of);
+        }
+        lock(&self.saved).remove(&of);
+    }
+
+    /// State was written down.
+    pub fn saved(&self, source: &SourceId, partition: i32, bytes: usize, now: Timestamp) {
+        let of = of(source, partition);
+        self.snapshot_age.get_or_create(&of).set(0);
+        self.state_bytes.get_or_create(&of).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        lock(&self.saved).insert(of, seconds(now));
+    }
+
+    /// Brings what grows with time up to date.
+    pub fn look_at_the_clock(&self, now: Timestamp) {
+        for (of, saved) in lock(&self.saved).iter() {
+            self.snapshot_age.get_or_create(of).set((seconds(now) - saved).max(0));
         }
     }
 

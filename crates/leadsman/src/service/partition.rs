@@ -7,17 +7,17 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use leadsman_domain::{
-    AuditEvent, Commit, DeadLetter, Finding, MetricSample, RawBatch, RawRecord, Snapshot, SourceId, Span, Store,
-    StoreError,
-};
+use leadsman_domain::{Commit, Finding, RawBatch, Snapshot, SourceId, Span, Store, StoreError};
 
+use leadsman_engine::Gap;
 use leadsman_store::failpoint::reach;
 
 use super::Service;
+use super::compute::{Work, compute};
 use super::events::{BatchCommitted, CommitFenced, DataGap, StateReset, StoreCommitError};
-use crate::account::Account;
-use crate::pipeline::{Outcome, Shard};
+use super::roll::PartitionRoll;
+use crate::clock;
+use crate::pipeline::Shard;
 
 /// When to write detection state down.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,12 @@ pub struct Partition {
     saved_at: Instant,
     /// When the last record came.
     heard_at: Instant,
+    /// Findings that go with the next commit.
+    untold: Vec<Finding>,
+    /// What the lake gets with the next snapshot; always begins where the state stood that was stored last.
+    roll: Option<PartitionRoll>,
+    /// Where the last owner decided that the roll ends, if it did not come to write it.
+    roll_to: Option<u64>,
 }
 
 /// What became durable.
@@ -84,16 +90,22 @@ impl Partition {
             let engine = &worker.scope(&of).engine;
             let empty = || Shard::new(engine, &digest);
             match snapshot.map(|bytes| Shard::from_bytes(engine, &digest, &bytes)) {
-                None => (empty(), state_offset),
-                Some(Ok(Some(shard))) => (shard, state_offset),
+                None => empty(),
+                Some(Ok(Some(shard))) => shard,
                 Some(unusable) => {
                     let reason = unusable.err().map_or_else(|| "the model changed".to_owned(), |e| e.to_string());
                     StateReset { source: &of, partition: number, reason: &reason }.emit(&worker.metrics);
-                    (empty(), next_offset)
+                    empty()
                 }
             }
         });
-        let (shard, start) = restored.await.map_err(|e| StoreError::Corrupt(format!("a state snapshot: {e}")))?;
+        let shard = restored.await.map_err(|e| StoreError::Corrupt(format!("a state snapshot: {e}")))?;
+        service.metrics.claimed(source, number, next_offset);
+        let cluster = &service.scope(source).context.cluster;
+        let begin = |lake| PartitionRoll::begin(lake, cluster, source, number, state_offset);
+        let roll = service.lake.as_ref().map(begin).transpose();
+        // The only failure to begin is a partition below zero, which no source has.
+        let roll = roll.map_err(|e| StoreError::Corrupt(e.to_string()))?;
         let partition = Self {
             service: service.clone(),
             source: source.clone(),
@@ -101,24 +113,40 @@ impl Partition {
             shard: Some(shard),
             epoch: checkpoint.epoch,
             next_offset,
-            position: start,
+            position: state_offset,
             unsaved: 0,
             saved_at: Instant::now(),
             heard_at: Instant::now(),
+            untold: Vec::new(),
+            roll_to: checkpoint.roll_to.filter(|_| roll.is_some()),
+            roll,
         };
-        Ok(Claimed { partition, start, next_offset, source_tag: checkpoint.source_tag })
+        Ok(Claimed { partition, start: state_offset, next_offset, source_tag: checkpoint.source_tag })
     }
 
     /// Decodes, scores and commits one batch; tells what became durable. `None` while replaying.
     ///
-    /// Errors: when the commit is fenced (see [`is_fenced`]) or the pipeline breaks.
+    /// Errors: when the commit is fenced (see [`is_fenced`]), the lake cannot be written or the pipeline breaks.
     pub async fn step(
         &mut self,
         batch: RawBatch,
         policy: SnapshotPolicy,
         tag: Option<String>,
     ) -> Result<Option<Durable>> {
-        let shard = self.shard.take().context("the partition's state was lost by an earlier error")?;
+        let Some(end) = self.roll_to.filter(|end| *end <= batch.span.to && !batch.records.is_empty()) else {
+            return self.take(batch, policy, tag).await;
+        };
+        // The last owner decided where a roll ends: it ends there, in the middle of the replay.
+        let (before, after) = cut(batch, end);
+        self.take(before, policy, None).await?;
+        self.roll_to = None;
+        let state = self.shard.as_mut().context(LOST)?.to_bytes()?;
+        self.save_at(end, state).await?;
+        if after.records.is_empty() { Ok(None) } else { self.take(after, policy, tag).await }
+    }
+
+    async fn take(&mut self, batch: RawBatch, policy: SnapshotPolicy, tag: Option<String>) -> Result<Option<Durable>> {
+        let shard = self.shard.take().context(LOST)?;
         let idle = batch.records.is_empty();
         // Nothing is closed before the replay has caught up: what it would find was stored long ago.
         if idle && (shard.is_settled() || self.position < self.next_offset) {
@@ -129,18 +157,27 @@ impl Partition {
         let (stored, records) = (self.next_offset, batch.records.len() as u64);
         let expected = if self.position > 0 { self.position } else { stored };
         if batch.span.from > expected && expected > 0 {
-            let (source, from, to) = (&self.source, expected, batch.span.from);
-            DataGap { detail: &format!("{source}: offsets {from} to {to} are gone") }.emit();
+            let (from, to) = (expected, batch.span.from);
+            let log = format!("{} partition {}", self.source, self.number);
+            DataGap { detail: &format!("{log}: offsets {from} to {to} are gone") }.emit();
+            // In a replay, what lies below the stored offset was read when it was there.
+            let noticed = batch.records.first().map(|record| record.received_at);
+            if let Some(noticed) = noticed.filter(|_| to > stored) {
+                let gap = Gap { log: &log, from: from.max(stored), to, noticed };
+                self.untold.push(self.service.scope(&self.source).engine.gap(&shard.state, &gap));
+            }
         }
         let worker = self.service.clone();
         let RawBatch { span, records: raw } = batch;
         let heard = raw.last().map(|record| record.received_at);
-        let work = Work { source: span.source.clone(), number: span.partition, seen: self.position, stored, idle, due };
+        let (source, number, seen) = (self.source.clone(), self.number, self.position);
+        let work = Work { source, number, seen, stored, idle, due, roll: self.roll.take() };
         // Scoring never runs on the reactor.
-        let done = tokio::task::spawn_blocking(move || compute(&worker, shard, &raw, &work))
+        let done = tokio::task::spawn_blocking(move || compute(&worker, shard, &raw, work))
             .await
             .context("scoring panicked")??;
         self.shard = Some(done.shard);
+        self.roll = done.roll;
         // Metrics that go on do not stand for an audit log that stopped.
         if done.account.events > 0 {
             self.heard_at = Instant::now();
@@ -152,17 +189,35 @@ impl Partition {
         }
         // Under the name that was claimed: in a shared store a source that is this process's own has another.
         let span = Span { source: self.source.clone(), partition: self.number, from: stored, to: span.to };
-        let written = done.findings.len();
-        let snapshot = done.snapshot.map(|body| Snapshot { at: span.to, body });
-        let durable = Durable { span: span.clone(), snapshot: snapshot.is_some() };
-        let sinks = self.service.sinks.clone();
-        let (findings, dead_letters) = (done.findings, done.dead_letters);
-        let outcome =
-            Commit { span, epoch: self.epoch, findings, dead_letters, snapshot, roll_to: None, source_tag: tag, sinks };
+        let mut findings = std::mem::take(&mut self.untold);
+        findings.extend(done.findings);
+        let (written, at) = (findings.len(), span.to);
+        let durable = Durable { span: span.clone(), snapshot: done.snapshot.is_some() };
         reach("batch-scored");
-        self.commit(outcome).await?;
+        if idle {
+            // What closing has found is stored with the state that knows it.
+            self.end_roll(at).await?;
+        }
+        let with_batch = self.roll.is_none() || idle;
+        let (snapshot, after) = if with_batch { (done.snapshot, None) } else { (None, done.snapshot) };
+        self.commit(Commit {
+            span,
+            epoch: self.epoch,
+            findings,
+            dead_letters: done.dead_letters,
+            snapshot: snapshot.map(|body| Snapshot { at, body }),
+            roll_to: after.as_ref().map(|_| at),
+            source_tag: tag,
+            sinks: self.service.sinks.clone(),
+        })
+        .await?;
         reach("batch-committed");
-        self.next_offset = durable.span.to;
+        self.next_offset = at;
+        if let Some(state) = after {
+            self.finish_roll(at).await?;
+            self.commit(self.at_rest(at, state)).await?;
+            reach("lake-ended");
+        }
         if durable.snapshot {
             self.unsaved = 0;
             self.saved_at = Instant::now();
@@ -187,9 +242,10 @@ impl Partition {
         let now = newest.plus(self.heard_at.elapsed());
         let engine = &self.service.scope(&self.source).engine;
         let Some(finding) = engine.silence(&mut shard.state, now) else { return Ok(()) };
-        let body = shard.to_bytes()?;
-        let sinks = self.service.sinks.clone();
-        self.commit(Commit { findings: vec![finding], sinks, ..self.at_rest(body) }).await?;
+        let state = shard.to_bytes()?;
+        let (at, sinks) = (self.next_offset, self.service.sinks.clone());
+        self.end_roll(at).await?;
+        self.commit(Commit { findings: vec![finding], sinks, ..self.at_rest(at, state) }).await?;
         self.service.outbox.notify_one();
         Ok(())
     }
@@ -201,20 +257,46 @@ impl Partition {
         // A state that is still being replayed is older than what is stored, and must not be taken for it.
         let worth_it = self.unsaved > 0 && self.position >= self.next_offset;
         let Some(mut shard) = self.shard.take().filter(|_| worth_it) else { return Ok(()) };
-        let body = shard.to_bytes()?;
+        let state = shard.to_bytes()?;
         reach("state-at-rest");
-        self.commit(self.at_rest(body)).await
+        self.save_at(self.next_offset, state).await
     }
 
-    /// A commit of nothing but the state as it is.
-    fn at_rest(&self, body: Vec<u8>) -> Commit {
-        let at = self.next_offset;
+    /// Stores a state that stands at `at`, behind the roll that ends there.
+    async fn save_at(&mut self, at: u64, state: Vec<u8>) -> Result<()> {
+        self.end_roll(at).await?;
+        self.commit(self.at_rest(at, state)).await
+    }
+
+    /// Decides that the roll ends at `at`, and ends it.
+    async fn end_roll(&mut self, at: u64) -> Result<()> {
+        if self.roll.as_ref().is_some_and(|roll| roll.first() < at) {
+            self.commit(Commit { snapshot: None, roll_to: Some(at), ..self.at_rest(at, Vec::new()) }).await?;
+            self.finish_roll(at).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the roll's files; where it ends is stored already.
+    async fn finish_roll(&mut self, at: u64) -> Result<()> {
+        reach("lake-decided");
+        if let Some(roll) = self.roll.take() {
+            let following = tokio::task::spawn_blocking(move || roll.finish(at)).await;
+            self.roll = Some(following.context("writing the lake panicked")??);
+        }
+        reach("lake-written");
+        Ok(())
+    }
+
+    /// A commit of nothing but a state.
+    fn at_rest(&self, at: u64, state: Vec<u8>) -> Commit {
+        let here = self.next_offset;
         Commit {
-            span: Span { source: self.source.clone(), partition: self.number, from: at, to: at },
+            span: Span { source: self.source.clone(), partition: self.number, from: here, to: here },
             epoch: self.epoch,
             findings: Vec::new(),
             dead_letters: Vec::new(),
-            snapshot: Some(Snapshot { at, body }),
+            snapshot: Some(Snapshot { at, body: state }),
             roll_to: None,
             source_tag: None,
             sinks: Vec::new(),
@@ -226,7 +308,13 @@ impl Partition {
         let mut pause = Duration::from_millis(50);
         loop {
             match self.service.store.commit(commit.clone()).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if let Some(snapshot) = &commit.snapshot {
+                        let (metrics, bytes) = (&self.service.metrics, snapshot.body.len());
+                        metrics.saved(&self.source, self.number, bytes, clock::now());
+                    }
+                    return Ok(());
+                }
                 Err(error @ StoreError::Unavailable(_)) => {
                     StoreCommitError { error: &error }.emit(&self.service.metrics);
                     tokio::time::sleep(pause).await;
@@ -248,87 +336,25 @@ impl Partition {
     }
 }
 
+impl Drop for Partition {
+    fn drop(&mut self) {
+        self.service.metrics.released(&self.source, self.number);
+    }
+}
+
 /// Whether another owner took the partition over.
 #[must_use]
 pub fn is_fenced(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(StoreError::Fenced { .. }))
 }
 
-struct Computed {
-    shard: Shard,
-    findings: Vec<Finding>,
-    dead_letters: Vec<DeadLetter>,
-    snapshot: Option<Vec<u8>>,
-    account: Account,
-    late: u64,
-    duplicates: u64,
-}
+const LOST: &str = "the partition's state was lost by an earlier error";
 
-/// What is asked of one computation.
-struct Work {
-    source: SourceId,
-    number: i32,
-    /// First offset that the state has not seen.
-    seen: u64,
-    /// First offset whose outcome is not stored.
-    stored: u64,
-    /// The source fell idle: close what is open.
-    idle: bool,
-    /// A snapshot is due.
-    due: bool,
-}
-
-fn compute(service: &Service, mut shard: Shard, records: &[RawRecord], work: &Work) -> Result<Computed> {
-    let engine = &service.scope(&work.source).engine;
-    let below = |offset: u64| records.partition_point(|r| r.offset < offset);
-    // What lies below the stored offset was committed before: it only rebuilds state.
-    let (seen, stored) = (below(work.seen), below(work.stored.max(work.seen)));
-    let (old, new) = (&records[seen..stored], &records[stored..]);
-    let mut forgotten = Outcome::default();
-    let replayed = decode(service, old, work);
-    shard.push(engine, &replayed.events, &replayed.samples, &mut forgotten)?;
-    let before = shard.state.counts;
-    let mut outcome = Outcome::default();
-    let batch = decode(service, new, work);
-    shard.push(engine, &batch.events, &batch.samples, &mut outcome)?;
-    if work.idle {
-        shard.close_all(engine, &mut outcome)?;
-    }
-    // Closing on idleness is no part of the log, so it must be part of the snapshot.
-    let snapshot = if work.idle || (work.due && !new.is_empty()) { Some(shard.to_bytes()?) } else { None };
-    let after = shard.state.counts;
-    Ok(Computed {
-        late: (after.late + after.late_samples) - (before.late + before.late_samples),
-        duplicates: after.duplicates - before.duplicates,
-        shard,
-        findings: outcome.findings.into_values().collect(),
-        dead_letters: batch.dead_letters,
-        snapshot,
-        account: batch.account,
-    })
-}
-
-/// What several records held.
-#[derive(Default)]
-struct Batch {
-    events: Vec<AuditEvent>,
-    samples: Vec<MetricSample>,
-    dead_letters: Vec<DeadLetter>,
-    account: Account,
-}
-
-fn decode(service: &Service, records: &[RawRecord], work: &Work) -> Batch {
-    let context = &service.scope(&work.source).context;
-    let mut batch = Batch::default();
-    for record in records {
-        let decoded = leadsman_decode::record(context, &service.limits, record);
-        batch.account.add(&decoded);
-        batch.events.extend(decoded.events);
-        batch.samples.extend(decoded.samples);
-        batch.dead_letters.extend(decoded.rejects.into_iter().map(|reject| {
-            let (source, partition) = (work.source.clone(), work.number);
-            DeadLetter { source, partition, offset: record.offset, reject }
-        }));
-    }
-    batch
+/// The records below `at`, and the rest.
+fn cut(batch: RawBatch, at: u64) -> (RawBatch, RawBatch) {
+    let RawBatch { span, mut records } = batch;
+    let rest = records.split_off(records.partition_point(|r| r.offset < at));
+    let border = at.max(span.from);
+    let before = RawBatch { span: Span { to: border, ..span.clone() }, records };
+    (before, RawBatch { span: Span { from: border, ..span }, records: rest })
 }

@@ -24,9 +24,10 @@ use super::metrics::Metrics;
 use super::partition::{Durable, Partition, SnapshotPolicy};
 use super::retention::{self, RetentionPolicy};
 use super::stream::{self, Hooks};
-use super::{Scope, Service, Shared, group, relay, token};
+use super::{Scope, Service, Shared, group, lake_keeper, relay, token};
 use crate::clock;
-use crate::config::{KafkaSettings, Topic};
+use crate::config::{KafkaSettings, LakeConfig, Topic};
+use crate::lake::Lake;
 use crate::model::ReadyModel;
 use crate::sources::inbox::{Inbox, InboxLimits, InboxReader, InboxWriter};
 use crate::sources::tail::{FileTail, TailPosition};
@@ -61,6 +62,8 @@ pub struct Setup {
     pub webhook: bool,
     /// Audit logs to follow.
     pub files: Vec<PathBuf>,
+    /// Where every event is kept, if anywhere.
+    pub lake: LakeConfig,
     /// Kafka, if there is any.
     pub kafka: Option<KafkaSettings>,
     /// Whether a topic may have another number of partitions than its state was built with.
@@ -94,7 +97,14 @@ const DRAIN: Duration = Duration::from_secs(20);
 pub async fn start(setup: Setup) -> Result<Running> {
     std::fs::create_dir_all(&setup.data_dir).with_context(|| format!("cannot make {}", setup.data_dir.display()))?;
     let store = AnyStore::open(&setup.store).await?;
-    let redaction_key = RedactionKey::new(&token::read_or_make(&setup.data_dir.join("redaction.key"))?);
+    let lake = setup.lake.url.as_deref().map(|url| Lake::open(url, &setup.lake.access)).transpose()?;
+    let own = token::read_or_make(&setup.data_dir.join("redaction.key"))?;
+    // A partition that changes hands must be decoded alike by all: in a shared store the first one's key holds.
+    let key = match &setup.store {
+        StoreSettings::Sqlite(_) => own,
+        StoreSettings::Postgres(_) => store.shared_secret("redaction", &own).await?,
+    };
+    let redaction_key = RedactionKey::new(&key);
     let scope = |cluster: &str| Scope {
         engine: Engine::new(
             setup.model.fitted.clone(),
@@ -121,6 +131,7 @@ pub async fn start(setup: Setup) -> Result<Running> {
         cluster: scope(&setup.cluster),
         limits: Limits::default(),
         metrics: Metrics::default(),
+        lake: lake.clone(),
         sinks: sink.iter().cloned().collect(),
         outbox: Notify::new(),
         data_dir: setup.data_dir.clone(),
@@ -129,6 +140,13 @@ pub async fn start(setup: Setup) -> Result<Running> {
     });
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    if let Some(lake) = lake {
+        let keeper = lake_keeper::run(lake, setup.lake.keep_days, stopped.clone());
+        tasks.spawn(async move {
+            keeper.await;
+            Ok(())
+        });
+    }
     // The port comes first: nothing is claimed by a process that cannot serve.
     let listener =
         TcpListener::bind(setup.listen).await.with_context(|| format!("cannot listen on {}", setup.listen))?;

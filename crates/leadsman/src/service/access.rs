@@ -1,0 +1,70 @@
+//! Waiting until Kafka lets us read.
+//!
+//! A wrong password, a missing right or topic, a certificate that has expired: somebody has to mend it, and until then
+//! a process that ends is only started again. So it waits, says what is missing, and goes on by itself. Certificates
+//! are read anew at each attempt; the configuration is not.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use leadsman_domain::PayloadKind;
+use leadsman_kafka::KafkaError;
+use leadsman_kafka::diagnose::{Obstacle, Subject, obstacle};
+use tokio::sync::oneshot;
+
+use super::events::{KafkaObstructed, KafkaOpened};
+use crate::config::KafkaSettings;
+
+/// Pause between attempts.
+const AGAIN: Duration = Duration::from_secs(3);
+/// How often what has not changed is told.
+const TELL_AGAIN: Duration = Duration::from_secs(300);
+
+/// Returns when every topic and the group can be read.
+///
+/// Errors: when a setting is refused, which no waiting mends.
+pub async fn wait(settings: &KafkaSettings) -> Result<()> {
+    let mut told: Option<(Obstacle, Instant)> = None;
+    loop {
+        let Some(found) = look(settings.subject()).await? else {
+            if told.is_some() {
+                KafkaOpened.emit();
+            }
+            return Ok(());
+        };
+        let is_news = told.as_ref().is_none_or(|(last, at)| *last != found || at.elapsed() >= TELL_AGAIN);
+        if is_news {
+            KafkaObstructed { obstacle: &found }.emit();
+            told = Some((found, Instant::now()));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Asks on a thread of its own: a runtime waits for its threads to end, and a stop must not wait for an answer.
+async fn look(subject: Subject) -> Result<Option<Obstacle>> {
+    let (answer, answered) = oneshot::channel::<Result<Option<Obstacle>, KafkaError>>();
+    std::thread::Builder::new().name("kafka-access".to_owned()).spawn(move || {
+        // Nobody waits any more when the process is ending.
+        drop(answer.send(obstacle(&subject)));
+    })?;
+    Ok(answered.await.context("the thread that asks Kafka ended by itself; it may have panicked")??)
+}
+
+impl KafkaSettings {
+    /// What is looked at.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        let kinds = [(&self.audit_topics, PayloadKind::K8sAudit), (&self.metrics_topics, PayloadKind::MetricJson)];
+        Subject {
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            group_id: self.group_id.clone(),
+            topics: kinds
+                .into_iter()
+                .flat_map(|(topics, kind)| topics.iter().map(move |topic| (topic.name.clone(), kind)))
+                .collect(),
+            findings_topic: self.findings_topic.clone(),
+            extra: self.properties.clone(),
+        }
+    }
+}

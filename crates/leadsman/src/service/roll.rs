@@ -1,0 +1,84 @@
+//! What a partition writes into the lake between two snapshots.
+//!
+//! A roll covers exactly what lies between two states: whoever replays from the older one writes the same files again.
+//! Where it ends is stored before they get their names, so that a successor ends it there, too.
+
+use std::sync::Arc;
+
+use leadsman_domain::{AuditEvent, MetricSample, SourceId};
+use leadsman_features::{LogPlace, PlacedSample, ScoredEvent};
+
+use crate::lake::{Lake, LakeError, Roll, RollWriter};
+
+/// The roll that a partition is at.
+pub struct PartitionRoll {
+    lake: Lake,
+    cluster: String,
+    source: SourceId,
+    /// Shared by all rows.
+    name: Arc<str>,
+    number: i32,
+    writer: RollWriter,
+    first: u64,
+}
+
+/// Decoded rows with the records that they came from.
+#[derive(Debug, Default)]
+pub struct Placed {
+    /// Audit events.
+    pub events: Vec<AuditEvent>,
+    /// Offset of each event's record.
+    pub event_offsets: Vec<u64>,
+    /// Metric samples.
+    pub samples: Vec<MetricSample>,
+    /// Offset of each sample's record.
+    pub sample_offsets: Vec<u64>,
+}
+
+impl PartitionRoll {
+    /// Begins a roll at the offset `first`.
+    ///
+    /// Errors: [`LakeError`] when the partition cannot be one of a lake.
+    pub fn begin(lake: &Lake, cluster: &str, source: &SourceId, number: i32, first: u64) -> Result<Self, LakeError> {
+        let writer = lake.begin_roll(cluster, source, number, first)?;
+        let (cluster, name) = (cluster.to_owned(), Arc::from(source.as_str()));
+        Ok(Self { lake: lake.clone(), cluster, source: source.clone(), name, number, writer, first })
+    }
+
+    /// First offset that it covers.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Adds rows in the order of the log, with the surprise of each event. Blocks.
+    ///
+    /// Errors: [`LakeError`] when there is no room for them.
+    pub fn push(&mut self, rows: Placed, surprises: Vec<Option<f64>>) -> Result<(), LakeError> {
+        let places = |offsets: Vec<u64>| {
+            let (name, partition) = (Arc::clone(&self.name), self.number);
+            let mut last = None;
+            let mut item = 0_u32;
+            offsets.into_iter().map(move |offset| {
+                item = if last == Some(offset) { item + 1 } else { 0 };
+                last = Some(offset);
+                LogPlace { source: Arc::clone(&name), partition, offset, item }
+            })
+        };
+        let events = places(rows.event_offsets).zip(rows.events).zip(surprises);
+        let samples = places(rows.sample_offsets).zip(rows.samples);
+        self.writer.push(Roll {
+            events: events.map(|((place, event), surprise)| ScoredEvent { place, event, surprise }).collect(),
+            samples: samples.map(|(place, sample)| PlacedSample { place, sample }).collect(),
+        })
+    }
+
+    /// Ends it before the offset `next` and begins the one that follows. Blocks until the files are durable.
+    ///
+    /// Errors: [`LakeError`] when they cannot be written.
+    pub fn finish(self, next: u64) -> Result<Self, LakeError> {
+        let following = Self::begin(&self.lake, &self.cluster, &self.source, self.number, next)?;
+        self.writer.finish(next)?;
+        Ok(following)
+    }
+}

@@ -1,0 +1,77 @@
+//! The topic that is read.
+
+use leadsman_sim::{Payload, SimConfig, Simulation};
+
+use crate::support::Result;
+use crate::support::broker::shared;
+
+pub(crate) const PARTITIONS: i32 = 6;
+
+/// A topic with a simulated log, keyed by actor.
+pub(crate) struct Log {
+    pub(crate) topic: String,
+    pub(crate) events: usize,
+    pub(crate) records: u64,
+    /// Events in a record.
+    pub(crate) batched: usize,
+}
+
+impl Log {
+    /// Simulates the cluster that the built-in model knows, from the day after its training on.
+    pub(crate) fn produce(topic: &str, events: usize, batched: usize) -> Result<Self> {
+        shared()?.create_topic(topic, PARTITIONS)?;
+        // About 27,000 events a day.
+        let days = u32::try_from(events / 20_000 + 2)?;
+        let config = SimConfig { seed: 1, from_day: 28, days, attack: None, ..SimConfig::default() };
+        let lines = Simulation::new(&config)?.filter_map(|r| match r.payload {
+            Payload::Audit(line) => Some(line),
+            Payload::Metric(_) => None,
+        });
+        let mut waiting: Vec<Vec<Vec<u8>>> = vec![Vec::new(); PARTITIONS as usize];
+        let (mut produced, mut records) = (0, 0);
+        let broker = shared()?;
+        let mut part: Vec<(i32, Vec<u8>)> = Vec::new();
+        for line in lines.take(events) {
+            let number = partition(&line);
+            let of = &mut waiting[number as usize];
+            of.push(line);
+            produced += 1;
+            if of.len() == batched {
+                part.push((number, record(std::mem::take(of), batched)));
+                records += 1;
+            }
+            if part.len() == 20_000 {
+                broker.produce_all(topic, part.iter().map(|(n, r)| (*n, r.as_slice())))?;
+                part.clear();
+            }
+        }
+        for (number, of) in (0..).zip(waiting).filter(|(_, of)| !of.is_empty()) {
+            part.push((number, record(of, batched)));
+            records += 1;
+        }
+        broker.produce_all(topic, part.iter().map(|(n, r)| (*n, r.as_slice())))?;
+        if produced != events {
+            return Err(format!("the simulator gave {produced} of {events} events").into());
+        }
+        Ok(Self { topic: topic.to_owned(), events, records, batched })
+    }
+}
+
+fn record(lines: Vec<Vec<u8>>, batched: usize) -> Vec<u8> {
+    if batched == 1 {
+        return lines.into_iter().next().unwrap_or_default();
+    }
+    let mut body = br#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":["#.to_vec();
+    body.extend(lines.join(&b","[..]));
+    body.extend_from_slice(b"]}");
+    body
+}
+
+/// The partition of the event's actor. The name is found without parsing: the simulator writes it in one way.
+fn partition(line: &[u8]) -> i32 {
+    const NAME: &[u8] = b"\"username\":\"";
+    let at = line.windows(NAME.len()).position(|w| w == NAME).map_or(0, |at| at + NAME.len());
+    let name = line[at..].split(|b| *b == b'"').next().unwrap_or_default();
+    let hash = name.iter().fold(0_u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(*b)));
+    (hash % PARTITIONS as u32) as i32
+}

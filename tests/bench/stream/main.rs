@@ -1,0 +1,79 @@
+//! `just bench stream`: the service between a real broker and a real store, beside what bounds it in the same run.
+//!
+//! - Kafka: a bare consumer with our settings that polls and drops, then the service, over the same topic, one event a
+//!   record and twenty. The scoring path keeps its store in memory (`/dev/shm`) and no lake; the full path keeps SQLite
+//!   and the lake on the disk.
+//! - Workers: one, two and three processes on one PostgreSQL, with what the processes and the broker had of the cores.
+//! - Webhook: batches of 400 events posted by several clients to a sink that answers 200 and keeps nothing, then to the
+//!   service, which has every body on the disk before it answers.
+//!
+//! `LEADSMAN_BIN` names a release build, `LEADSMAN_BENCH_EVENTS` the number of events (default 1,000,000).
+//! Results go to `target/bench/stream.json` and, as a table, to stdout. Nothing else may run.
+
+#![allow(dead_code, reason = "the support code is shared with the end-to-end tests, which use the rest of it")]
+
+mod kafka;
+mod log;
+#[path = "../report.rs"]
+mod report;
+#[path = "../../support/mod.rs"]
+mod support;
+mod webhook;
+
+use report::Row;
+use support::environment;
+
+/// Part of the bare consumer's rate that the service must reach, and the memory it may take. Source: the requirements.
+const SCORING: f64 = 0.85;
+const FULL: f64 = 0.5;
+const WEBHOOK: f64 = 0.5;
+const MEMORY_LIMIT_MIB: f64 = 256.0;
+
+fn main() -> support::Result<()> {
+    let events = environment("LEADSMAN_BENCH_EVENTS").map_or(Ok(1_000_000), |n| n.parse::<usize>())?;
+    let mut rows = Vec::new();
+    for batched in [1, 20] {
+        let log = log::Log::produce(&format!("bench.{batched}"), events, batched)?;
+        rows.extend(paths(&log)?);
+    }
+    let log = log::Log::produce("bench.workers", events.min(1_000_000), 1)?;
+    for workers in 1..=3 {
+        let measured = kafka::workers(&log, workers)?;
+        let name = format!("{workers} workers on PostgreSQL, events/s");
+        rows.push(Row::alone(name, measured.rate, "events/s, more is better"));
+        rows.push(Row::alone(
+            format!("{workers} workers: cores of the service, of the broker, of the database"),
+            measured.cores[0],
+            "cores",
+        ));
+        rows.push(Row::alone(format!("{workers} workers: broker"), measured.cores[1], "cores"));
+        rows.push(Row::alone(format!("{workers} workers: database"), measured.cores[2], "cores"));
+    }
+    rows.extend(webhook::rows(WEBHOOK)?);
+    support::broker::stop_shared();
+    support::postgres::stop_shared();
+    report::write("stream", &rows).map_err(|e| e.to_string())?;
+    Ok(())
+}
+
+fn paths(log: &log::Log) -> support::Result<Vec<Row>> {
+    let bare = kafka::bare(log)?;
+    let form = if log.batched == 1 { "one event a record" } else { "twenty events a record" };
+    let mut rows = vec![Row::alone(format!("{form}: poll and drop"), bare, "events/s, more is better")];
+    for (name, full, limit) in [("scoring path", false, SCORING), ("with store and lake on the disk", true, FULL)] {
+        let measured = kafka::service(log, full)?;
+        let label = format!("poll and drop, limit {limit}");
+        rows.push(Row::beside(format!("{form}: {name}"), measured.rate, "events/s, more is better", label, bare));
+        rows.push(Row::alone(format!("{form}: {name}, slowest tenth"), measured.slowest, "events/s, more is better"));
+        rows.push(Row::beside(
+            format!("{form}: {name}, peak memory"),
+            measured.peak_mib,
+            "MiB, less is better",
+            "the limit",
+            MEMORY_LIMIT_MIB,
+        ));
+        rows.push(Row::alone(format!("{form}: {name}, cores of the service"), measured.cores[0], "cores"));
+        rows.push(Row::alone(format!("{form}: {name}, cores of the broker"), measured.cores[1], "cores"));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,109 @@
+//! The receiver beside a sink that keeps nothing.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Instant;
+
+use leadsman_sim::{Payload, SimConfig, Simulation};
+use tempfile::TempDir;
+
+use crate::report::Row;
+use crate::support::http::Http;
+use crate::support::leadsman::Serve;
+use crate::support::{Result, free_port};
+
+/// What the API server sends at most in one body.
+const BATCH: usize = 400;
+const BODIES: usize = 400;
+/// The API server posts concurrently.
+const CLIENTS: usize = 4;
+
+pub(crate) fn rows(limit: f64) -> Result<Vec<Row>> {
+    let config = SimConfig { seed: 1, from_day: 28, days: 9, attack: None, ..SimConfig::default() };
+    let lines: Vec<Vec<u8>> = Simulation::new(&config)?
+        .filter_map(|r| if let Payload::Audit(line) = r.payload { Some(line) } else { None })
+        .take(BATCH * BODIES)
+        .collect();
+    let bodies: Vec<Vec<u8>> = lines.chunks(BATCH).map(body).collect();
+    let sink = format!("http://{}", bare()?);
+    let bare = post_all(&sink, &bodies)?;
+    let here = TempDir::new()?;
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    let base = format!("http://{listen}");
+    let args = ["serve", "--no-auth", "--model", "builtin:demo", "--data-dir", "state", "--listen", &listen];
+    let service = Serve::start(&args, here.path(), &[], (&base, None), &format!("{base}/readyz"))?;
+    let ours = post_all(&base, &bodies)?;
+    drop(service);
+    let unit = "events/s, more is better";
+    Ok(vec![
+        Row::alone("webhook: a sink that keeps nothing", bare, unit),
+        Row::beside("webhook: on the disk before 200", ours, unit, format!("the sink, limit {limit}"), bare),
+    ])
+}
+
+fn body(events: &[Vec<u8>]) -> Vec<u8> {
+    let mut body = br#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":["#.to_vec();
+    body.extend(events.join(&b","[..]));
+    body.extend_from_slice(b"]}");
+    body
+}
+
+/// Events per second over all clients.
+fn post_all(base: &str, bodies: &[Vec<u8>]) -> Result<f64> {
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|n| {
+                scope.spawn(move || -> Result<()> {
+                    let http = Http::new(base, None);
+                    for body in bodies.iter().skip(n).step_by(CLIENTS) {
+                        let answer = http.post("/v1/ingest/k8s-audit", "application/json", body)?;
+                        if answer.status != 200 {
+                            return Err(format!("answered {}: {}", answer.status, answer.text).into());
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        clients.into_iter().try_for_each(|client| client.join().map_err(|_| "a client panicked")?)
+    })?;
+    Ok((bodies.len() * BATCH) as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// A server that reads a body and answers 200; one thread for each connection.
+fn bare() -> Result<std::net::SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(connection));
+        }
+    });
+    Ok(address)
+}
+
+fn answer(connection: TcpStream) -> std::io::Result<()> {
+    let mut writer = connection.try_clone()?;
+    let mut reader = BufReader::new(connection);
+    loop {
+        let (mut length, mut line) = (0_u64, String::new());
+        loop {
+            line.clear();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            let lower = line.to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        reader.by_ref().take(length).read_to_end(&mut body)?;
+        std::hint::black_box(&body);
+        writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+    }
+}
