@@ -15,7 +15,7 @@ const BATCH: usize = 200;
 /// Looks into the outbox at least this often.
 const PERIOD: Duration = Duration::from_secs(2);
 /// How long other relays leave what this one has taken alone. What a killed relay had taken waits so long.
-const LEASE: Duration = Duration::from_secs(15);
+const LEASE: Duration = Duration::from_secs(5);
 
 /// Relays until the service ends.
 ///
