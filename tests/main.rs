@@ -10,7 +10,9 @@ mod cli;
 mod datasets;
 mod falco;
 mod harness;
+mod outbox;
 mod prometheus;
+mod rekey;
 mod simulated;
 mod stream;
 mod support;
@@ -22,16 +24,18 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 9] = [
+const CASES: [&[Case]; 11] = [
     architecture::CASES,
     harness::CASES,
     broker::CASES,
+    outbox::CASES,
     prometheus::CASES,
     cli::CASES,
     datasets::CASES,
     falco::CASES,
     api::CASES,
     stream::CASES,
+    rekey::CASES,
 ];
 
 /// A test that takes longer is named at the end.

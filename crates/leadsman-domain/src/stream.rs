@@ -54,6 +54,9 @@ pub enum PayloadKind {
     PrometheusRemoteWrite,
     /// JSON lines of metric samples.
     MetricJson,
+    /// One item in the canonical form, as the re-key stage writes it. It carries its identity, which is believed: only
+    /// what Leadsman alone can write to may be read as this.
+    Canonical,
 }
 
 /// One undecoded record.

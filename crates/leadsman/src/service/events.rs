@@ -31,6 +31,34 @@ impl BatchCommitted<'_> {
     }
 }
 
+/// Items of a partition are durable in the events topic.
+pub struct ItemsRekeyed<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// Its partition.
+    pub partition: i32,
+    /// First offset that is still to do.
+    pub next: u64,
+    /// What became of the items.
+    pub account: &'a Account,
+    /// How many were written.
+    pub items: usize,
+    /// When the last record was received.
+    pub heard: Timestamp,
+}
+
+impl ItemsRekeyed<'_> {
+    /// Counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.progressed(self.source, self.partition, self.next, self.account, Some(self.heard));
+        metrics.rekeyed_items.inc_by(self.items as u64);
+        tracing::debug!(
+            source = %self.source, partition = self.partition, next = self.next, items = self.items,
+            refused = self.account.rejected.total(), skipped = self.account.skipped.total(), "items re-keyed"
+        );
+    }
+}
+
 /// Another process took the partition over.
 pub struct CommitFenced<'a> {
     /// The source.

@@ -1,6 +1,6 @@
 //! Counters in the Prometheus text format.
 
-use leadsman_domain::{Span, Timestamp};
+use leadsman_domain::{SourceId, Span, Timestamp};
 use leadsman_kafka::KafkaMonitor;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
@@ -72,6 +72,10 @@ pub struct Metrics {
     pub late: Counter,
     /// Events seen before.
     pub duplicates: Counter,
+    /// Items written to the events topic.
+    pub rekeyed_items: Counter,
+    /// Items whose long texts were cut, because they were too large for the events topic.
+    pub cut_items: Counter,
 }
 
 impl Default for Metrics {
@@ -98,6 +102,8 @@ impl Default for Metrics {
             state_resets,
             late,
             duplicates,
+            rekeyed_items,
+            cut_items,
         ] = std::array::from_fn(|_| Counter::default());
         registry.register("events", "audit events decoded", events.clone());
         registry.register("samples", "metric samples decoded", samples.clone());
@@ -128,6 +134,8 @@ impl Default for Metrics {
         registry.register("store_retries", "commits tried again", store_retries.clone());
         registry.register("late_items", "events and samples too late for their window", late.clone());
         registry.register("duplicate_events", "events seen before", duplicates.clone());
+        registry.register("rekeyed_items", "items written to the events topic", rekeyed_items.clone());
+        registry.register("cut_items", "items cut because they were too large for the events topic", cut_items.clone());
         registry.register("state_resets", "times detection state started empty", state_resets.clone());
         Self {
             registry,
@@ -153,6 +161,8 @@ impl Default for Metrics {
             state_resets,
             late,
             duplicates,
+            rekeyed_items,
+            cut_items,
         }
     }
 }
@@ -160,16 +170,9 @@ impl Default for Metrics {
 impl Metrics {
     /// A micro-batch was committed.
     pub fn committed(&self, span: &Span, account: &Account, heard: Option<Timestamp>) {
-        let source = span.source.as_str().to_owned();
-        let by = BySource { source: source.clone() };
+        let by = BySource { source: span.source.as_str().to_owned() };
         self.events.get_or_create(&by).inc_by(account.events);
         self.samples.get_or_create(&by).inc_by(account.samples);
-        self.commits.get_or_create(&by).inc();
-        if let Some(heard) = heard {
-            self.heard.get_or_create(&by).set(heard.as_micros() / 1_000_000);
-        }
-        let of = ByPartition { source, partition: span.partition };
-        self.position.get_or_create(&of).set(i64::try_from(span.to).unwrap_or(i64::MAX));
         for (kind, n) in [
             ("audit", account.events),
             ("sample", account.samples),
@@ -178,6 +181,25 @@ impl Metrics {
         ] {
             self.decoded.get_or_create(&ByKind { kind }).inc_by(n);
         }
+        self.progressed(&span.source, span.partition, span.to, account, heard);
+    }
+
+    /// A partition is done up to `next`.
+    pub fn progressed(
+        &self,
+        source: &SourceId,
+        partition: i32,
+        next: u64,
+        account: &Account,
+        heard: Option<Timestamp>,
+    ) {
+        let source = source.as_str().to_owned();
+        let by = BySource { source: source.clone() };
+        self.commits.get_or_create(&by).inc();
+        if let Some(heard) = heard {
+            self.heard.get_or_create(&by).set(heard.as_micros() / 1_000_000);
+        }
+        self.position.get_or_create(&ByPartition { source, partition }).set(i64::try_from(next).unwrap_or(i64::MAX));
         for (reason, n) in account.rejected.iter() {
             self.rejected.get_or_create(&ByReason { reason: reason.as_str() }).inc_by(n);
         }
@@ -189,15 +211,15 @@ impl Metrics {
         }
     }
 
-    /// Takes over what the member of the consumer group sees. A partition that others own keeps no lag here.
-    pub fn observe_group(&self, kafka: &KafkaMonitor) {
+    /// Takes over what the members of consumer groups see. A partition that others own keeps no lag here.
+    pub fn observe_groups(&self, members: &[KafkaMonitor]) {
         let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        self.rebalances.set(gauge(kafka.rebalances()));
-        let (under_way, fetched) = kafka.bytes_under_way();
-        self.bytes_under_way.set(gauge(under_way));
-        self.bytes_fetched.set(gauge(fetched));
+        self.rebalances.set(gauge(members.iter().map(KafkaMonitor::rebalances).sum()));
+        let (under_way, fetched): (Vec<u64>, Vec<u64>) = members.iter().map(KafkaMonitor::bytes_under_way).unzip();
+        self.bytes_under_way.set(gauge(under_way.iter().sum()));
+        self.bytes_fetched.set(gauge(fetched.iter().sum()));
         self.lag.clear();
-        for ((source, partition), end) in kafka.ends() {
+        for ((source, partition), end) in members.iter().flat_map(KafkaMonitor::ends) {
             let of = ByPartition { source: source.as_str().to_owned(), partition };
             let position = self.position.get(&of).map_or(0, |gauge| gauge.get());
             self.lag.get_or_create(&of).set((gauge(end) - position).max(0));

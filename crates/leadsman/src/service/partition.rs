@@ -155,7 +155,7 @@ impl Partition {
         let (findings, dead_letters) = (done.findings, done.dead_letters);
         let outcome =
             Commit { span, epoch: self.epoch, findings, dead_letters, snapshot, roll_to: None, source_tag: tag, sinks };
-        self.commit(outcome).await?;
+        commit(&self.service, outcome).await?;
         self.next_offset = durable.span.to;
         if durable.snapshot {
             self.unsaved = 0;
@@ -183,7 +183,7 @@ impl Partition {
         let Some(finding) = engine.silence(&mut shard.state, now) else { return Ok(()) };
         let body = shard.to_bytes()?;
         let sinks = self.service.sinks.clone();
-        self.commit(Commit { findings: vec![finding], sinks, ..self.at_rest(body) }).await?;
+        commit(&self.service, Commit { findings: vec![finding], sinks, ..self.at_rest(body) }).await?;
         self.service.outbox.notify_one();
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Partition {
         let worth_it = self.unsaved > 0 && self.position >= self.next_offset;
         let Some(mut shard) = self.shard.take().filter(|_| worth_it) else { return Ok(()) };
         let body = shard.to_bytes()?;
-        self.commit(self.at_rest(body)).await
+        commit(&self.service, self.at_rest(body)).await
     }
 
     /// A commit of nothing but the state as it is.
@@ -213,29 +213,30 @@ impl Partition {
             sinks: Vec::new(),
         }
     }
+}
 
-    /// Commits, waiting for a store that is out of reach.
-    async fn commit(&self, commit: Commit) -> Result<()> {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            match self.service.store.commit(commit.clone()).await {
-                Ok(()) => return Ok(()),
-                Err(error @ StoreError::Unavailable(_)) => {
-                    StoreCommitError { error: &error }.emit(&self.service.metrics);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(MAX_BACKOFF);
-                }
-                Err(error @ StoreError::Fenced { .. }) => {
-                    let (source, partition) = (&self.source, self.number);
-                    CommitFenced { source, partition }.emit(&self.service.metrics);
-                    return Err(error.into());
-                }
-                Err(
-                    error
-                    @ (StoreError::Corrupt(_) | StoreError::Repartitioned { .. } | StoreError::NewerSchema { .. }),
-                ) => {
-                    return Err(error.into());
-                }
+/// Commits, waiting for a store that is out of reach.
+///
+/// Errors: when the commit is fenced (see [`is_fenced`]) or the store is broken.
+pub(super) async fn commit(service: &Service, commit: Commit) -> Result<()> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match service.store.commit(commit.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error @ StoreError::Unavailable(_)) => {
+                StoreCommitError { error: &error }.emit(&service.metrics);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MAX_BACKOFF);
+            }
+            Err(error @ StoreError::Fenced { .. }) => {
+                let (source, partition) = (&commit.span.source, commit.span.partition);
+                CommitFenced { source, partition }.emit(&service.metrics);
+                return Err(error.into());
+            }
+            Err(
+                error @ (StoreError::Corrupt(_) | StoreError::Repartitioned { .. } | StoreError::NewerSchema { .. }),
+            ) => {
+                return Err(error.into());
             }
         }
     }
