@@ -31,6 +31,26 @@ impl BatchCommitted<'_> {
     }
 }
 
+/// A partition delivers nothing, and does not say that it has nothing.
+pub struct PartitionSilent<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// Its partition.
+    pub partition: i32,
+    /// How long it was waited for.
+    pub waited: std::time::Duration,
+}
+
+impl PartitionSilent<'_> {
+    /// Tells the operator: what comes of it later may be late.
+    pub fn emit(&self) {
+        tracing::warn!(
+            source = %self.source, partition = self.partition, waited = ?self.waited,
+            "a partition delivers nothing: the others go on without it, and its events may come late; is it offline?"
+        );
+    }
+}
+
 /// Items of a partition are durable in the events topic.
 pub struct ItemsRekeyed<'a> {
     /// The source.

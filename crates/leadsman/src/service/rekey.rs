@@ -10,7 +10,7 @@ pub mod merge;
 pub mod route;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use leadsman_domain::{
@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use self::merge::Merge;
 use self::route::Piece;
 use super::Service;
-use super::events::{DataGap, ItemsRekeyed, PartitionStopped, StoreCommitError};
+use super::events::{DataGap, ItemsRekeyed, PartitionSilent, PartitionStopped, StoreCommitError};
 use super::group::{RECREATED, Tail};
 use super::partition::{commit, is_fenced};
 use crate::account::Account;
@@ -39,6 +39,10 @@ const CHUNK: usize = 2_000;
 const PATIENCE: usize = super::kafka::INGEST_BYTES_UNDER_WAY / 2;
 /// Where the numbers of items begin that were decoded and did not fit. Those of refused items count from 0.
 const OF_OUTPUT: u64 = 1 << 32;
+/// After so long without a word of a partition, which may be offline, the others go on without it.
+const MISSING_AFTER: Duration = Duration::from_secs(30);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// Pause between attempts to claim while the store is out of reach.
 const CLAIM_AGAIN: Duration = Duration::from_millis(500);
 
@@ -69,7 +73,9 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let outputs = outputs.into_iter().map(|output| (output, Merge::default())).collect();
-    let mut stage = Stage { service, monitor: source.monitor(), outputs, inputs: BTreeMap::new() };
+    let (monitor, delivered_at) = (source.monitor(), Instant::now());
+    let mut stage = Stage { service, monitor, outputs, inputs: BTreeMap::new(), delivered_at };
+    let mut look = tokio::time::interval(LOOK);
     let mut stopping = false;
     loop {
         let event = tokio::select! {
@@ -79,15 +85,17 @@ pub async fn run(
                 source.stop();
                 continue;
             }
-            event = source.next() => event,
+            _ = look.tick() => None,
+            event = source.next() => Some(event),
         };
         match event {
-            None => return Ok(()),
-            Some(GroupEvent::Assigned(assigned)) => stage.assign(assigned, &stop).await?,
-            Some(GroupEvent::Revoked(revoked)) => stage.revoke(revoked),
-            Some(GroupEvent::Batch(batch)) => stage.take(batch).await?,
-            Some(GroupEvent::Stopped { source, partition, error }) => stage.leave(&(source, partition), &error),
-            Some(GroupEvent::Failed(error)) => return Err(error.into()),
+            None => stage.wait_no_longer(),
+            Some(None) => return Ok(()),
+            Some(Some(GroupEvent::Assigned(assigned))) => stage.assign(assigned, &stop).await?,
+            Some(Some(GroupEvent::Revoked(revoked))) => stage.revoke(revoked),
+            Some(Some(GroupEvent::Batch(batch))) => stage.take(batch).await?,
+            Some(Some(GroupEvent::Stopped { source, partition, error })) => stage.leave(&(source, partition), &error),
+            Some(Some(GroupEvent::Failed(error))) => return Err(error.into()),
         }
         // Nothing is under way between two events: what a partition gave is committed, or still waits.
         stage.advance().await?;
@@ -99,6 +107,8 @@ struct Stage {
     monitor: KafkaMonitor,
     outputs: Vec<(Output, Merge<Key, Piece>)>,
     inputs: BTreeMap<Key, Input>,
+    /// When a chunk was delivered: while that takes long, nothing is heard of any partition.
+    delivered_at: Instant,
 }
 
 /// A partition that is read.
@@ -111,6 +121,8 @@ struct Input {
     /// Batches that are not committed as a whole: their ends, the records to recognise the topic by, and the room that
     /// they take.
     waiting: VecDeque<(u64, Option<Tail>, Room)>,
+    /// When something came of it, were it that there is nothing.
+    heard_at: Instant,
 }
 
 /// What one partition gave to a chunk.
@@ -146,7 +158,8 @@ impl Stage {
                 Ok(checkpoint) => {
                     let expected = checkpoint.source_tag.as_deref().and_then(Tail::parse);
                     let (epoch, next) = (checkpoint.epoch, checkpoint.next_offset);
-                    return Ok(Some(Input { epoch, next, expected, waiting: VecDeque::new() }));
+                    let (waiting, heard_at) = (VecDeque::new(), Instant::now());
+                    return Ok(Some(Input { epoch, next, expected, waiting, heard_at }));
                 }
                 Err(error @ StoreError::Unavailable(_)) => {
                     StoreCommitError { error: &error }.emit(&self.service.metrics);
@@ -179,6 +192,7 @@ impl Stage {
         let (batch, room) = batch.into_parts();
         let key = (batch.span.source.clone(), batch.span.partition);
         let Some(input) = self.inputs.get_mut(&key) else { return Ok(()) };
+        input.heard_at = Instant::now();
         if let Some(tail) = input.expected.take_if(|tail| batch.span.to > tail.offset)
             && !tail.is_in(&batch)
         {
@@ -207,6 +221,19 @@ impl Stage {
             merge.push(&key, pieces);
         }
         Ok(())
+    }
+
+    /// Lets the others go on without a partition of which nothing was heard for long, until something is.
+    fn wait_no_longer(&mut self) {
+        for (_, merge) in &mut self.outputs {
+            for key in merge.awaited() {
+                let Some(input) = self.inputs.get(&key) else { continue };
+                if input.heard_at.max(self.delivered_at).elapsed() >= MISSING_AFTER {
+                    PartitionSilent { source: &key.0, partition: key.1, waited: MISSING_AFTER }.emit();
+                    merge.push(&key, Vec::new());
+                }
+            }
+        }
     }
 
     /// Delivers and commits what is certain to be next.
@@ -241,6 +268,7 @@ impl Stage {
             return Ok(false);
         }
         let refused = deliver(&self.service, &mut output.producer, &records).await?;
+        self.delivered_at = Instant::now();
         for (at, reject) in refused {
             let Some((key, offset, item)) = places.get(at) else { continue };
             let (source, partition) = (checkpoint_of(&key.0), key.1);

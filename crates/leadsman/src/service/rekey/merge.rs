@@ -49,6 +49,15 @@ impl<K: Ord + Clone, P: Timed> Merge<K, P> {
         }
     }
 
+    /// Logs that something waits for: they have no head and may have one yet.
+    pub fn awaited(&self) -> Vec<K> {
+        if self.logs.values().all(|log| log.waiting.is_empty()) {
+            return Vec::new();
+        }
+        let awaited = self.logs.iter().filter(|(_, log)| log.waiting.is_empty() && !log.at_end);
+        awaited.map(|(key, _)| key.clone()).collect()
+    }
+
     /// The next in time, if it is certain, or if `forced` to do without certainty.
     pub fn next(&mut self, forced: bool) -> Option<(K, P)> {
         if !forced && self.logs.values().any(|log| log.waiting.is_empty() && !log.at_end) {
@@ -86,14 +95,17 @@ mod tests {
     fn what_comes_out_is_in_order_whatever_the_logs_deliver_first() {
         let mut merge = Merge::default();
         ["a", "b", "c"].into_iter().for_each(|key| merge.add(key));
+        assert!(merge.awaited().is_empty(), "nothing waits");
         merge.push(&"a", at(&[1, 4, 7]));
         merge.push(&"b", at(&[2, 5]));
+        assert_eq!(merge.awaited(), ["c"]);
         assert_eq!(drain(&mut merge, false), [0i64; 0], "c may hold something older");
         merge.push(&"c", at(&[3, 6]));
         assert_eq!(drain(&mut merge, false), [1, 2, 3, 4, 5], "b ran dry, and is not at its end");
         merge.push(&"b", Vec::new());
         assert_eq!(drain(&mut merge, false), [6], "now c did");
         merge.push(&"c", Vec::new());
+        assert!(merge.awaited().is_empty());
         assert_eq!(drain(&mut merge, false), [7]);
     }
 
