@@ -13,6 +13,7 @@ mod harness;
 mod outbox;
 mod prometheus;
 mod rekey;
+mod replay;
 mod simulated;
 mod stream;
 mod support;
@@ -24,7 +25,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Case, Need, environment};
 
 /// The tests, by file. Each file lists its own at the top.
-const CASES: [&[Case]; 11] = [
+const CASES: [&[Case]; 12] = [
     architecture::CASES,
     harness::CASES,
     broker::CASES,
@@ -36,6 +37,7 @@ const CASES: [&[Case]; 11] = [
     api::CASES,
     stream::CASES,
     rekey::CASES,
+    replay::CASES,
 ];
 
 /// A test that takes longer is named at the end.

@@ -45,6 +45,7 @@ use crate::collect::{Collector, Shape, Terms};
 use crate::inflate::Inflate;
 use crate::stream::Documents;
 
+pub use collect::PAYLOAD_CAP;
 pub use envelope::Envelope;
 pub use limits::Limits;
 pub use line::{Line, LineReader, RawItem};

@@ -44,8 +44,8 @@ pub use rule::{RuleHit, RuleLevel};
 pub use runtime::{Process, RuntimeEvent, RuntimeSeverity, RuntimeTool, WorkloadRef};
 pub use store::{Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Snapshot, Store, StoreError, StoreStats};
 pub use stream::{
-    DeadLetter, Decoded, EventSource, FindingSink, PayloadKind, RawBatch, RawRecord, Reject, RejectReason, SinkError,
-    SourceError, SourceId, Span,
+    DeadLetter, DeadLetterKey, Decoded, EventSource, FindingSink, PayloadKind, RawBatch, RawRecord, Reject,
+    RejectReason, SinkError, SourceError, SourceId, Span,
 };
 pub use surprise::Surprise;
 pub use text::{Untrusted, identifier};

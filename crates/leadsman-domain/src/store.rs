@@ -1,6 +1,6 @@
 use std::future::Future;
 
-use crate::{DeadLetter, ErrorKind, Finding, FindingId, Severity, SourceId, Span, Timestamp};
+use crate::{DeadLetter, DeadLetterKey, ErrorKind, Finding, FindingId, Severity, SourceId, Span, Timestamp};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -202,6 +202,9 @@ pub trait Store: Send + Sync {
 
     /// Dead letters, newest first.
     fn dead_letters(&self, limit: usize) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;
+
+    /// Forgets dead letters; says how many there were. A key that is gone already is no error.
+    fn delete_dead_letters(&self, keys: &[DeadLetterKey]) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Counts.
     fn stats(&self) -> impl Future<Output = Result<StoreStats, StoreError>> + Send;

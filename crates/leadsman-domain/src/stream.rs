@@ -205,6 +205,32 @@ pub struct DeadLetter {
     pub reject: Reject,
 }
 
+/// What identifies a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeadLetterKey {
+    /// The source.
+    pub source: SourceId,
+    /// Its partition.
+    pub partition: i32,
+    /// Offset of the record.
+    pub offset: u64,
+    /// Which item of the record.
+    pub item: u64,
+}
+
+impl DeadLetter {
+    /// What identifies it.
+    #[must_use]
+    pub fn key(&self) -> DeadLetterKey {
+        DeadLetterKey {
+            source: self.source.clone(),
+            partition: self.partition,
+            offset: self.offset,
+            item: self.reject.item,
+        }
+    }
+}
+
 /// Why a source cannot deliver.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {

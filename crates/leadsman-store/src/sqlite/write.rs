@@ -1,4 +1,4 @@
-use leadsman_domain::{Checkpoint, Commit, DeadLetter, OutboxItem, SourceId, StoreError};
+use leadsman_domain::{Checkpoint, Commit, DeadLetter, DeadLetterKey, OutboxItem, SourceId, StoreError};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::convert::{finding_to_json, from_db, severity_rank, sql_error, to_db};
@@ -92,6 +92,24 @@ pub(super) fn ack_outbox(conn: &mut Connection, keys: &[OutboxKey]) -> Result<()
         }
     }
     tx.commit().map_err(sql_error)
+}
+
+/// Deletes dead letters; the number of those that were there.
+pub(super) fn delete_dead_letters(conn: &mut Connection, keys: &[DeadLetterKey]) -> Result<u64, StoreError> {
+    const DELETE: &str = "DELETE FROM dead_letter WHERE source = ?1 AND part = ?2 AND off = ?3 AND item = ?4";
+
+    let tx = begin(conn)?;
+    let mut deleted = 0;
+    {
+        let mut delete = tx.prepare(DELETE).map_err(sql_error)?;
+        for key in keys {
+            let (offset, item) = (to_db(key.offset, "offset")?, to_db(key.item, "item")?);
+            let values = params![key.source.as_str(), key.partition, offset, item];
+            deleted += delete.execute(values).map_err(sql_error)? as u64;
+        }
+    }
+    tx.commit().map_err(sql_error)?;
+    Ok(deleted)
 }
 
 /// `IMMEDIATE` takes the write lock at once: a deferred transaction that reads first could not upgrade

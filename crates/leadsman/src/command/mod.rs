@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod explain;
 mod forest;
 pub mod models;
+pub mod replay;
 pub mod score;
 pub mod serve;
 pub mod train;
