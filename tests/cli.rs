@@ -357,6 +357,7 @@ fn golden() -> Result<()> {
         "serve",
         "train",
         "score",
+        "replay",
         "explain",
         "models",
         "lake",

@@ -48,8 +48,10 @@ impl Stage {
         worker(&self.world, directory, (self.name, &self.findings), more)
     }
 
-    fn sqlite(&self) -> StoreSettings {
-        StoreSettings::Sqlite(self.here.path().join("state/leadsman.db"))
+    fn sqlite(&self) -> Result<StoreSettings> {
+        let state = self.here.path().join("state");
+        std::fs::create_dir_all(&state)?;
+        Ok(StoreSettings::Sqlite(state.join("leadsman.db")))
     }
 
     /// Waits until the service holds what the oracle found; nothing lost, nothing doubled.
@@ -109,7 +111,7 @@ fn broker_dies() -> Result<()> {
     assert_eq!(serve.http.get("/livez")?.status, 200, "a broker that is away is no reason to die");
     broker.start_again()?;
     let runtime = runtime()?;
-    let store = runtime.block_on(AnyStore::open(&stage.sqlite()))?;
+    let store = runtime.block_on(AnyStore::open(&stage.sqlite()?))?;
     wait_until("the findings are the oracle's", LONG, || {
         Ok((stage.world.is_settled(&serve.http)? && stage.world.equals(&runtime, &store)?).then_some(()))
     })?;
@@ -126,19 +128,19 @@ fn clean_stops() -> Result<()> {
         wait_until("it went on", LONG, || Ok((read(&serve) > last).then_some(())))?;
         last = read(&serve);
         assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
-        let store = block_on(AnyStore::open(&stage.sqlite()))??;
+        let store = block_on(AnyStore::open(&stage.sqlite()?))??;
         for stands in block_on(store.checkpoints())?? {
             assert_eq!(stands.state_offset, stands.next_offset, "{} {}", stands.source, stands.partition);
         }
     }
-    stage.settles(&stage.worker(stage.here.path(), &[])?, &stage.sqlite())
+    stage.settles(&stage.worker(stage.here.path(), &[])?, &stage.sqlite()?)
 }
 
 fn replayed_topic() -> Result<()> {
     let mut stage = Stage::new("replayed", 3)?;
     stage.world.produce(..)?;
     stage.world.produce_again()?;
-    stage.settles(&stage.worker(stage.here.path(), &[])?, &stage.sqlite())
+    stage.settles(&stage.worker(stage.here.path(), &[])?, &stage.sqlite()?)
 }
 
 fn deleted_records() -> Result<()> {
@@ -155,7 +157,7 @@ fn deleted_records() -> Result<()> {
     block_on(shared()?.admin()?.delete_records(&until, &AdminOptions::new()))??;
     let serve = stage.worker(stage.here.path(), &[])?;
     wait_until("the rest is read", LONG, || Ok((read(&serve) >= stage.world.len() as f64).then_some(())))?;
-    let store = block_on(AnyStore::open(&stage.sqlite()))??;
+    let store = block_on(AnyStore::open(&stage.sqlite()?))??;
     let query = FindingQuery { limit: 1_000, ..FindingQuery::default() };
     let found = block_on(store.findings(query))??.items;
     let gaps: Vec<_> = found.iter().map(|(_, f)| f).filter(|f| f.kind == FindingKind::DataGap).collect();
@@ -213,7 +215,7 @@ fn two_clusters() -> Result<()> {
     let topics = format!("{},{other}=other", stage.world.topic);
     let serve = stage.worker(stage.here.path(), &[("LEADSMAN_KAFKA__AUDIT_TOPICS", &topics)])?;
     let runtime = runtime()?;
-    let store = runtime.block_on(AnyStore::open(&stage.sqlite()))?;
+    let store = runtime.block_on(AnyStore::open(&stage.sqlite()?))?;
     let of = |cluster: &str| -> Result<Vec<(String, u64, u8)>> {
         let query = FindingQuery { limit: 1_000, cluster: Some(cluster.to_owned()), ..FindingQuery::default() };
         let page = runtime.block_on(store.findings(query))?;

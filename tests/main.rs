@@ -15,7 +15,10 @@ mod doctor;
 mod falco;
 mod faults;
 mod harness;
+mod outbox;
 mod prometheus;
+mod rekey;
+mod replay;
 mod secure;
 mod simulated;
 mod store;
@@ -34,6 +37,7 @@ const CASES: &[&[Case]] = &[
     architecture::CASES,
     harness::CASES,
     broker::CASES,
+    outbox::CASES,
     secure::CASES,
     doctor::CASES,
     compose::CASES,
@@ -47,6 +51,8 @@ const CASES: &[&[Case]] = &[
     chaos::CASES,
     faults::CASES,
     workers::CASES,
+    rekey::CASES,
+    replay::CASES,
 ];
 
 /// A test that takes longer is named at the end.

@@ -34,7 +34,7 @@ fn survives() -> Result<()> {
     assert!(wanted.len() >= 4, "the attack must be visible: {wanted:#?}");
     let mut database = Postgres::start()?;
     configure(directory.path(), &database.url(&database.schema()?))?;
-    let mut before = serve(directory.path(), &[], "4")?;
+    let mut before = serve(directory.path(), &[], "4", &[])?;
     let post = |http: &Http, events: &[Vec<u8>]| -> Result<()> {
         for batch in events.chunks(400) {
             let answer = http.post("/v1/ingest/k8s-audit", "application/json", &event_list(batch))?;
@@ -58,7 +58,7 @@ fn survives() -> Result<()> {
     })?;
     before.process.signal("KILL")?;
     before.process.wait(DEADLINE)?;
-    let after = serve(directory.path(), &[], "4")?;
+    let after = serve(directory.path(), &[], "4", &[])?;
     post(&after.http, &events[12_000..])?;
     becomes(&after.http, &wanted)?;
     assert!(!directory.path().join("state/leadsman.db").exists(), "it went to the database");

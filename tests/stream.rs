@@ -29,12 +29,12 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// Long enough for a debug build to score a day.
-const LONG: Duration = Duration::from_secs(300);
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 /// What must agree about a finding: revision, score, sentence and points.
 pub(crate) type Essence = BTreeMap<String, (u64, u64, String, String)>;
 
-fn essence(findings: &[Value]) -> Result<Essence> {
+pub(crate) fn essence(findings: &[Value]) -> Result<Essence> {
     let of = |f: &Value| {
         let why = &f["explanation"];
         Some((
@@ -62,7 +62,7 @@ pub(crate) fn offline(directory: &Path, file: &[u8]) -> Result<Essence> {
 }
 
 /// Every finding of a service, page by page.
-fn online(http: &Http) -> Result<Vec<Value>> {
+pub(crate) fn online(http: &Http) -> Result<Vec<Value>> {
     let mut all = Vec::new();
     let mut path = "/v1/findings?limit=50".to_owned();
     loop {
@@ -76,20 +76,21 @@ fn online(http: &Http) -> Result<Vec<Value>> {
     }
 }
 
-pub(crate) fn serve(directory: &Path, more: &[&str], idle: &str) -> Result<Serve> {
+pub(crate) fn serve(directory: &Path, more: &[&str], idle: &str, settings: &[(&str, &str)]) -> Result<Serve> {
     let port = free_port()?;
     let listen = format!("127.0.0.1:{port}");
     let base = format!("http://{listen}");
     let mut args = vec!["serve", "--listen", &listen, "--no-auth", "--model", "builtin:demo", "--budget", "1"];
     args.extend(["--data-dir", "state"]);
     args.extend(more);
-    let variables = [
+    let mut variables = vec![
         ("LEADSMAN_SOURCES__IDLE_AFTER_SECONDS", idle),
         ("LEADSMAN_STATE__SNAPSHOT_EVERY_EVENTS", "3000"),
         // The group waits this long for a member that was killed.
         ("LEADSMAN_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "1500"),
         ("LEADSMAN_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "300"),
     ];
+    variables.extend(settings);
     Serve::start(&args, directory, &variables, (&base, None), &format!("{base}/readyz"))
 }
 
@@ -135,14 +136,14 @@ fn kafka_equals_file() -> Result<()> {
     let (first, second) = events.split_at(11_000);
     produce(first)?;
     let kafka = ["--kafka", broker.bootstrap()];
-    let mut before = serve(directory.path(), &kafka, "4")?;
+    let mut before = serve(directory.path(), &kafka, "4", &[])?;
     wait_until("a part is committed", LONG, || {
         Ok((metric(&before.http, "leadsman_events_total")? >= 4_000.0).then_some(()))
     })?;
     before.process.signal("KILL")?;
     before.process.wait(DEADLINE)?;
     produce(second)?;
-    let after = serve(directory.path(), &kafka, "4")?;
+    let after = serve(directory.path(), &kafka, "4", &[])?;
     becomes(&after.http, &wanted)?;
 
     // The topic, folded by id and highest revision, holds the same.
@@ -191,7 +192,7 @@ fn webhook_survives() -> Result<()> {
     let directory = TempDir::new()?;
     let wanted = offline(directory.path(), &lines(&events))?;
     assert!(wanted.len() >= 4, "the attack must be visible: {wanted:#?}");
-    let mut before = serve(directory.path(), &[], "4")?;
+    let mut before = serve(directory.path(), &[], "4", &[])?;
     for batch in events.chunks(400) {
         let answer = before.http.post("/v1/ingest/k8s-audit", "application/json", &event_list(batch))?;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -199,12 +200,12 @@ fn webhook_survives() -> Result<()> {
     before.process.signal("KILL")?;
     before.process.wait(DEADLINE)?;
     // A clean stop in the middle of the replay must not take half a state for the whole.
-    assert_eq!(serve(directory.path(), &[], "4")?.process.stop()?, 0);
-    let mut after = serve(directory.path(), &[], "4")?;
+    assert_eq!(serve(directory.path(), &[], "4", &[])?.process.stop()?, 0);
+    let mut after = serve(directory.path(), &[], "4", &[])?;
     becomes(&after.http, &wanted)?;
     // A clean stop writes state down: the next start has nothing to replay and finds the same.
     assert_eq!(after.process.stop()?, 0, "{}", after.process.stderr());
-    becomes(&serve(directory.path(), &[], "4")?.http, &wanted)
+    becomes(&serve(directory.path(), &[], "4", &[])?.http, &wanted)
 }
 
 fn tail_equals_file() -> Result<()> {
@@ -213,20 +214,20 @@ fn tail_equals_file() -> Result<()> {
     let wanted = offline(directory.path(), &lines(&events))?;
     let log = directory.path().join("live.log");
     std::fs::write(&log, lines(&events[..9_000]))?;
-    let mut service = serve(directory.path(), &["--tail", "live.log"], "4")?;
+    let mut service = serve(directory.path(), &["--tail", "live.log"], "4", &[])?;
     wait_until("the tail is read", LONG, || {
         Ok((metric(&service.http, "leadsman_events_total")? >= 5_000.0).then_some(()))
     })?;
     service.process.signal("KILL")?;
     service.process.wait(DEADLINE)?;
     std::fs::OpenOptions::new().append(true).open(&log)?.write_all(&lines(&events[9_000..]))?;
-    becomes(&serve(directory.path(), &["--tail", "live.log"], "4")?.http, &wanted)
+    becomes(&serve(directory.path(), &["--tail", "live.log"], "4", &[])?.http, &wanted)
 }
 
 /// Bad input is answered 200, because the API server would repeat and then drop it, and kept with its reason.
 fn dead_letters() -> Result<()> {
     let directory = TempDir::new()?;
-    let service = serve(directory.path(), &[], "4")?;
+    let service = serve(directory.path(), &[], "4", &[])?;
     let good = event_list(&audit(0, 1)?[..10]);
     let bomb = "[".repeat(100_000);
     for body in
@@ -249,8 +250,8 @@ fn dead_letters() -> Result<()> {
 
 fn second_process() -> Result<()> {
     let directory = TempDir::new()?;
-    let mut first = serve(directory.path(), &[], "4")?;
-    let second = serve(directory.path(), &[], "4").err().ok_or("a second process took the data directory")?;
+    let mut first = serve(directory.path(), &[], "4", &[])?;
+    let second = serve(directory.path(), &[], "4", &[]).err().ok_or("a second process took the data directory")?;
     assert!(second.message().is_some_and(|m| m.contains("in use")), "{second:?}");
     let body = event_list(&audit(0, 1)?[..10]);
     assert_eq!(first.http.post("/v1/ingest/k8s-audit", "application/json", &body)?.status, 200);
@@ -264,7 +265,7 @@ fn second_process() -> Result<()> {
 /// Exporters can send any number; the windows they fall into close, and the service goes on.
 fn absurd_samples() -> Result<()> {
     let directory = TempDir::new()?;
-    let service = serve(directory.path(), &[], "1")?;
+    let service = serve(directory.path(), &[], "1", &[])?;
     let mut lines = String::new();
     for (pod, sign) in [("a", ""), ("b", "-"), ("c", "")] {
         for second in 0..5 {

@@ -22,7 +22,7 @@ use crate::view::EventView;
 use crate::{DecodeContext, Limits};
 
 /// Most bytes of a refused item that a reject carries.
-pub(crate) const PAYLOAD_CAP: usize = 4 << 10;
+pub const PAYLOAD_CAP: usize = 4 << 10;
 /// Bytes behind the cap that are looked at, so that a secret is not cut beyond recognition.
 const MARGIN: usize = 1 << 10;
 /// Most rejects of one record or line: `[1,1,1,…` must not become a reject per byte.

@@ -45,6 +45,7 @@ use crate::collect::{Collector, Shape, Terms};
 use crate::inflate::Inflate;
 use crate::stream::Documents;
 
+pub use collect::PAYLOAD_CAP;
 pub use envelope::Envelope;
 pub use limits::Limits;
 pub use line::{Line, LineReader, RawItem};
@@ -68,7 +69,8 @@ pub struct DecodeContext {
 /// Decodes one record.
 ///
 /// A `K8sAudit` record holds telemetry in JSON of any [`Format`](leadsman_domain::Format), told by content item by
-/// item: one document, an `EventList`, an array or lines, plain, gzip, zstd or base64 of these; `MetricJson` holds JSON lines, plain, gzip or zstd; `PrometheusRemoteWrite` holds a snappy block.
+/// item: one document, an `EventList`, an array or lines, plain, gzip, zstd or base64 of these; `MetricJson` holds JSON lines, plain, gzip or zstd; `PrometheusRemoteWrite` holds a snappy block; `Canonical` holds one
+/// line of [`canonical`], and its identity is believed.
 /// Items and lines in rejects count from the beginning of the record. Events and samples more than two
 /// minutes after `record.received_at` are refused.
 #[must_use]
@@ -79,6 +81,7 @@ pub fn record(ctx: &DecodeContext, limits: &Limits, record: &RawRecord) -> Decod
         PayloadKind::K8sAudit => text(&record.bytes, Shape::Audit, terms, &mut out),
         PayloadKind::MetricJson => text(&record.bytes, Shape::Metric, terms, &mut out),
         PayloadKind::PrometheusRemoteWrite => remote_write::decode(&record.bytes, terms, &mut out),
+        PayloadKind::Canonical => canonical::record(&record.bytes, Terms { from_file: true, ..terms }, &mut out),
     }
     if out.accounted() == 0 && !json::is_blank(&record.bytes) {
         out.skip(SkipReason::Empty);

@@ -47,8 +47,8 @@ pub use store::{
     Checkpoint, Commit, FindingPage, FindingQuery, OutboxItem, Pruned, Snapshot, Store, StoreError, StoreStats,
 };
 pub use stream::{
-    DeadLetter, Decoded, EventSource, FindingSink, PayloadKind, RawBatch, RawRecord, Reject, RejectReason, SinkError,
-    SourceError, SourceId, Span,
+    DeadLetter, DeadLetterKey, Decoded, EventSource, FindingSink, PayloadKind, RawBatch, RawRecord, Reject,
+    RejectReason, SinkError, SourceError, SourceId, Span,
 };
 pub use surprise::Surprise;
 pub use text::{Untrusted, identifier};

@@ -1,8 +1,8 @@
 use std::future::Future;
 
 use crate::{
-    DeadLetter, ErrorKind, Finding, FindingId, FindingKind, IncidentId, Severity, SourceId, Span, Timestamp, Triage,
-    TriageError,
+    DeadLetter, DeadLetterKey, ErrorKind, Finding, FindingId, FindingKind, IncidentId, Severity, SourceId, Span,
+    Timestamp, Triage, TriageError,
 };
 
 /// Why the store could not do it.
@@ -255,6 +255,9 @@ pub trait Store: Send + Sync {
 
     /// Dead letters, newest first.
     fn dead_letters(&self, limit: usize) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;
+
+    /// Forgets dead letters; says how many there were. A key that is gone already is no error.
+    fn delete_dead_letters(&self, keys: &[DeadLetterKey]) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Counts.
     fn stats(&self) -> impl Future<Output = Result<StoreStats, StoreError>> + Send;

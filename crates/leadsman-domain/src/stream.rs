@@ -54,6 +54,9 @@ pub enum PayloadKind {
     PrometheusRemoteWrite,
     /// JSON lines of metric samples.
     MetricJson,
+    /// One item in the canonical form, as the re-key stage writes it. It carries its identity, which is believed: only
+    /// what Leadsman alone can write to may be read as this.
+    Canonical,
 }
 
 /// One undecoded record.
@@ -200,6 +203,32 @@ pub struct DeadLetter {
     pub offset: u64,
     /// What was refused.
     pub reject: Reject,
+}
+
+/// What identifies a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeadLetterKey {
+    /// The source.
+    pub source: SourceId,
+    /// Its partition.
+    pub partition: i32,
+    /// Offset of the record.
+    pub offset: u64,
+    /// Which item of the record.
+    pub item: u64,
+}
+
+impl DeadLetter {
+    /// What identifies it.
+    #[must_use]
+    pub fn key(&self) -> DeadLetterKey {
+        DeadLetterKey {
+            source: self.source.clone(),
+            partition: self.partition,
+            offset: self.offset,
+            item: self.reject.item,
+        }
+    }
 }
 
 /// Why a source cannot deliver.

@@ -71,6 +71,21 @@ pub struct ObserveCounts {
     pub late_samples: u64,
 }
 
+impl ObserveCounts {
+    /// Adds what another state counted.
+    pub fn add(&mut self, other: &Self) {
+        let Self { scored, routine, joined, duplicates, late, not_scored, samples, late_samples } = other;
+        self.scored += scored;
+        self.routine += routine;
+        self.joined += joined;
+        self.duplicates += duplicates;
+        self.late += late;
+        self.not_scored += not_scored;
+        self.samples += samples;
+        self.late_samples += late_samples;
+    }
+}
+
 impl ShardState {
     /// Everything up to here was seen: windows that end at or before it are complete.
     #[must_use]

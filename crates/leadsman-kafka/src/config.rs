@@ -127,6 +127,15 @@ pub(crate) const PRODUCER: [(&str, &str); 13] = [
     ("client.id", "leadsman"),
 ];
 
+/// Of a consumer that reads no records.
+const OFFSETS: [(&str, &str); 4] = [
+    ("enable.auto.commit", "false"),
+    // An offset of a transaction that is still being committed is waited for.
+    ("isolation.level", "read_committed"),
+    ("enable.metrics.push", "false"),
+    ("client.id", "leadsman"),
+];
+
 /// The source name of a topic, `kafka:<topic>`.
 #[must_use]
 pub fn source_id(topic: &str) -> SourceId {
@@ -149,6 +158,13 @@ impl KafkaSinkConfig {
     /// librdkafka's settings for the producer.
     pub(crate) fn producer(&self) -> Result<ClientConfig, KafkaError> {
         client(&self.bootstrap_servers, &PRODUCER, &self.extra)
+    }
+
+    /// librdkafka's settings for a consumer that only reads what a group has committed.
+    pub(crate) fn offsets_of(&self, group: &str) -> Result<ClientConfig, KafkaError> {
+        let mut client = client(&self.bootstrap_servers, &OFFSETS, &self.extra)?;
+        client.set("group.id", group);
+        Ok(client)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::events::{Context, RecordsSkipped};
 use crate::{KafkaConfig, KafkaError};
 
 /// How long a broker may take to answer a question about metadata or offsets.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where reading a partition starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +43,18 @@ pub(crate) fn partitions(config: &KafkaConfig) -> Result<Vec<(SourceId, u32)>, K
 }
 
 /// A consumer that is no member of the group.
-fn consumer(config: &KafkaConfig) -> Result<BaseConsumer<Context>, KafkaError> {
+pub(crate) fn consumer(config: &KafkaConfig) -> Result<BaseConsumer<Context>, KafkaError> {
     config
         .consumer()?
         .create_with_context(Context)
         .map_err(|error| KafkaError::creation(&config.bootstrap_servers, &error))
 }
 
-fn topic_partitions(consumer: &BaseConsumer<Context>, topic: &str, servers: &str) -> Result<usize, KafkaError> {
+pub(crate) fn topic_partitions(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    servers: &str,
+) -> Result<usize, KafkaError> {
     let missing = || KafkaError::MissingTopic { topic: topic.to_owned(), servers: servers.to_owned() };
     let metadata = match consumer.fetch_metadata(Some(topic), ANSWER_WITHIN) {
         Err(ClientError::MetadataFetch(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition)) => {

@@ -1,5 +1,5 @@
 use leadsman_domain::{ErrorKind, SourceError};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
 /// Why the source or the sink could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,14 @@ pub enum KafkaError {
         /// What happened.
         detail: String,
     },
+    /// A step of a transaction failed; the next attempt begins with finding out what became of it.
+    #[error("kafka transaction not committed: {detail}")]
+    Transaction {
+        /// librdkafka's code.
+        code: Option<RDKafkaErrorCode>,
+        /// What happened.
+        detail: String,
+    },
     /// A partition cannot be read from where it should start.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -49,7 +57,7 @@ impl KafkaError {
         match self {
             Self::ReservedSetting { .. } | Self::InvalidSetting { .. } => ErrorKind::InvalidInput,
             Self::MissingTopic { .. } => ErrorKind::NotFound,
-            Self::Unavailable { .. } | Self::Thread(_) => ErrorKind::Unavailable,
+            Self::Unavailable { .. } | Self::Transaction { .. } | Self::Thread(_) => ErrorKind::Unavailable,
             Self::Source(error) => error.kind(),
         }
     }
@@ -65,6 +73,16 @@ impl KafkaError {
             ClientError::ClientCreation(detail) => Self::InvalidSetting { detail: detail.clone() },
             other => Self::Unavailable { servers: servers.to_owned(), detail: other.to_string() },
         }
+    }
+
+    /// From librdkafka's error on a step of a transaction.
+    #[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` takes")]
+    pub(crate) fn transaction(error: ClientError) -> Self {
+        let code = match &error {
+            ClientError::Transaction(error) => Some(error.code()),
+            other => other.rdkafka_error_code(),
+        };
+        Self::Transaction { code, detail: error.to_string() }
     }
 
     /// From librdkafka's error on asking the brokers.

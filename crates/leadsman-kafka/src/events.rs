@@ -184,6 +184,19 @@ impl ProducerRestarted<'_> {
     }
 }
 
+/// Records were not taken; they are sent again.
+pub(crate) struct DeliveryError<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) records: usize,
+    pub(crate) error: &'a KafkaError,
+}
+
+impl DeliveryError<'_> {
+    pub(crate) fn emit(&self) {
+        tracing::warn!(topic = self.topic, records = self.records, error = %self.error, "kafka records not taken, sending again");
+    }
+}
+
 /// Passes a line of librdkafka's log on.
 pub(crate) fn client_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {

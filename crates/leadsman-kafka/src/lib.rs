@@ -5,6 +5,7 @@
 //! cooperative: what stays with a member is read on while the rest moves.
 //!
 //! The sink publishes findings with an idempotent producer and answers when every one is acknowledged.
+//! [`ExactlyOnceSink`] does so in transactions, and recognises what an earlier process had published already.
 
 mod batch;
 mod budget;
@@ -17,9 +18,12 @@ mod events;
 mod fault;
 mod group;
 mod member;
+mod producer;
+mod range;
 mod reader;
 mod sink;
 mod source;
+mod transaction;
 
 pub use budget::Room;
 pub use certificate::{CertificateError, ends as certificate_ends};
@@ -28,8 +32,11 @@ pub use discovery::StartOffset;
 pub use error::KafkaError;
 pub use fault::Fault;
 pub use group::{Assigned, GroupBatch, GroupEvent, Revoked};
+pub use producer::{KafkaProducer, Outgoing};
+pub use range::{Bounds, Range, RangeReader, RangeStart, Ranged};
 pub use sink::KafkaSink;
 pub use source::{KafkaMonitor, KafkaSource};
+pub use transaction::ExactlyOnceSink;
 
 #[cfg(test)]
 mod tests;

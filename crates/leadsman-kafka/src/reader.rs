@@ -320,7 +320,7 @@ fn start_again(consumer: &BaseConsumer<Member>, topic: &str, partition: i32, at:
 }
 
 /// Copies a message once. `None` for an offset that no broker assigns.
-fn record(message: &BorrowedMessage<'_>, kind: PayloadKind) -> Option<RawRecord> {
+pub(crate) fn record(message: &BorrowedMessage<'_>, kind: PayloadKind) -> Option<RawRecord> {
     // Without a timestamp (message format 0, gone since Kafka 4.0) nothing bounds event times.
     let received_at = message.timestamp().to_millis().unwrap_or(i64::MAX);
     Some(RawRecord {

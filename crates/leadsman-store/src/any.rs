@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use leadsman_domain::{
-    Checkpoint, Commit, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned, SourceId, Store,
-    StoreError, StoreStats, Timestamp, Triage, TriageError,
+    Checkpoint, Commit, DeadLetter, DeadLetterKey, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned,
+    SourceId, Store, StoreError, StoreStats, Timestamp, Triage, TriageError,
 };
 
 use crate::{PostgresSettings, PostgresStore, SqliteStore};
@@ -116,6 +116,10 @@ impl Store for AnyStore {
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
         either!(self, store => store.dead_letters(limit).await)
+    }
+
+    async fn delete_dead_letters(&self, keys: &[DeadLetterKey]) -> Result<u64, StoreError> {
+        either!(self, store => store.delete_dead_letters(keys).await)
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {

@@ -59,6 +59,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Score historic telemetry with a model.
     Score(ScoreArgs),
+    /// Score a range of a Kafka topic again, or decode dead letters again. The service is not disturbed.
+    Replay(ReplayArgs),
     /// How much detectors find of attacks they never saw, at how many false incidents a day.
     Backtest(BacktestArgs),
     /// Why a finding has its score.
@@ -320,6 +322,48 @@ pub struct ScoreArgs {
     /// Options of a plain table.
     #[command(flatten)]
     pub forest: ForestArgs,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["source", "dead_letters"]))]
+pub struct ReplayArgs {
+    /// Topic to read, or one partition of it, as kafka:TOPIC or kafka:TOPIC/PARTITION. Checkpoints stay as they are.
+    #[arg(long, value_name = "SOURCE", requires = "start")]
+    pub source: Option<String>,
+    /// First offset to read, of each partition.
+    #[arg(long, value_name = "OFFSET", group = "start", conflicts_with = "dead_letters")]
+    pub from_offset: Option<u64>,
+    /// First time of receipt to read (RFC 3339).
+    #[arg(long, value_name = "TIME", group = "start", conflicts_with = "dead_letters")]
+    pub since: Option<String>,
+    /// End before this time of receipt instead of at the present end (RFC 3339).
+    #[arg(long, value_name = "TIME", requires = "source")]
+    pub until: Option<String>,
+    /// Model to score with, as in `score`.
+    #[arg(long, requires = "source")]
+    pub model: Option<String>,
+    /// Incidents a day that people are willing to look at.
+    #[arg(long, value_name = "PER_DAY", requires = "source")]
+    pub budget: Option<f64>,
+    /// List this many of the strangest windows, findings or not.
+    #[arg(long, default_value_t = 20, requires = "source")]
+    pub top: usize,
+    /// Decode the dead letters of the store with this release and say which it would take.
+    #[arg(long)]
+    pub dead_letters: bool,
+    /// Only dead letters that were refused for this reason, such as unknown_shape.
+    #[arg(long, value_name = "REASON", requires = "dead_letters")]
+    pub reason: Option<String>,
+    /// Feed what is taken now to the inbox of the data directory, on which no service may run, and delete the letters.
+    #[arg(long, requires = "dead_letters")]
+    pub apply: bool,
+    /// Post it to a running service instead.
+    #[arg(long, value_name = "URL", requires = "apply")]
+    pub to: Option<String>,
+    /// Token of that service, if it is not the one in the data directory.
+    #[arg(long, value_name = "TOKEN", env = "LEADSMAN_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
 }
 
 /// Options of `score --forest`: an isolation forest over any table of numbers.

@@ -56,7 +56,8 @@ pub struct ReadReport {
 }
 
 impl ReadReport {
-    fn add(&mut self, file: &str, decoded: &Decoded) {
+    /// Counts what `decoded` holds, which came from `file`.
+    pub fn add(&mut self, file: &str, decoded: &Decoded) {
         self.account.add(decoded);
         let room = MAX_EXAMPLES - self.examples.len();
         self.examples.extend(

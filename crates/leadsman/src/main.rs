@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use leadsman::cli::{Cli, Command, ConfigCommand};
-use leadsman::command::{backtest, datasets, demo, doctor, explain, lake, models, score, serve, train};
+use leadsman::command::{backtest, datasets, demo, doctor, explain, lake, models, replay, score, serve, train};
 use leadsman::config::{self, Loaded, LogFormat};
 use leadsman::exit::{self, Exit};
 use leadsman::output;
@@ -60,6 +60,7 @@ fn run(cli: &Cli) -> Result<()> {
                 Command::Serve(args) => serve::run(args, &config),
                 Command::Train(args) => train::run(args, global, &config),
                 Command::Score(args) => score::run(args, global, &config),
+                Command::Replay(args) => replay::run(args, global, &config),
                 Command::Explain(args) => explain::run(args, global, &config),
                 Command::Models(command) => models::run(command, global, &config),
                 Command::Lake(command) => lake::run(command, global, &config),

@@ -1,8 +1,9 @@
 //! Leadsman's own form of telemetry: one JSON object a line, complete as to what detectors read, without secrets.
 //!
 //! `datasets convert` writes it, and files of it are read back as the same events, identities included. Because it
-//! carries identities it is read from files only, which somebody names, never out of a wrapping or from a live
-//! source: whoever can write a log line must not choose under which identity an event is known.
+//! carries identities it is read from files only, which somebody names, and from records that the re-key stage wrote,
+//! never out of a wrapping or from another live source: whoever can write a log line must not choose under which
+//! identity an event is known.
 //!
 //! `apiVersion` is [`API_VERSION`]; `kind` is `AuditEvent`, `MetricSample`, `RuntimeEvent` or `NetworkFlow`. Names are
 //! those of `audit.k8s.io/v1` where it has them. A field that is added makes a new version.
@@ -17,7 +18,7 @@ use std::borrow::Cow;
 use leadsman_domain::{Decoded, Format, RejectReason, Untrusted};
 use serde::{Deserialize, Serialize};
 
-use crate::collect::Collector;
+use crate::collect::{Collector, Terms};
 use crate::formats::Document;
 use crate::json::{self, fields};
 use crate::refusal::Refusal;
@@ -81,6 +82,17 @@ pub(crate) fn is_event(bytes: &[u8]) -> bool {
 /// Whether `version` belongs to this form.
 pub(crate) fn is_version(version: &str) -> bool {
     version.starts_with(GROUP)
+}
+
+/// Decodes a record that holds one item of this form, and of no other.
+pub(crate) fn record(bytes: &[u8], terms: Terms<'_>, out: &mut Collector) {
+    if json::is_blank(bytes) {
+        return;
+    }
+    match json::checked(bytes, terms.limits.max_depth) {
+        Ok(json) => decode(Document { json, line: 1, terms }, out),
+        Err(refusal) => out.reject(1, refusal, bytes),
+    }
 }
 
 /// Decodes a document of this form.

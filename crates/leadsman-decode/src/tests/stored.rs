@@ -4,7 +4,7 @@ use leadsman_domain::{Decoded, Format, PayloadKind, RejectReason};
 use proptest::prelude::*;
 
 use super::{EVENT, audit, context, raw, read_all, refused, with};
-use crate::{Limits, RedactionKey, canonical, record};
+use crate::{DecodeContext, Limits, RedactionKey, canonical, record};
 
 fn written(decoded: &Decoded) -> Vec<u8> {
     let mut lines = Vec::new();
@@ -86,6 +86,26 @@ fn identities_are_taken_from_files_only() {
     let decoded = read_all(wrapped.as_bytes(), Limits::default(), 7);
     assert_eq!(refused(&decoded).0, RejectReason::UnknownShape);
     assert!(decoded.events.is_empty());
+}
+
+/// The records of the re-key stage: one line each, decoded with the key of the service, as it does twice.
+#[test]
+fn a_canonical_record_is_its_line_and_takes_nothing_else() {
+    let key = |context| DecodeContext { redaction_key: Some(RedactionKey::new("key")), ..context };
+    let secret = with("/api/v1/namespaces/shop/secrets/db", "/api/v1/x?token=verysecretvalue&password=another-one");
+    let first = record(&key(context()), &Limits::default(), &raw(PayloadKind::K8sAudit, secret));
+    assert!(first.events[0].request_uri.raw().contains("[redacted:"), "{first:?}");
+    let lines = written(&first);
+    let canonical = |bytes: &[u8]| record(&key(context()), &Limits::default(), &raw(PayloadKind::Canonical, bytes));
+    assert_eq!(canonical(&lines).events, first.events);
+    assert_eq!(canonical(lines.trim_ascii_end()).events, first.events);
+    assert_eq!(canonical(b""), Decoded::default());
+    for other in
+        [EVENT.as_bytes(), b"{\"kind\":\"EventList\",\"items\":[]}", b"[]", b"\xff", &[lines.clone(), lines].concat()]
+    {
+        let decoded = canonical(other);
+        assert_eq!((decoded.rejects.len(), decoded.events.len()), (1, 0), "{decoded:?}");
+    }
 }
 
 #[test]

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 
 pub(crate) use care::*;
 use leadsman_domain::{
-    Commit, DeadLetter, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingId, FindingKind, FindingQuery,
-    IncidentId, ModelRef, Rarity, Reject, RejectReason, Severity, Snapshot, SourceId, Span, Store, StoreError,
-    StoreStats, Timestamp, WindowRef,
+    Commit, DeadLetter, DeadLetterKey, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingId, FindingKind,
+    FindingQuery, IncidentId, ModelRef, Rarity, Reject, RejectReason, Severity, Snapshot, SourceId, Span, Store,
+    StoreError, StoreStats, Timestamp, WindowRef,
 };
 pub(crate) use outbox::*;
 pub(crate) use search::*;
@@ -25,7 +25,7 @@ macro_rules! checks {
             $($argument)*;
             refuses_gaps_and_overlaps, fences_the_older_of_two_owners, a_fenced_commit_leaves_no_row,
             upserts_are_idempotent, stale_revisions_change_nothing, cursors_list_all_once, filters_apply,
-            a_sink_acknowledges_its_own, dead_letters_are_unique, snapshots_round_trip,
+            a_sink_acknowledges_its_own, dead_letters_are_unique, dead_letters_are_deleted_by_key, snapshots_round_trip,
             an_unclaimed_partition_takes_no_commit, impossible_values_are_refused,
             rolls_of_the_lake_survive_their_owner, a_state_from_the_future_is_refused,
             a_shared_secret_is_chosen_once, another_number_of_partitions_is_refused, partitions_commit_side_by_side, a_race_of_owners_loses_nothing,
@@ -225,6 +225,24 @@ pub(crate) async fn dead_letters_are_unique(store: impl Store) {
     assert_eq!(store.dead_letters(10).await.unwrap(), expected);
     assert_eq!(store.dead_letters(1).await.unwrap(), expected[..1]);
     assert_eq!(store.stats().await.unwrap().dead_letters, 3);
+}
+
+pub(crate) async fn dead_letters_are_deleted_by_key(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    let letters = [dead_letter(1, 0, "a"), dead_letter(1, 1, "b"), dead_letter(2, 0, "c")];
+    let mut commit = batch(epoch, 0, 5, vec![]);
+    commit.dead_letters = letters.to_vec();
+    store.commit(commit).await.unwrap();
+    let mut elsewhere = letters[0].key();
+    elsewhere.partition = 1;
+    let other_source = DeadLetterKey { source: SourceId::new("kafka:other"), ..letters[0].key() };
+    let other_item = DeadLetterKey { item: 7, ..letters[0].key() };
+    assert_eq!(store.delete_dead_letters(&[elsewhere, other_source, other_item]).await.unwrap(), 0);
+    let keys = [letters[1].key(), letters[1].key(), letters[2].key()];
+    assert_eq!(store.delete_dead_letters(&keys).await.unwrap(), 2, "named twice, deleted once");
+    assert_eq!(store.delete_dead_letters(&keys).await.unwrap(), 0);
+    assert_eq!(store.dead_letters(9).await.unwrap(), letters[..1]);
+    assert_eq!(store.delete_dead_letters(&[]).await.unwrap(), 0);
 }
 
 pub(crate) async fn snapshots_round_trip(store: impl Store) {

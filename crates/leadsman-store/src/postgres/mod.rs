@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_postgres::Pool;
 use leadsman_domain::{
-    Checkpoint, Commit, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned, SourceId, Store,
-    StoreError, StoreStats, Timestamp, Triage, TriageError,
+    Checkpoint, Commit, DeadLetter, DeadLetterKey, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned,
+    SourceId, Store, StoreError, StoreStats, Timestamp, Triage, TriageError,
 };
 
 use crate::rows::OutboxKey;
@@ -167,6 +167,11 @@ impl Store for PostgresStore {
     ) -> Result<Pruned, StoreError> {
         let lease = self.lease().await?;
         lease.run(|client| Box::pin(care::prune(client, findings_before, dead_letters_before, limit))).await
+    }
+
+    async fn delete_dead_letters(&self, keys: &[DeadLetterKey]) -> Result<u64, StoreError> {
+        let keys = keys.to_vec();
+        self.lease().await?.run(|client| Box::pin(async move { write::delete_dead_letters(client, &keys).await })).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {

@@ -1,13 +1,14 @@
 use std::collections::HashMap;
 
 use deadpool_postgres::{Client, Transaction};
-use leadsman_domain::{Checkpoint, Commit, SourceId, StoreError};
+use leadsman_domain::{Checkpoint, Commit, DeadLetterKey, SourceId, StoreError};
 use tokio_postgres::types::ToSql;
 
 use super::error::pg_error;
 use super::outbox;
 use super::read::{checkpoint_row, get};
 use super::text::{indexed, readable};
+use crate::convert::to_db;
 use crate::failpoint::reach;
 use crate::rows::{DeadLetterRow, FindingRow, Step, fenced};
 use crate::sql;
@@ -46,6 +47,20 @@ pub(super) async fn bind_source(
 pub(super) async fn shared_secret(client: &mut Client, name: &str, fresh: &str) -> Result<String, StoreError> {
     let row = client.query_one(sql::SHARED_SECRET, &[&name, &fresh]).await.map_err(pg_error)?;
     get(&row, 0)
+}
+
+/// Deletes dead letters; the number of those that were there.
+pub(super) async fn delete_dead_letters(client: &mut Client, keys: &[DeadLetterKey]) -> Result<u64, StoreError> {
+    const DELETE: &str = "DELETE FROM dead_letter WHERE source = $1 AND part = $2 AND off = $3 AND item = $4";
+
+    let tx = client.transaction().await.map_err(pg_error)?;
+    let mut deleted = 0;
+    for key in keys {
+        let (offset, item) = (to_db(key.offset, "offset")?, to_db(key.item, "item")?);
+        deleted += execute(&tx, DELETE, &[&key.source.as_str(), &key.partition, &offset, &item]).await?;
+    }
+    tx.commit().await.map_err(pg_error)?;
+    Ok(deleted)
 }
 
 /// Writes one micro-batch's outcome, or nothing.

@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leadsman_domain::{
-    Checkpoint, Commit, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned, SourceId, Store,
-    StoreError, StoreStats, Timestamp, Triage, TriageError,
+    Checkpoint, Commit, DeadLetter, DeadLetterKey, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned,
+    SourceId, Store, StoreError, StoreStats, Timestamp, Triage, TriageError,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -140,6 +140,11 @@ impl Store for SqliteStore {
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
         blocking(&self.reader, move |conn| read::dead_letters(conn, limit)).await
+    }
+
+    async fn delete_dead_letters(&self, keys: &[DeadLetterKey]) -> Result<u64, StoreError> {
+        let keys = keys.to_vec();
+        blocking(&self.writer, move |conn| write::delete_dead_letters(conn, &keys)).await
     }
 
     /// `outbox` counts deliveries: a finding on its way to two sinks counts twice.

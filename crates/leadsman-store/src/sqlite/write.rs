@@ -1,10 +1,11 @@
-use leadsman_domain::{Checkpoint, Commit, SourceId, StoreError};
+use leadsman_domain::{Checkpoint, Commit, DeadLetterKey, SourceId, StoreError};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::error::sql_error;
 use super::outbox::Enqueue;
 use super::read;
 use super::words::WordIndex;
+use crate::convert::to_db;
 use crate::failpoint::reach;
 use crate::rows::{DeadLetterRow, FindingRow, Step, fenced};
 use crate::sql;
@@ -61,6 +62,24 @@ pub(super) fn commit(conn: &mut Connection, commit: &Commit) -> Result<(), Store
     tx.commit().map_err(sql_error)?;
     reach("commit-durable");
     Ok(())
+}
+
+/// Deletes dead letters; the number of those that were there.
+pub(super) fn delete_dead_letters(conn: &mut Connection, keys: &[DeadLetterKey]) -> Result<u64, StoreError> {
+    const DELETE: &str = "DELETE FROM dead_letter WHERE source = ?1 AND part = ?2 AND off = ?3 AND item = ?4";
+
+    let tx = begin(conn)?;
+    let mut deleted = 0;
+    {
+        let mut delete = tx.prepare(DELETE).map_err(sql_error)?;
+        for key in keys {
+            let (offset, item) = (to_db(key.offset, "offset")?, to_db(key.item, "item")?);
+            let values = params![key.source.as_str(), key.partition, offset, item];
+            deleted += delete.execute(values).map_err(sql_error)? as u64;
+        }
+    }
+    tx.commit().map_err(sql_error)?;
+    Ok(deleted)
 }
 
 /// `IMMEDIATE` takes the write lock at once: a deferred transaction that reads first could not upgrade

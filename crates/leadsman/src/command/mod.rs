@@ -8,6 +8,7 @@ pub mod explain;
 mod forest;
 pub mod lake;
 pub mod models;
+pub mod replay;
 pub mod score;
 pub mod serve;
 pub mod train;

@@ -16,6 +16,39 @@ use crate::{clock, model, output};
 /// Name of the model that is used when none is named.
 pub const DEFAULT_MODEL: &str = "default";
 
+/// What scoring outside of the service needs.
+pub(super) struct Scoring {
+    pub(super) model: model::ReadyModel,
+    pub(super) engine: Engine,
+    pub(super) context: DecodeContext,
+}
+
+impl Scoring {
+    /// From what was typed, and the configuration; `cluster` replaces the configured one.
+    ///
+    /// Errors: when the model cannot be read or the budget is none.
+    pub(super) fn new(spec: Option<&str>, budget: Option<f64>, cluster: Option<&str>, config: &Config) -> Result<Self> {
+        let budget_per_day = budget.unwrap_or(config.detect.budget_per_day);
+        if !(0.001..=1000.0).contains(&budget_per_day) {
+            let advice = format!("--budget {budget_per_day}: give incidents per day, 0.001 to 1000");
+            return Err(Exit::Usage(advice).into());
+        }
+        let spec = spec.or(config.detect.model.as_deref()).unwrap_or(DEFAULT_MODEL);
+        let model = model::load(spec, &config.data_dir.join("models"))?;
+        let rules = config.detect.rule_set()?;
+        if !model.fitted.is_calibrated_with(&rules) {
+            eprintln!("{}", model::OTHER_RULES);
+        }
+        let cluster = cluster.unwrap_or(&config.cluster.name).to_owned();
+        // Actor classes must be those the model was trained with; declared accounts are part of it.
+        let context =
+            DecodeContext { cluster: cluster.clone(), rules: model.fitted.rules.clone(), redaction_key: None };
+        let settings = EngineSettings { cluster, budget_per_day, polarity: Polarity::Normal, rules };
+        let engine = Engine::new(model.fitted.clone(), model.reference(), settings);
+        Ok(Self { model, engine, context })
+    }
+}
+
 /// Scores files and prints findings and the strangest windows.
 ///
 /// Errors: when model or data cannot be read; [`Exit::FindingsAbove`] under `--fail-on`.
@@ -23,23 +56,9 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
     if let Some(table) = &args.forest.table {
         return super::forest::run(table, &args.forest, global);
     }
-    let budget = args.budget.unwrap_or(config.detect.budget_per_day);
-    if !(0.001..=1000.0).contains(&budget) {
-        return Err(Exit::Usage(format!("--budget {budget}: give incidents per day, 0.001 to 1000")).into());
-    }
-    let spec = args.model.as_deref().or(config.detect.model.as_deref()).unwrap_or(DEFAULT_MODEL);
-    let model = model::load(spec, &config.data_dir.join("models"))?;
-    let rules = config.detect.rule_set()?;
-    if !model.fitted.is_calibrated_with(&rules) {
-        eprintln!("{}", model::OTHER_RULES);
-    }
     // Findings of a lake belong to the cluster that was chosen.
-    let cluster = args.part.cluster.as_ref().unwrap_or(&config.cluster.name);
-    let settings =
-        EngineSettings { cluster: cluster.clone(), budget_per_day: budget, polarity: Polarity::Normal, rules };
-    let engine = Engine::new(model.fitted.clone(), model.reference(), settings);
-    // Actor classes must be those the model was trained with; declared accounts are part of it.
-    let context = DecodeContext { cluster: cluster.clone(), rules: model.fitted.rules.clone(), redaction_key: None };
+    let cluster = args.part.cluster.as_deref();
+    let Scoring { model, engine, context } = Scoring::new(args.model.as_deref(), args.budget, cluster, config)?;
     let data = DataOptions {
         paths: &args.data,
         context: &context,
@@ -80,7 +99,7 @@ pub fn run(args: &ScoreArgs, global: &Global, config: &Config) -> Result<()> {
     if args.fail_on.is_some() && count > 0 { Err(Exit::FindingsAbove { count, line }.into()) } else { Ok(()) }
 }
 
-fn document(scored: &Scored, model: &model::ReadyModel, top: usize) -> serde_json::Value {
+pub(super) fn document(scored: &Scored, model: &model::ReadyModel, top: usize) -> serde_json::Value {
     let account = &scored.read.account;
     let windows: Vec<_> = scored
         .outcome

@@ -66,7 +66,7 @@ enum Setter {
 const DAY: u64 = 24 * 60 * 60;
 
 /// Every key, in the order of the shipped file.
-const KEYS: [(&str, Setter); 39] = [
+const KEYS: [(&str, Setter); 42] = [
     ("data_dir", Setter::Text(|d, v| put(&mut d.config.data_dir, check::filled(v).map(PathBuf::from)))),
     ("server.listen", Setter::Text(|d, v| put(&mut d.config.server.listen, check::address(v)))),
     ("server.auth", Setter::Text(|d, v| put(&mut d.config.server.auth, check::choice(v)))),
@@ -116,6 +116,8 @@ const KEYS: [(&str, Setter); 39] = [
     ("kafka.group_id", Setter::Text(|d, v| put(&mut d.kafka.group_id, check::filled(v).map(str::to_owned)))),
     ("kafka.audit_topics", Setter::List(|d, v| put(&mut d.kafka.audit_topics, check::topics(v)))),
     ("kafka.metrics_topics", Setter::List(|d, v| put(&mut d.kafka.metrics_topics, check::topics(v)))),
+    ("kafka.rekey", Setter::Bool(|d, v| d.kafka.rekey = v)),
+    ("kafka.events_topic", Setter::Text(|d, v| put(&mut d.kafka.events_topic, check::topic(v)))),
     ("kafka.findings_topic", Setter::Text(|d, v| put(&mut d.kafka.findings_topic, check::topic(v)))),
     ("kafka.batch_records", Setter::Whole(|d, v| put(&mut d.kafka.batch_records, check::whole(v, 100_000, "records")))),
     ("store.url", Setter::Text(|d, v| put(&mut d.config.store.postgres, check::database(v)))),
@@ -125,6 +127,7 @@ const KEYS: [(&str, Setter); 39] = [
     ),
     ("store.keep_findings_days", Setter::Whole(|d, v| put(&mut d.config.store.keep.findings, check::days(v)))),
     ("store.keep_dead_letters_days", Setter::Whole(|d, v| put(&mut d.config.store.keep.dead_letters, check::days(v)))),
+    ("kafka.exactly_once", Setter::Bool(|d, v| d.kafka.exactly_once = v)),
     (
         "state.snapshot_every_seconds",
         Setter::Whole(|d, v| {

@@ -99,6 +99,7 @@ fn contradictions(draft: &Draft, effective: &Effective) -> Vec<(usize, Problem)>
     let of = |key, topics: &[Topic]| topics.iter().map(|t| (key, t.name.clone())).collect::<Vec<_>>();
     let mut topics = of("kafka.audit_topics", &kafka.audit_topics);
     topics.extend(of("kafka.metrics_topics", &kafka.metrics_topics));
+    topics.push(("kafka.events_topic", kafka.events_topic.clone()));
     topics.push(("kafka.findings_topic", kafka.findings_topic.clone()));
     for (index, (second, topic)) in topics.iter().enumerate() {
         if let Some((first, _)) = topics[..index].iter().find(|(_, other)| other == topic) {

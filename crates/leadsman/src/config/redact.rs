@@ -32,8 +32,11 @@ pub(super) fn address(text: &str) -> String {
 /// Whether text of a file may hold a secret, perhaps under a misspelt key or in the wrong section.
 pub(super) fn may_hold_secret(text: &str) -> bool {
     let text: String = text.to_ascii_lowercase().split_whitespace().collect();
-    SECRET
-        .iter()
-        .chain(&["postgres://", "postgresql://", "token=", "token\"=", "sasl", "-----begin"])
-        .any(|word| text.contains(word))
+    // An address of any scheme may carry a login.
+    let login = text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+    login
+        || SECRET
+            .iter()
+            .chain(&["postgres://", "postgresql://", "token=", "token\"=", "sasl", "-----begin"])
+            .any(|word| text.contains(word))
 }

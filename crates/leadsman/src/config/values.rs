@@ -102,10 +102,16 @@ pub struct KafkaSettings {
     pub audit_topics: Vec<Topic>,
     /// Topics of metrics.
     pub metrics_topics: Vec<Topic>,
+    /// Whether input topics are re-keyed before they are scored.
+    pub rekey: bool,
+    /// Topic of re-keyed items.
+    pub events_topic: String,
     /// Topic of findings.
     pub findings_topic: String,
     /// Most records that are scored and stored together.
     pub batch_records: u64,
+    /// Whether findings are written in transactions.
+    pub exactly_once: bool,
     /// Further settings of librdkafka.
     pub properties: BTreeMap<String, String>,
 }
@@ -290,8 +296,11 @@ impl KafkaSettings {
             group_id: "leadsman".to_owned(),
             audit_topics: vec![Topic { name: "leadsman.audit".to_owned(), cluster: None }],
             metrics_topics: vec![Topic { name: "leadsman.metrics".to_owned(), cluster: None }],
+            rekey: false,
+            events_topic: "leadsman.events".to_owned(),
             findings_topic: "leadsman.findings".to_owned(),
             batch_records: 2_000,
+            exactly_once: false,
             properties: BTreeMap::new(),
         }
     }
@@ -305,8 +314,11 @@ impl fmt::Debug for KafkaSettings {
             .field("group_id", &self.group_id)
             .field("audit_topics", &self.audit_topics)
             .field("metrics_topics", &self.metrics_topics)
+            .field("rekey", &self.rekey)
+            .field("events_topic", &self.events_topic)
             .field("findings_topic", &self.findings_topic)
             .field("batch_records", &self.batch_records)
+            .field("exactly_once", &self.exactly_once)
             .field("properties", &self.properties.keys())
             .finish()
     }

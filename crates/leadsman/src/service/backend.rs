@@ -25,14 +25,14 @@ use crate::sources::inbox::{InboxError, InboxWriter};
 pub struct ServiceBackend {
     service: Service,
     inbox: Option<InboxWriter>,
-    kafka: Option<KafkaMonitor>,
+    kafka: Vec<KafkaMonitor>,
     jobs: Arc<Jobs>,
 }
 
 impl ServiceBackend {
     /// A backend that stores what is ingested in `inbox`; `None` refuses it.
     #[must_use]
-    pub fn new(service: Service, inbox: Option<InboxWriter>, kafka: Option<KafkaMonitor>) -> Self {
+    pub fn new(service: Service, inbox: Option<InboxWriter>, kafka: Vec<KafkaMonitor>) -> Self {
         Self { service, inbox, kafka, jobs: Arc::default() }
     }
 }
@@ -120,9 +120,7 @@ impl Backend for ServiceBackend {
 
     fn metrics(&self) -> BoxFuture<'_, Result<String, ApiError>> {
         Box::pin(async move {
-            if let Some(kafka) = &self.kafka {
-                self.service.metrics.observe_group(kafka, clock::now());
-            }
+            self.service.metrics.observe_groups(&self.kafka, clock::now());
             self.service.metrics.look_at_the_clock(clock::now());
             let stats = self.service.store.stats().await.map_err(unavailable)?;
             let mut text = self.service.metrics.render().map_err(ApiError::internal)?;

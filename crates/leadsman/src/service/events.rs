@@ -31,6 +31,54 @@ impl BatchCommitted<'_> {
     }
 }
 
+/// A partition delivers nothing, and does not say that it has nothing.
+pub struct PartitionSilent<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// Its partition.
+    pub partition: i32,
+    /// How long it was waited for.
+    pub waited: std::time::Duration,
+}
+
+impl PartitionSilent<'_> {
+    /// Tells the operator: what comes of it later may be late.
+    pub fn emit(&self) {
+        tracing::warn!(
+            source = %self.source, partition = self.partition, waited = ?self.waited,
+            "a partition delivers nothing: the others go on without it, and its events may come late; is it offline?"
+        );
+    }
+}
+
+/// Items of a partition are durable in the events topic.
+pub struct ItemsRekeyed<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// Its partition.
+    pub partition: i32,
+    /// First offset that is still to do.
+    pub next: u64,
+    /// What became of the items.
+    pub account: &'a Account,
+    /// How many were written.
+    pub items: usize,
+    /// When the last record was received.
+    pub heard: Timestamp,
+}
+
+impl ItemsRekeyed<'_> {
+    /// Counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.progressed(self.source, self.partition, self.next, self.account, Some(self.heard));
+        metrics.rekeyed_items.inc_by(self.items as u64);
+        tracing::debug!(
+            source = %self.source, partition = self.partition, next = self.next, items = self.items,
+            refused = self.account.rejected.total(), skipped = self.account.skipped.total(), "items re-keyed"
+        );
+    }
+}
+
 /// Another process took the partition over.
 pub struct CommitFenced<'a> {
     /// The source.

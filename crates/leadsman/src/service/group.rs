@@ -211,18 +211,18 @@ async fn work(
     partition.save().await
 }
 
-const RECREATED: &str =
+pub(super) const RECREATED: &str =
     "the topic was recreated or this is another cluster; start anew with an empty store, or restore the topic";
 
 /// The last record that was committed, by which a topic is recognised: rdkafka shows no topic id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Tail {
-    offset: u64,
+pub(super) struct Tail {
+    pub(super) offset: u64,
     digest: String,
 }
 
 impl Tail {
-    fn of(batch: &RawBatch) -> Option<Self> {
+    pub(super) fn of(batch: &RawBatch) -> Option<Self> {
         batch.records.last().map(Self::of_record)
     }
 
@@ -233,11 +233,11 @@ impl Tail {
     }
 
     /// Whether the batch holds this record, or none at its offset: a compacted record proves nothing.
-    fn is_in(&self, batch: &RawBatch) -> bool {
+    pub(super) fn is_in(&self, batch: &RawBatch) -> bool {
         batch.records.iter().find(|r| r.offset == self.offset).is_none_or(|r| Self::of_record(r) == *self)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (offset, digest) = text.split_once(':')?;
         Some(Self { offset: offset.parse().ok()?, digest: digest.to_owned() })
     }

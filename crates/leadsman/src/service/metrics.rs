@@ -97,6 +97,10 @@ pub struct Metrics {
     pub expired_findings: Counter,
     /// Dead letters deleted because of their age.
     pub expired_dead_letters: Counter,
+    /// Items written to the events topic.
+    pub rekeyed_items: Counter,
+    /// Items whose long texts were cut, because they were too large for the events topic.
+    pub cut_items: Counter,
 }
 
 impl Default for Metrics {
@@ -129,6 +133,8 @@ impl Default for Metrics {
             duplicates,
             expired_findings,
             expired_dead_letters,
+            rekeyed_items,
+            cut_items,
         ] = std::array::from_fn(|_| Counter::default());
         registry.register("events", "audit events decoded", events.clone());
         registry.register("samples", "metric samples decoded", samples.clone());
@@ -165,6 +171,8 @@ impl Default for Metrics {
             "refused items deleted because of their age",
             expired_dead_letters.clone(),
         );
+        registry.register("rekeyed_items", "items written to the events topic", rekeyed_items.clone());
+        registry.register("cut_items", "items cut because they were too large for the events topic", cut_items.clone());
         registry.register("state_resets", "times detection state started empty", state_resets.clone());
         Self {
             registry,
@@ -196,6 +204,8 @@ impl Default for Metrics {
             duplicates,
             expired_findings,
             expired_dead_letters,
+            rekeyed_items,
+            cut_items,
         }
     }
 }
@@ -203,18 +213,9 @@ impl Default for Metrics {
 impl Metrics {
     /// A micro-batch was committed.
     pub fn committed(&self, span: &Span, account: &Account, heard: Option<Timestamp>) {
-        let source = span.source.as_str().to_owned();
-        let by = BySource { source: source.clone() };
+        let by = BySource { source: span.source.as_str().to_owned() };
         self.events.get_or_create(&by).inc_by(account.events);
         self.samples.get_or_create(&by).inc_by(account.samples);
-        self.commits.get_or_create(&by).inc();
-        if let Some(heard) = heard {
-            self.heard
-                .get_or_create(&ByPartition { source: source.clone(), partition: span.partition })
-                .set(heard.as_micros() / 1_000_000);
-        }
-        let of = ByPartition { source, partition: span.partition };
-        self.position.get_or_create(&of).set(i64::try_from(span.to).unwrap_or(i64::MAX));
         for (kind, n) in [
             ("audit", account.events),
             ("sample", account.samples),
@@ -223,6 +224,24 @@ impl Metrics {
         ] {
             self.decoded.get_or_create(&ByKind { kind }).inc_by(n);
         }
+        self.progressed(&span.source, span.partition, span.to, account, heard);
+    }
+
+    /// A partition is done up to `next`.
+    pub fn progressed(
+        &self,
+        source: &SourceId,
+        partition: i32,
+        next: u64,
+        account: &Account,
+        heard: Option<Timestamp>,
+    ) {
+        let of = of(source, partition);
+        self.commits.get_or_create(&BySource { source: of.source.clone() }).inc();
+        if let Some(heard) = heard {
+            self.heard.get_or_create(&of).set(seconds(heard));
+        }
+        self.position.get_or_create(&of).set(i64::try_from(next).unwrap_or(i64::MAX));
         for (reason, n) in account.rejected.iter() {
             self.rejected.get_or_create(&ByReason { reason: reason.as_str() }).inc_by(n);
         }
@@ -234,14 +253,14 @@ impl Metrics {
         }
     }
 
-    /// Takes over what the member of the consumer group sees. A partition that others own keeps no lag here.
-    pub fn observe_group(&self, kafka: &KafkaMonitor, now: Timestamp) {
+    /// Takes over what the members of consumer groups see. A partition that others own keeps no lag here.
+    pub fn observe_groups(&self, members: &[KafkaMonitor], now: Timestamp) {
         let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        self.rebalances.set(gauge(kafka.rebalances()));
-        let (under_way, fetched) = kafka.bytes_under_way();
-        self.bytes_under_way.set(gauge(under_way));
-        self.bytes_fetched.set(gauge(fetched));
-        for ((source, partition), end) in kafka.ends() {
+        self.rebalances.set(gauge(members.iter().map(KafkaMonitor::rebalances).sum()));
+        let (under_way, fetched): (Vec<u64>, Vec<u64>) = members.iter().map(KafkaMonitor::bytes_under_way).unzip();
+        self.bytes_under_way.set(gauge(under_way.iter().sum()));
+        self.bytes_fetched.set(gauge(fetched.iter().sum()));
+        for ((source, partition), end) in members.iter().flat_map(KafkaMonitor::ends) {
             let of = of(&source, partition);
             // Another member's since the last look.
             let Some(position) = self.position.get(&of).map(|position| position.get()) else { continue };
@@ -253,9 +272,11 @@ impl Metrics {
     }
 
     /// A partition is this process's from now on.
-    pub fn claimed(&self, source: &SourceId, partition: i32, next_offset: u64) {
-        let next = i64::try_from(next_offset).unwrap_or(i64::MAX);
-        self.position.get_or_create(&of(source, partition)).set(next);
+    pub fn claimed(&self, source: &SourceId, partition: i32, next_offset: u64, now: Timestamp) {
+        let of = of(source, partition);
+        self.position.get_or_create(&of).set(i64::try_from(next_offset).unwrap_or(i64::MAX));
+        // What there is to replay is not known; what will be counts from now.
+        lock(&self.saved).insert(of, seconds(now));
     }
 
     /// A partition is no longer this process's: who has it now reports it.

@@ -100,7 +100,7 @@ impl Partition {
             }
         });
         let shard = restored.await.map_err(|e| StoreError::Corrupt(format!("a state snapshot: {e}")))?;
-        service.metrics.claimed(source, number, next_offset);
+        service.metrics.claimed(source, number, next_offset, clock::now());
         let cluster = &service.scope(source).context.cluster;
         let begin = |lake| PartitionRoll::begin(lake, cluster, source, number, state_offset);
         let roll = service.lake.as_ref().map(begin).transpose();
@@ -200,22 +200,25 @@ impl Partition {
         }
         let with_batch = self.roll.is_none() || idle;
         let (snapshot, after) = if with_batch { (done.snapshot, None) } else { (None, done.snapshot) };
-        self.commit(Commit {
-            span,
-            epoch: self.epoch,
-            findings,
-            dead_letters: done.dead_letters,
-            snapshot: snapshot.map(|body| Snapshot { at, body }),
-            roll_to: after.as_ref().map(|_| at),
-            source_tag: tag,
-            sinks: self.service.sinks.clone(),
-        })
+        commit(
+            &self.service,
+            Commit {
+                span,
+                epoch: self.epoch,
+                findings,
+                dead_letters: done.dead_letters,
+                snapshot: snapshot.map(|body| Snapshot { at, body }),
+                roll_to: after.as_ref().map(|_| at),
+                source_tag: tag,
+                sinks: self.service.sinks.clone(),
+            },
+        )
         .await?;
         reach("batch-committed");
         self.next_offset = at;
         if let Some(state) = after {
             self.finish_roll(at).await?;
-            self.commit(self.at_rest(at, state)).await?;
+            commit(&self.service, self.at_rest(at, state)).await?;
             reach("lake-ended");
         }
         if durable.snapshot {
@@ -245,7 +248,7 @@ impl Partition {
         let state = shard.to_bytes()?;
         let (at, sinks) = (self.next_offset, self.service.sinks.clone());
         self.end_roll(at).await?;
-        self.commit(Commit { findings: vec![finding], sinks, ..self.at_rest(at, state) }).await?;
+        commit(&self.service, Commit { findings: vec![finding], sinks, ..self.at_rest(at, state) }).await?;
         self.service.outbox.notify_one();
         Ok(())
     }
@@ -265,13 +268,13 @@ impl Partition {
     /// Stores a state that stands at `at`, behind the roll that ends there.
     async fn save_at(&mut self, at: u64, state: Vec<u8>) -> Result<()> {
         self.end_roll(at).await?;
-        self.commit(self.at_rest(at, state)).await
+        commit(&self.service, self.at_rest(at, state)).await
     }
 
     /// Decides that the roll ends at `at`, and ends it.
     async fn end_roll(&mut self, at: u64) -> Result<()> {
         if self.roll.as_ref().is_some_and(|roll| roll.first() < at) {
-            self.commit(Commit { snapshot: None, roll_to: Some(at), ..self.at_rest(at, Vec::new()) }).await?;
+            commit(&self.service, Commit { snapshot: None, roll_to: Some(at), ..self.at_rest(at, Vec::new()) }).await?;
             self.finish_roll(at).await?;
         }
         Ok(())
@@ -302,35 +305,36 @@ impl Partition {
             sinks: Vec::new(),
         }
     }
+}
 
-    /// Commits, waiting for a store that is out of reach.
-    async fn commit(&self, commit: Commit) -> Result<()> {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            match self.service.store.commit(commit.clone()).await {
-                Ok(()) => {
-                    if let Some(snapshot) = &commit.snapshot {
-                        let (metrics, bytes) = (&self.service.metrics, snapshot.body.len());
-                        metrics.saved(&self.source, self.number, bytes, clock::now());
-                    }
-                    return Ok(());
+/// Commits, waiting for a store that is out of reach.
+///
+/// Errors: when the commit is fenced (see [`is_fenced`]) or the store is broken.
+pub(super) async fn commit(service: &Service, commit: Commit) -> Result<()> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match service.store.commit(commit.clone()).await {
+            Ok(()) => {
+                if let Some(snapshot) = &commit.snapshot {
+                    let (span, bytes) = (&commit.span, snapshot.body.len());
+                    service.metrics.saved(&span.source, span.partition, bytes, clock::now());
                 }
-                Err(error @ StoreError::Unavailable(_)) => {
-                    StoreCommitError { error: &error }.emit(&self.service.metrics);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(MAX_BACKOFF);
-                }
-                Err(error @ StoreError::Fenced { .. }) => {
-                    let (source, partition) = (&self.source, self.number);
-                    CommitFenced { source, partition }.emit(&self.service.metrics);
-                    return Err(error.into());
-                }
-                Err(
-                    error
-                    @ (StoreError::Corrupt(_) | StoreError::Repartitioned { .. } | StoreError::NewerSchema { .. }),
-                ) => {
-                    return Err(error.into());
-                }
+                return Ok(());
+            }
+            Err(error @ StoreError::Unavailable(_)) => {
+                StoreCommitError { error: &error }.emit(&service.metrics);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MAX_BACKOFF);
+            }
+            Err(error @ StoreError::Fenced { .. }) => {
+                let (source, partition) = (&commit.span.source, commit.span.partition);
+                CommitFenced { source, partition }.emit(&service.metrics);
+                return Err(error.into());
+            }
+            Err(
+                error @ (StoreError::Corrupt(_) | StoreError::Repartitioned { .. } | StoreError::NewerSchema { .. }),
+            ) => {
+                return Err(error.into());
             }
         }
     }

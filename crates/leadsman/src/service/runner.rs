@@ -10,9 +10,9 @@ use anyhow::{Context, Result};
 use leadsman_api::{ApiConfig, Token, router};
 use leadsman_decode::{DecodeContext, Limits, RedactionKey};
 use leadsman_detect::rules::RuleSet;
-use leadsman_domain::{PayloadKind, SourceId, Store};
+use leadsman_domain::{SourceId, Store};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
-use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaSink, KafkaSinkConfig, KafkaSource};
+use leadsman_kafka::{ExactlyOnceSink, KafkaSink, KafkaSinkConfig};
 use leadsman_store::{AnyStore, StoreSettings};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -24,9 +24,9 @@ use super::metrics::Metrics;
 use super::partition::{Durable, Partition, SnapshotPolicy};
 use super::retention::{self, RetentionPolicy};
 use super::stream::{self, Hooks};
-use super::{Scope, Service, Shared, group, lake_keeper, relay, token};
+use super::{Scope, Service, Shared, group, kafka, lake_keeper, rekey, relay, token};
 use crate::clock;
-use crate::config::{KafkaSettings, LakeConfig, Topic};
+use crate::config::{KafkaSettings, LakeConfig};
 use crate::lake::Lake;
 use crate::model::ReadyModel;
 use crate::sources::inbox::{Inbox, InboxLimits, InboxReader, InboxWriter};
@@ -86,8 +86,6 @@ pub struct Running {
 
 /// Source name of what the receiver took.
 pub use crate::sources::inbox::SOURCE as INBOX;
-/// Records of Kafka that may wait for the store; decoded they are several times as large.
-const BYTES_UNDER_WAY: usize = 16 * 1024 * 1024;
 /// How long a drain may take before the process ends anyway: every commit is crash-safe.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -122,8 +120,7 @@ pub async fn start(setup: Setup) -> Result<Running> {
             redaction_key: Some(redaction_key),
         },
     };
-    let topics = setup.kafka.iter().flat_map(|kafka| kafka.audit_topics.iter().chain(&kafka.metrics_topics));
-    let clusters = topics.filter_map(|t| Some((leadsman_kafka::source_id(&t.name), scope(t.cluster.as_deref()?))));
+    let clusters = setup.kafka.iter().flat_map(kafka::clusters).map(|(source, cluster)| (source, scope(&cluster)));
     let sink = setup.kafka.as_ref().map(|k| format!("kafka:{}", k.findings_topic));
     let service: Service = Arc::new(Shared {
         store,
@@ -170,19 +167,24 @@ pub async fn start(setup: Setup) -> Result<Running> {
         tasks.spawn(stream::run(file, claimed.partition, setup.snapshots, TailHooks, stopped.clone()));
     }
     tasks.spawn(retention::run(service.clone(), setup.retention, stopped.clone()));
-    let mut monitor = None;
-    if let (Some(kafka), Some(sink)) = (&setup.kafka, sink) {
-        let source = join_group(&service, kafka, setup.idle_after, setup.accept_partitions).await?;
-        monitor = Some(source.monitor());
+    let mut members = Vec::new();
+    if let (Some(settings), Some(sink)) = (&setup.kafka, sink) {
+        let source = kafka::join_scoring(&service, settings, setup.idle_after, setup.accept_partitions).await?;
+        members.push(source.monitor());
         tasks.spawn(group::run(service.clone(), source, setup.snapshots, stopped.clone()));
-        start_relay(&service, kafka, sink, &stopped, &mut tasks)?;
+        if settings.rekey {
+            let (source, outputs) = kafka::join_ingest(settings).await?;
+            members.push(source.monitor());
+            tasks.spawn(rekey::run(service.clone(), source, outputs, stopped.clone()));
+        }
+        start_relay(&service, settings, sink, &stopped, &mut tasks)?;
     }
 
     let token = setup.token.as_deref().map(Token::new).transpose()?;
     let mut api = ApiConfig::new(token);
     api.allowed_hosts = setup.allowed_hosts;
     api.max_body = setup.max_body;
-    let backend = Arc::new(ServiceBackend::new(service.clone(), setup.webhook.then_some(writer), monitor));
+    let backend = Arc::new(ServiceBackend::new(service.clone(), setup.webhook.then_some(writer), members));
     let mut api_stop = stopped.clone();
     tasks.spawn(async move {
         let shutdown = async move {
@@ -245,36 +247,6 @@ impl Hooks<InboxReader> for InboxHooks {
     }
 }
 
-/// Joins the consumer group.
-async fn join_group(
-    service: &Service,
-    settings: &KafkaSettings,
-    idle_after: Duration,
-    accept_partitions: bool,
-) -> Result<KafkaSource> {
-    let kind = |topics: &[Topic], kind| topics.iter().map(|t| (t.name.clone(), kind)).collect::<Vec<_>>();
-    let mut topics = kind(&settings.audit_topics, PayloadKind::K8sAudit);
-    topics.extend(kind(&settings.metrics_topics, PayloadKind::MetricJson));
-    let config = KafkaConfig {
-        bootstrap_servers: settings.bootstrap_servers.clone(),
-        group_id: settings.group_id.clone(),
-        topics,
-        batch: BatchLimits {
-            max_records: usize::try_from(settings.batch_records).unwrap_or(usize::MAX),
-            ..BatchLimits::default()
-        },
-        idle_after,
-        max_bytes_under_way: BYTES_UNDER_WAY,
-        extra: settings.properties.clone(),
-    };
-    let discovery = config.clone();
-    let found = tokio::task::spawn_blocking(move || KafkaSource::discover(&discovery)).await??;
-    for (source, partitions) in found {
-        service.store.bind_source(&source, partitions, accept_partitions).await?;
-    }
-    Ok(KafkaSource::join(&config)?)
-}
-
 /// Publishes findings to their topic.
 fn start_relay(
     service: &Service,
@@ -283,19 +255,27 @@ fn start_relay(
     stop: &watch::Receiver<bool>,
     tasks: &mut JoinSet<Result<()>>,
 ) -> Result<()> {
-    let publisher = KafkaSink::open(KafkaSinkConfig {
+    let config = KafkaSinkConfig {
         bootstrap_servers: settings.bootstrap_servers.clone(),
         topic: settings.findings_topic.clone(),
         extra: settings.properties.clone(),
-    })?;
-    let (relay, mut stop) = (relay::run(service.clone(), sink, publisher), stop.clone());
-    tasks.spawn(async move {
-        tokio::select! {
-            ended = relay => ended,
-            _ = stop.wait_for(|stop| *stop) => Ok(()),
-        }
-    });
+    };
+    let (service, stop) = (service.clone(), stop.clone());
+    if settings.exactly_once {
+        let publisher = ExactlyOnceSink::open(config, &settings.group_id)?;
+        tasks.spawn(until(stop, relay::run(service, sink, publisher)));
+    } else {
+        tasks.spawn(until(stop, relay::run(service, sink, KafkaSink::open(config)?)));
+    }
     Ok(())
+}
+
+/// Runs something to its end, or until `stop`.
+async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        ended = work => ended,
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    }
 }
 
 impl Running {

@@ -46,11 +46,14 @@ fn code(kind: PayloadKind) -> u8 {
         PayloadKind::K8sAudit => 0,
         PayloadKind::PrometheusRemoteWrite => 1,
         PayloadKind::MetricJson => 2,
+        PayloadKind::Canonical => 3,
     }
 }
 
 fn kind(code: u8) -> Option<PayloadKind> {
-    [PayloadKind::K8sAudit, PayloadKind::PrometheusRemoteWrite, PayloadKind::MetricJson].get(usize::from(code)).copied()
+    const KINDS: [PayloadKind; 4] =
+        [PayloadKind::K8sAudit, PayloadKind::PrometheusRemoteWrite, PayloadKind::MetricJson, PayloadKind::Canonical];
+    KINDS.get(usize::from(code)).copied()
 }
 
 /// Size on disk of a frame around `bytes` bytes.
