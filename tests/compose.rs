@@ -133,7 +133,7 @@ fn agreement() -> Result<()> {
         let variables = Compose::variables(worker)?;
         let at = |key: &str| variables.get(key).map(String::as_str).unwrap_or_default();
         let url = format!(
-            "postgres://{}:{}@postgres:5432/{}",
+            "postgres://{}:{}@postgres:5432/{}?sslmode=disable",
             postgres["POSTGRES_USER"], postgres["POSTGRES_PASSWORD"], postgres["POSTGRES_DB"]
         );
         assert_eq!(at("LEADSMAN_STORE__URL"), url, "{name}");

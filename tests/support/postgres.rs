@@ -189,6 +189,19 @@ impl Postgres {
         format!("postgres://leadsman:{password}@127.0.0.1:{port}/postgres?options=-c%20search_path%3D{schema}")
     }
 
+    /// Switches TLS on, with a certificate and its key as PEM.
+    pub(crate) fn encrypt(&self, certificate: &str, key: &str) -> Result<()> {
+        for (name, pem) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.data().join(name);
+            fs::write(&path, pem)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            self.own(&path)?;
+        }
+        self.sql("ALTER SYSTEM SET ssl = on")?;
+        self.sql("SELECT pg_reload_conf()")?;
+        wait_until("the server encrypts", DEADLINE, || Ok((self.sql("SHOW ssl")? == "on").then_some(())))
+    }
+
     /// Lets the server write to a directory.
     pub(crate) fn own(&self, directory: &Path) -> Result<()> {
         match self.user {

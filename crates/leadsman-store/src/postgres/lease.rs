@@ -28,7 +28,11 @@ const DURABLE: &str =
 
 pub(super) fn pool(settings: &PostgresSettings) -> Result<Pool, StoreError> {
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(settings.config().clone(), NoTls, recycling);
+    let (config, connector) = settings.connection().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let manager = match connector {
+        Some(connector) => Manager::from_config(config, connector, recycling),
+        None => Manager::from_config(config, NoTls, recycling),
+    };
     Pool::builder(manager)
         .max_size(CONNECTIONS)
         .runtime(Runtime::Tokio1)

@@ -11,6 +11,7 @@ mod read;
 mod schema;
 mod settings;
 mod text;
+mod tls;
 mod write;
 
 use std::collections::HashMap;

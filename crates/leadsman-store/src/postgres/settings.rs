@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
+use super::tls::{self, Wish};
+
 /// A server that does not answer a new connection for so long is taken to be away.
 const CONNECT: Duration = Duration::from_secs(10);
 /// What was sent and is not acknowledged for so long ends the connection.
@@ -22,6 +24,8 @@ const SESSION: &str = "-c idle_in_transaction_session_timeout=10s -c lock_timeou
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresSettings {
     config: Box<Config>,
+    wish: Wish,
+    authority: Option<Vec<u8>>,
 }
 
 /// Why a database's address cannot be used. Never repeats the address: it may hold a password.
@@ -33,6 +37,20 @@ pub enum PostgresError {
     /// Not an address.
     #[error("is not an address such as postgres://leadsman@db.example/leadsman: {detail}")]
     Malformed {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Encryption that does not tell who the server is, or no such mode.
+    #[error("has an sslmode other than disable and verify-full: the others accept any server that answers")]
+    SslMode,
+    /// Encryption is wanted, or needed, and nothing tells who the server is.
+    #[error(
+        "is on another host, or asks for verify-full: set `store.ca_file` to the certificate of the server's authority, or add ?sslmode=disable where everybody on the network may read and change findings"
+    )]
+    NoAuthority,
+    /// A file without certificates.
+    #[error("cannot be verified by `store.ca_file`: {detail}")]
+    Authority {
         /// What is wrong with it.
         detail: String,
     },
@@ -48,11 +66,12 @@ impl PostgresSettings {
     /// Reads `postgres://user[:password]@host[:port]/database[?options]`.
     ///
     /// Several hosts may be named, separated by commas: the one that takes writes is used. Options are those of
-    /// tokio-postgres.
+    /// tokio-postgres, except `sslmode`, which is `disable` or `verify-full`.
     pub fn parse(address: &str) -> Result<Self, PostgresError> {
         if !["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme)) {
             return Err(PostgresError::Scheme);
         }
+        let (address, wish) = tls::wish(address)?;
         let mut config: Config = address.parse().map_err(malformed)?;
         let missing = [
             ("user", config.get_user().is_none()),
@@ -76,8 +95,7 @@ impl PostgresSettings {
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(3);
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        config.ssl_mode(SslMode::Disable);
-        Ok(Self { config: Box::new(config) })
+        Ok(Self { config: Box::new(config), wish, authority: None })
     }
 
     /// The same with a password that goes before that of the address.
@@ -87,8 +105,35 @@ impl PostgresSettings {
         self
     }
 
-    pub(super) fn config(&self) -> &Config {
-        &self.config
+    /// The same with the certificates, as PEM, of those who may vouch for the server.
+    ///
+    /// Errors: `Authority` when there are none.
+    pub fn with_authority(self, pem: Vec<u8>) -> Result<Self, PostgresError> {
+        tls::connector(&pem)?;
+        Ok(Self { authority: Some(pem), ..self })
+    }
+
+    /// Where to connect to, and whom to trust; without a connector the connection is not encrypted.
+    ///
+    /// Errors: `NoAuthority`.
+    pub(super) fn connection(&self) -> Result<(Config, Option<tls::Connector>), PostgresError> {
+        let mut config = (*self.config).clone();
+        let connector = match (&self.authority, self.wish) {
+            (_, Wish::Disable) => None,
+            (Some(pem), Wish::VerifyFull | Wish::Unsaid) => Some(tls::connector(pem)?),
+            (None, Wish::Unsaid) if config.get_hosts().iter().all(is_here) => None,
+            (None, Wish::VerifyFull | Wish::Unsaid) => return Err(PostgresError::NoAuthority),
+        };
+        config.ssl_mode(if connector.is_some() { SslMode::Require } else { SslMode::Disable });
+        Ok((config, connector))
+    }
+}
+
+/// Whether packets to it stay on this machine.
+fn is_here(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()),
+        Host::Unix(_) => true,
     }
 }
 

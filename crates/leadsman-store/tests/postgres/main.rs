@@ -9,6 +9,7 @@ mod faults;
 mod proxy;
 mod set_up;
 mod support;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     checks!(conformance_trials, trials);
     trials.extend(set_up::trials());
     trials.extend(faults::trials());
+    trials.extend(tls::trials());
     let unmet = postgres::unavailable();
     let strict = support::environment("CI").is_some_and(|value| value == "true");
     if let Some(reason) = unmet.as_ref().filter(|_| !strict) {

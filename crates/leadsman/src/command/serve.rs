@@ -1,12 +1,13 @@
 //! `leadsman serve`.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use leadsman_engine::Polarity;
 
 use crate::cli::ServeArgs;
 use crate::config::{Auth, Config};
 use crate::model;
-use crate::service::access;
 use crate::service::events::CertificatesRenewed;
 use crate::service::partition::SnapshotPolicy;
 use crate::service::rotation::Certificates;
@@ -59,17 +60,10 @@ pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
         idle_after: config.sources.idle_after,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let end = signal();
         tokio::pin!(end);
         loop {
-            // Who may not read yet would only end and be started again, for as long as nobody mends it.
-            if let Some(kafka) = &config.kafka {
-                tokio::select! {
-                    () = &mut end => return Ok(()),
-                    open = access::wait(kafka) => open?,
-                }
-            }
             let mut certificates = config.kafka.as_ref().map(|kafka| Certificates::of(&kafka.properties));
             let running = start(setup()).await?;
             eprintln!("Leadsman serves on http://{}", running.address);
@@ -96,7 +90,10 @@ pub fn run(args: &ServeArgs, config: &Config) -> Result<()> {
             }
             CertificatesRenewed.emit();
         }
-    })
+    });
+    // A call that hangs in a client or on a disk must not keep the process: every commit is crash-safe.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    served
 }
 
 /// Completes at the first SIGTERM or Ctrl-C; a second one ends the process.

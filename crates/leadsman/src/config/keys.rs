@@ -66,7 +66,7 @@ enum Setter {
 const DAY: u64 = 24 * 60 * 60;
 
 /// Every key, in the order of the shipped file.
-const KEYS: [(&str, Setter); 42] = [
+const KEYS: [(&str, Setter); 43] = [
     ("data_dir", Setter::Text(|d, v| put(&mut d.config.data_dir, check::filled(v).map(PathBuf::from)))),
     ("server.listen", Setter::Text(|d, v| put(&mut d.config.server.listen, check::address(v)))),
     ("server.auth", Setter::Text(|d, v| put(&mut d.config.server.auth, check::choice(v)))),
@@ -125,6 +125,7 @@ const KEYS: [(&str, Setter); 42] = [
         "store.password_file",
         Setter::Text(|d, v| put(&mut d.config.store.password_file, Ok(filled(v).map(PathBuf::from)))),
     ),
+    ("store.ca_file", Setter::Text(|d, v| put(&mut d.config.store.ca_file, Ok(filled(v).map(PathBuf::from))))),
     ("store.keep_findings_days", Setter::Whole(|d, v| put(&mut d.config.store.keep.findings, check::days(v)))),
     ("store.keep_dead_letters_days", Setter::Whole(|d, v| put(&mut d.config.store.keep.dead_letters, check::days(v)))),
     ("kafka.exactly_once", Setter::Bool(|d, v| d.kafka.exactly_once = v)),

@@ -123,6 +123,8 @@ pub struct StoreConfig {
     pub postgres: Option<PostgresSettings>,
     /// File with the password of the database's user.
     pub password_file: Option<PathBuf>,
+    /// File with the certificates of those who may vouch for the server.
+    pub ca_file: Option<PathBuf>,
     /// How long findings and dead letters are kept.
     pub keep: RetentionPolicy,
 }
@@ -265,14 +267,14 @@ impl Default for StoreConfig {
     fn default() -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
         let keep = RetentionPolicy { findings: days(400), dead_letters: days(7) };
-        Self { postgres: None, password_file: None, keep }
+        Self { postgres: None, password_file: None, ca_file: None, keep }
     }
 }
 
 impl StoreConfig {
-    /// Where the store is, with its password.
+    /// Where the store is, with its password and whom to trust.
     ///
-    /// Errors: when the password's file cannot be read.
+    /// Errors: when a file cannot be read, or the authority's holds no certificate.
     pub fn settings(&self, data_dir: &Path) -> Result<StoreSettings> {
         let Some(postgres) = &self.postgres else { return Ok(StoreSettings::Sqlite(data_dir.join(STORE_FILE))) };
         let mut postgres = postgres.clone();
@@ -281,6 +283,11 @@ impl StoreConfig {
                 .with_context(|| format!("cannot read `store.password_file`, {}", file.display()))?;
             // Editors and secrets of Kubernetes put a line end behind it.
             postgres = postgres.with_password(password.trim_end_matches(['\r', '\n']));
+        }
+        if let Some(file) = &self.ca_file {
+            let pem =
+                std::fs::read(file).with_context(|| format!("cannot read `store.ca_file`, {}", file.display()))?;
+            postgres = postgres.with_authority(pem).with_context(|| file.display().to_string())?;
         }
         Ok(StoreSettings::Postgres(postgres))
     }

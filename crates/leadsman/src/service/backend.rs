@@ -1,6 +1,6 @@
 //! What the API asks of the service.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use leadsman_api::{
     ApiError, Backend, BoxFuture, Job, JobId, JobSpec, JobStream, MAX_SCORE_EVENTS, ScoreReport, ScoredWindow,
@@ -21,18 +21,21 @@ use crate::disk;
 use crate::pipeline::{Outcome, Shard};
 use crate::sources::inbox::{InboxError, InboxWriter};
 
+/// The members of consumer groups, once they have joined.
+pub type Members = Arc<OnceLock<Vec<KafkaMonitor>>>;
+
 /// The service behind the API.
 pub struct ServiceBackend {
     service: Service,
     inbox: Option<InboxWriter>,
-    kafka: Vec<KafkaMonitor>,
+    kafka: Option<Members>,
     jobs: Arc<Jobs>,
 }
 
 impl ServiceBackend {
     /// A backend that stores what is ingested in `inbox`; `None` refuses it.
     #[must_use]
-    pub fn new(service: Service, inbox: Option<InboxWriter>, kafka: Vec<KafkaMonitor>) -> Self {
+    pub fn new(service: Service, inbox: Option<InboxWriter>, kafka: Option<Members>) -> Self {
         Self { service, inbox, kafka, jobs: Arc::default() }
     }
 }
@@ -120,7 +123,9 @@ impl Backend for ServiceBackend {
 
     fn metrics(&self) -> BoxFuture<'_, Result<String, ApiError>> {
         Box::pin(async move {
-            self.service.metrics.observe_groups(&self.kafka, clock::now());
+            if let Some(members) = self.kafka.as_ref().and_then(|members| members.get()) {
+                self.service.metrics.observe_groups(members, clock::now());
+            }
             self.service.metrics.look_at_the_clock(clock::now());
             let stats = self.service.store.stats().await.map_err(unavailable)?;
             let mut text = self.service.metrics.render().map_err(ApiError::internal)?;
@@ -146,6 +151,9 @@ impl Backend for ServiceBackend {
     fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
         Box::pin(async move {
             match self.service.store.stats().await {
+                Ok(_) if self.kafka.as_ref().is_some_and(|members| members.get().is_none()) => {
+                    Err(vec!["kafka is not joined yet".to_owned()])
+                }
                 Ok(_) => Ok(()),
                 Err(error) => {
                     tracing::warn!(%error, "not ready");

@@ -18,13 +18,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use super::backend::Members;
 use super::backend::ServiceBackend;
 use super::events::InboxCleanError;
 use super::metrics::Metrics;
 use super::partition::{Durable, Partition, SnapshotPolicy};
 use super::retention::{self, RetentionPolicy};
 use super::stream::{self, Hooks};
-use super::{Scope, Service, Shared, group, kafka, lake_keeper, rekey, relay, token};
+use super::{Scope, Service, Shared, access, group, kafka, lake_keeper, rekey, relay, token};
 use crate::clock;
 use crate::config::{KafkaSettings, LakeConfig};
 use crate::lake::Lake;
@@ -167,17 +168,15 @@ pub async fn start(setup: Setup) -> Result<Running> {
         tasks.spawn(stream::run(file, claimed.partition, setup.snapshots, TailHooks, stopped.clone()));
     }
     tasks.spawn(retention::run(service.clone(), setup.retention, stopped.clone()));
-    let mut members = Vec::new();
-    if let (Some(settings), Some(sink)) = (&setup.kafka, sink) {
-        let source = kafka::join_scoring(&service, settings, setup.idle_after, setup.accept_partitions).await?;
-        members.push(source.monitor());
-        tasks.spawn(group::run(service.clone(), source, setup.snapshots, stopped.clone()));
-        if settings.rekey {
-            let (source, outputs) = kafka::join_ingest(settings).await?;
-            members.push(source.monitor());
-            tasks.spawn(rekey::run(service.clone(), source, outputs, stopped.clone()));
-        }
-        start_relay(&service, settings, sink, &stopped, &mut tasks)?;
+    let members = setup.kafka.as_ref().map(|_| Members::default());
+    if let (Some(settings), Some(sink), Some(members)) = (&setup.kafka, sink, &members) {
+        let (settings, members) = (settings.clone(), Arc::clone(members));
+        let group = Joining {
+            idle_after: setup.idle_after,
+            accept_partitions: setup.accept_partitions,
+            snapshots: setup.snapshots,
+        };
+        tasks.spawn(consume(service.clone(), settings, sink, group, members, stopped.clone()));
     }
 
     let token = setup.token.as_deref().map(Token::new).transpose()?;
@@ -194,6 +193,48 @@ pub async fn start(setup: Setup) -> Result<Running> {
         Ok(leadsman_api::serve(listener, router(backend, api), shutdown).await?)
     });
     Ok(Running { service, address, tasks, stop })
+}
+
+/// How the groups are joined.
+struct Joining {
+    idle_after: Duration,
+    accept_partitions: bool,
+    snapshots: SnapshotPolicy,
+}
+
+/// Waits until Kafka lets us, joins the groups and publishes, until `stop`. The API answers meanwhile: a process that
+/// waits for a right is alive, and not ready.
+async fn consume(
+    service: Service,
+    settings: KafkaSettings,
+    sink: String,
+    group: Joining,
+    members: Members,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let open = tokio::select! {
+        open = access::wait(&settings) => Some(open?),
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    if open.is_none() {
+        return Ok(());
+    }
+    let mut parts = JoinSet::new();
+    let source = kafka::join_scoring(&service, &settings, group.idle_after, group.accept_partitions).await?;
+    let mut monitors = vec![source.monitor()];
+    parts.spawn(group::run(service.clone(), source, group.snapshots, stop.clone()));
+    if settings.rekey {
+        let (source, outputs) = kafka::join_ingest(&settings).await?;
+        monitors.push(source.monitor());
+        parts.spawn(rekey::run(service.clone(), source, outputs, stop.clone()));
+    }
+    start_relay(&service, &settings, sink, &stop, &mut parts)?;
+    members.get_or_init(|| monitors);
+    while let Some(ended) = parts.join_next().await {
+        // The others end with the process; every commit of theirs is crash-safe.
+        ended??;
+    }
+    Ok(())
 }
 
 /// What tells the sources of this process from those of others in the same store.
