@@ -139,7 +139,7 @@ fn run(world: &World, kind: Kind, seed: u64, (point, nth): (&str, u64)) -> Resul
             return Ok(Some(code == 128 + 9));
         }
         // The state is written at rest only when it is told to stop.
-        if point == "state-at-rest" && world.has_read_half(&victim.http)? {
+        if point == "state-at-rest" && world.has_begun(&victim.http)? {
             victim.process.signal("TERM")?;
             return Ok(Some(victim.process.wait(DEADLINE)? == 128 + 9));
         }

@@ -120,6 +120,7 @@ const KEYS: [(&str, Setter); 43] = [
     ("kafka.events_topic", Setter::Text(|d, v| put(&mut d.kafka.events_topic, check::topic(v)))),
     ("kafka.findings_topic", Setter::Text(|d, v| put(&mut d.kafka.findings_topic, check::topic(v)))),
     ("kafka.batch_records", Setter::Whole(|d, v| put(&mut d.kafka.batch_records, check::whole(v, 100_000, "records")))),
+    ("kafka.exactly_once", Setter::Bool(|d, v| d.kafka.exactly_once = v)),
     ("store.url", Setter::Text(|d, v| put(&mut d.config.store.postgres, check::database(v)))),
     (
         "store.password_file",
@@ -128,7 +129,6 @@ const KEYS: [(&str, Setter); 43] = [
     ("store.ca_file", Setter::Text(|d, v| put(&mut d.config.store.ca_file, Ok(filled(v).map(PathBuf::from))))),
     ("store.keep_findings_days", Setter::Whole(|d, v| put(&mut d.config.store.keep.findings, check::days(v)))),
     ("store.keep_dead_letters_days", Setter::Whole(|d, v| put(&mut d.config.store.keep.dead_letters, check::days(v)))),
-    ("kafka.exactly_once", Setter::Bool(|d, v| d.kafka.exactly_once = v)),
     (
         "state.snapshot_every_seconds",
         Setter::Whole(|d, v| {
