@@ -55,7 +55,7 @@ bench NAME="":
         stream)
             cargo build --release --workspace
             export LEADSMAN_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release/leadsman"
-            cargo bench -p e2e --bench stream
+            cargo bench --workspace --bench stream
             ;;
         *) echo "pipeline detect lake rules forest adbench decode inspect stream"; [ -z "{{NAME}}" ] ;;
     esac

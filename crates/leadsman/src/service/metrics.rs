@@ -26,6 +26,12 @@ struct ByPartition {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCluster {
+    source: String,
+    cluster: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByReason {
     reason: &'static str,
 }
@@ -62,6 +68,8 @@ pub struct Metrics {
     commits: Family<BySource, Counter>,
     position: Family<ByPartition, Gauge>,
     heard: Family<ByPartition, Gauge>,
+    /// 1 for each source: joins the heart beats of a cluster.
+    cluster: Family<OfCluster, Gauge>,
     lag: Family<ByPartition, Gauge>,
     lag_seconds: Family<ByPartition, Gauge>,
     /// When state was written down last, in seconds since the epoch.
@@ -113,6 +121,8 @@ impl Default for Metrics {
         let formats: Family<ByFormat, Counter> = Family::default();
         let [heard, lag, lag_seconds, snapshot_age, state_bytes]: [Family<ByPartition, Gauge>; 5] =
             std::array::from_fn(|_| Family::default());
+        let cluster: Family<OfCluster, Gauge> = Family::default();
+        registry.register("source_cluster", "1 for each source, with the cluster that writes it", cluster.clone());
         registry.register("lag_seconds", "age of the last committed record while others wait", lag_seconds.clone());
         registry.register("snapshot_age_seconds", "time since state was written down", snapshot_age.clone());
         registry.register("state_bytes", "size of the state that was written down last", state_bytes.clone());
@@ -181,6 +191,7 @@ impl Default for Metrics {
             commits,
             position,
             heard,
+            cluster,
             lag,
             lag_seconds,
             saved: Mutex::default(),
@@ -272,8 +283,10 @@ impl Metrics {
     }
 
     /// A partition is this process's from now on.
-    pub fn claimed(&self, source: &SourceId, partition: i32, next_offset: u64, now: Timestamp) {
+    pub fn claimed(&self, source: &SourceId, partition: i32, cluster: &str, next_offset: u64, now: Timestamp) {
         let of = of(source, partition);
+        let written = OfCluster { source: of.source.clone(), cluster: cluster.to_owned() };
+        self.cluster.get_or_create(&written).set(1);
         self.position.get_or_create(&of).set(i64::try_from(next_offset).unwrap_or(i64::MAX));
         // What there is to replay is not known; what will be counts from now.
         lock(&self.saved).insert(of, seconds(now));

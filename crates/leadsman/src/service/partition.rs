@@ -100,8 +100,8 @@ impl Partition {
             }
         });
         let shard = restored.await.map_err(|e| StoreError::Corrupt(format!("a state snapshot: {e}")))?;
-        service.metrics.claimed(source, number, next_offset, clock::now());
         let cluster = &service.scope(source).context.cluster;
+        service.metrics.claimed(source, number, cluster, next_offset, clock::now());
         let begin = |lake| PartitionRoll::begin(lake, cluster, source, number, state_offset);
         let roll = service.lake.as_ref().map(begin).transpose();
         // The only failure to begin is a partition below zero, which no source has.
