@@ -4,8 +4,8 @@
 //!   record and twenty. The scoring path keeps its store in memory (`/dev/shm`) and no lake; the full path keeps SQLite
 //!   and the lake on the disk.
 //! - Workers: one, two and three processes on one PostgreSQL, with what the processes and the broker had of the cores.
-//! - Webhook: batches of 400 events posted by several clients to a sink that answers 200 and keeps nothing, then to the
-//!   service, which has every body on the disk before it answers.
+//! - Webhook: batches of 400 events posted by several clients to a sink that answers 200 and keeps nothing, to one that
+//!   writes each body and waits for the disk, then to the service, which does that, too, and scores meanwhile.
 //!
 //! `LEADSMAN_BIN` names a release build, `LEADSMAN_BENCH_EVENTS` the number of events (default 1,000,000).
 //! Results go to `target/bench/stream.json` and, as a table, to stdout. Nothing else may run.
@@ -41,13 +41,9 @@ fn main() -> support::Result<()> {
         let measured = kafka::workers(&log, workers)?;
         let name = format!("{workers} workers on PostgreSQL, events/s");
         rows.push(Row::alone(name, measured.rate, "events/s, more is better"));
-        rows.push(Row::alone(
-            format!("{workers} workers: cores of the service, of the broker, of the database"),
-            measured.cores[0],
-            "cores",
-        ));
-        rows.push(Row::alone(format!("{workers} workers: broker"), measured.cores[1], "cores"));
-        rows.push(Row::alone(format!("{workers} workers: database"), measured.cores[2], "cores"));
+        for (whose, cores) in ["service", "broker", "database"].into_iter().zip(measured.cores) {
+            rows.push(Row::alone(format!("{workers} workers: cores of the {whose}"), cores, "cores"));
+        }
     }
     rows.extend(webhook::rows(WEBHOOK)?);
     support::broker::stop_shared();

@@ -1,7 +1,9 @@
-//! The receiver beside a sink that keeps nothing.
+//! The receiver beside a sink that keeps nothing and one that keeps everything.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use leadsman_sim::{Payload, SimConfig, Simulation};
@@ -25,9 +27,9 @@ pub(crate) fn rows(limit: f64) -> Result<Vec<Row>> {
         .take(BATCH * BODIES)
         .collect();
     let bodies: Vec<Vec<u8>> = lines.chunks(BATCH).map(body).collect();
-    let sink = format!("http://{}", bare()?);
-    let bare = post_all(&sink, &bodies)?;
     let here = TempDir::new()?;
+    let drops = post_all(&format!("http://{}", bare(None)?), &bodies)?;
+    let keeps = post_all(&format!("http://{}", bare(Some(here.path().to_owned()))?), &bodies)?;
     let listen = format!("127.0.0.1:{}", free_port()?);
     let base = format!("http://{listen}");
     let args = ["serve", "--no-auth", "--model", "builtin:demo", "--data-dir", "state", "--listen", &listen];
@@ -36,8 +38,15 @@ pub(crate) fn rows(limit: f64) -> Result<Vec<Row>> {
     drop(service);
     let unit = "events/s, more is better";
     Ok(vec![
-        Row::alone("webhook: a sink that keeps nothing", bare, unit),
-        Row::beside("webhook: on the disk before 200", ours, unit, format!("the sink, limit {limit}"), bare),
+        Row::alone("webhook: a sink that keeps nothing", drops, unit),
+        Row::alone("webhook: a sink with every body on the disk", keeps, unit),
+        Row::beside(
+            "webhook: on the disk before 200, and scored",
+            ours,
+            unit,
+            format!("that sink, limit {limit}"),
+            keeps,
+        ),
     ])
 }
 
@@ -71,20 +80,23 @@ fn post_all(base: &str, bodies: &[Vec<u8>]) -> Result<f64> {
     Ok((bodies.len() * BATCH) as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// A server that reads a body and answers 200; one thread for each connection.
-fn bare() -> Result<std::net::SocketAddr> {
+/// A server that reads a body and answers 200; one thread for each connection. With a directory, a body is on the disk
+/// before the answer.
+fn bare(keep: Option<PathBuf>) -> Result<std::net::SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
-            std::thread::spawn(move || answer(connection));
+        for (n, connection) in listener.incoming().flatten().enumerate() {
+            let file = keep.as_ref().map(|directory| directory.join(format!("sink-{n}")));
+            std::thread::spawn(move || answer(connection, file));
         }
     });
     Ok(address)
 }
 
-fn answer(connection: TcpStream) -> std::io::Result<()> {
+fn answer(connection: TcpStream, keep: Option<PathBuf>) -> std::io::Result<()> {
     let mut writer = connection.try_clone()?;
+    let mut file = keep.map(File::create).transpose()?;
     let mut reader = BufReader::new(connection);
     loop {
         let (mut length, mut line) = (0_u64, String::new());
@@ -104,6 +116,10 @@ fn answer(connection: TcpStream) -> std::io::Result<()> {
         let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         reader.by_ref().take(length).read_to_end(&mut body)?;
         std::hint::black_box(&body);
+        if let Some(file) = &mut file {
+            file.write_all(&body)?;
+            file.sync_data()?;
+        }
         writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
     }
 }

@@ -9,8 +9,8 @@ use super::Row;
 use super::columns::{of_events, of_samples, plain, text};
 use crate::FeatureError;
 
-/// Rows of a row group: whoever merges several files holds one of each, some 10 MB.
-const ROW_GROUP: usize = 1 << 14;
+/// Rows of a row group: whoever merges several files holds one of each, some 3 MB; a service, one for each open hour of its partitions.
+const ROW_GROUP: usize = 1 << 12;
 
 /// Where in a numbered log an item stands. The order is that of the log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
