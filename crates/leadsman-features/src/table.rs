@@ -60,6 +60,12 @@ impl<W: Write, T: Row> TableWriter<W, T> {
         Ok(())
     }
 
+    /// Rows that are not written yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Ends the file and says how many rows it has.
     ///
     /// Errors: [`FeatureError::Frame`] when it cannot be written.

@@ -102,6 +102,13 @@ impl RollWriter {
         self.samples.push(&self.storage, self.first, roll.samples)
     }
 
+    /// Rows that wait in memory for a row group of theirs. A roll over many hours, as a backlog gives, has many files and
+    /// fills none of them.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.events.waiting() + self.samples.waiting()
+    }
+
     /// Ends the roll before the offset `next`: its files are durable and have their names.
     ///
     /// Errors: [`LakeError`] when a row lies beyond, or a file cannot be written. Files that were published before the
@@ -132,6 +139,10 @@ impl<T: LakeRow> Default for Hours<T> {
 }
 
 impl<T: LakeRow> Hours<T> {
+    fn waiting(&self) -> usize {
+        self.drafts.values().map(|draft| draft.table.waiting()).sum()
+    }
+
     fn push(&mut self, storage: &Arc<dyn Storage>, first: u64, rows: Vec<T>) -> Result<(), LakeError> {
         for row in rows {
             let key = row.key();

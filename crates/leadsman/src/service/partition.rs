@@ -153,7 +153,8 @@ impl Partition {
             self.shard = Some(shard);
             return Ok(None);
         }
-        let due = self.saved_at.elapsed() >= policy.every || self.unsaved >= policy.records;
+        let full = self.roll.as_ref().is_some_and(PartitionRoll::is_full);
+        let due = full || self.saved_at.elapsed() >= policy.every || self.unsaved >= policy.records;
         let (stored, records) = (self.next_offset, batch.records.len() as u64);
         let expected = if self.position > 0 { self.position } else { stored };
         if batch.span.from > expected && expected > 0 {

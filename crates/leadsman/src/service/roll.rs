@@ -10,6 +10,9 @@ use leadsman_features::{LogPlace, PlacedSample, ScoredEvent};
 
 use crate::lake::{Lake, LakeError, Roll, RollWriter};
 
+/// Rows of a partition that may wait in memory: some 8 MB.
+const MOST_WAITING: usize = 8_000;
+
 /// The roll that a partition is at.
 pub struct PartitionRoll {
     lake: Lake,
@@ -49,6 +52,12 @@ impl PartitionRoll {
     #[must_use]
     pub fn first(&self) -> u64 {
         self.first
+    }
+
+    /// Whether so much waits in memory that the roll should end.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.writer.waiting() >= MOST_WAITING
     }
 
     /// Adds rows in the order of the log, with the surprise of each event. Blocks.
