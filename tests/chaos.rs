@@ -133,7 +133,12 @@ fn run(world: &World, kind: Kind, seed: u64, (point, nth): (&str, u64)) -> Resul
         Kind::Sqlite => StoreSettings::Sqlite(directory.path().join("state/leadsman.db")),
         Kind::Postgres => database(directory.path())?,
     };
-    let mut victim = worker(world, directory.path(), (&group, &findings), &[("FAILPOINT", &plan)])?;
+    let mut more = vec![("FAILPOINT", plan.as_str())];
+    if point == "state-at-rest" {
+        // A batch that just wrote the state down leaves nothing to write at the end.
+        more.push(("LEADSMAN_STATE__SNAPSHOT_EVERY_EVENTS", "1000000"));
+    }
+    let mut victim = worker(world, directory.path(), (&group, &findings), &more)?;
     let died = wait_until("the process dies or has read all", LONG, || {
         if let Some(code) = victim.process.exit_code()? {
             return Ok(Some(code == 128 + 9));

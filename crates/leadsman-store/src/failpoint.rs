@@ -1,6 +1,6 @@
 //! Named points of the commit path at which a test build can be killed.
 //!
-//! Without the feature `failpoints` a point is nothing at all. With it, [`arm`] chooses one of them and how often it is
+//! Without the feature `failpoints` a point is nothing at all. With it, `arm` chooses one of them and how often it is
 //! passed before the process gets SIGKILL there: no destructor runs and nothing is flushed, as when the machine's
 //! memory runs out. A library for this exists (`fail`), but it cannot kill and has seen no release for years.
 
