@@ -72,6 +72,11 @@ impl World {
         Ok(Self { topic, log, ends, wanted, poison })
     }
 
+    /// Where each partition ends.
+    pub(crate) fn ends(&self) -> &[u64] {
+        &self.ends
+    }
+
     /// How many findings there must be.
     pub(crate) fn wanted_len(&self) -> usize {
         self.wanted.len()
