@@ -118,7 +118,7 @@ fn deleted_records() -> Result<()> {
     delete_before(&broker, "shortened", 3)?;
     let mut source = KafkaSource::join(&config(&broker, "shortened"))?;
     // The span shows the hole: what was asked for began at 1.
-    let batch = block_on(next(&mut source, StartOffset::At(1)))??;
+    let batch = block_on(next(&mut source, StartOffset::at(1)))??;
     assert_eq!((batch.span.from, batch.span.to, batch.records.len()), (3, 4, 1));
     assert_eq!(batch.records[0].bytes, b"d");
     Ok(())
@@ -181,6 +181,6 @@ fn broker_killed() -> Result<()> {
     broker.produce("survivor", 0, &[b"c"])?;
     // A rebalance in between may read it all again.
     wait_until("what came after the kill", DEADLINE, || {
-        Ok(block_on(read(&mut source, StartOffset::At(2), 1))??.contains(&b"c".to_vec()).then_some(()))
+        Ok(block_on(read(&mut source, StartOffset::at(2), 1))??.contains(&b"c".to_vec()).then_some(()))
     })
 }

@@ -18,8 +18,23 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub enum StartOffset {
     /// At the oldest record that is still there.
     Earliest,
-    /// At this offset, which must not lie beyond the end; at the oldest record when that is younger.
-    At(u64),
+    /// At an offset; at the oldest record when that is younger.
+    At {
+        /// The first record that is looked at: to recognise the log, one more than is needed may be.
+        first: u64,
+        /// The first record that is needed: what lies from it to the oldest record is told as lost.
+        needed: u64,
+        /// Where the log ended when it was read last. It must not end before that now.
+        known: u64,
+    },
+}
+
+impl StartOffset {
+    /// At this offset and no earlier.
+    #[must_use]
+    pub fn at(offset: u64) -> Self {
+        Self::At { first: offset, needed: offset, known: offset }
+    }
 }
 
 /// A partition to read, checked against what the broker holds.
@@ -85,16 +100,18 @@ pub(crate) fn check_start<C: ConsumerContext>(
     let checked = |from, offset| Ok(CheckedStart { partition, from, offset });
     match start {
         StartOffset::Earliest => checked(low, Offset::Beginning),
-        StartOffset::At(at) if at < low => {
-            RecordsSkipped { source: &source_id(topic), partition, from: at, to: low }.emit();
-            checked(low, Offset::Beginning)
-        }
-        StartOffset::At(at) if at > high => Err(gap(
+        StartOffset::At { known, .. } if known > high => Err(gap(
             topic,
-            format!("partition {partition} should go on at offset {at}, but it ends at {high}: {RECREATED}"),
+            format!("partition {partition} was read to offset {known}, but it ends at {high}: {RECREATED}"),
         )
         .into()),
-        StartOffset::At(at) => checked(at, i64::try_from(at).map_or(Offset::End, Offset::Offset)),
+        StartOffset::At { first, needed, .. } => {
+            if needed < low {
+                RecordsSkipped { source: &source_id(topic), partition, from: needed, to: low }.emit();
+            }
+            let from = first.max(low);
+            checked(from, i64::try_from(from).map_or(Offset::End, Offset::Offset))
+        }
     }
 }
 

@@ -92,7 +92,7 @@ impl RangeReader {
             let (_, high) = watermarks(&consumer, &servers, &range.topic, number)?;
             // No record is so young: nothing is left of the partition.
             let from = starts.get(&number).copied().flatten().unwrap_or(high);
-            let start = if from == 0 { StartOffset::Earliest } else { StartOffset::At(from) };
+            let start = if from == 0 { StartOffset::Earliest } else { StartOffset::at(from) };
             let from = check_start(&consumer, &servers, &range.topic, number, start)?.from;
             let to = ends.get(&number).copied().flatten().unwrap_or(high).max(from);
             bounds.insert(number, (from, to));

@@ -145,7 +145,7 @@ async fn starts_at_the_offset_it_is_given() {
     let cluster = cluster(&["audit"]);
     produce(&cluster, "audit", 50);
     let mut source = join(&config(&cluster, &["audit"]));
-    check_numbers(&read_until_idle(&mut source, StartOffset::At(20), 3, 20).await, 20..50);
+    check_numbers(&read_until_idle(&mut source, StartOffset::at(20), 3, 20).await, 20..50);
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn an_offset_beyond_the_end_stops_the_partition_and_no_other() {
     let mut source = join(&config(&cluster, &["audit"]));
     let GroupEvent::Assigned(assigned) = next(&mut source).await else { panic!("assigned first") };
     assert_eq!(assigned.partitions.len(), 3);
-    let at = |partition| if partition == 1 { StartOffset::At(6) } else { StartOffset::At(2) };
+    let at = |partition| if partition == 1 { StartOffset::at(6) } else { StartOffset::at(2) };
     let starts = assigned.partitions.iter().map(|(_, p)| at(*p)).collect();
     assigned.start_at(starts);
     let GroupEvent::Stopped { partition: 1, error, .. } = next(&mut source).await else { panic!("one is refused") };

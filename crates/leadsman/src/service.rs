@@ -10,6 +10,8 @@ pub mod kafka;
 pub mod lake_keeper;
 pub mod metrics;
 pub mod partition;
+pub mod recognise;
+pub mod redaction;
 pub mod rekey;
 pub mod relay;
 pub mod retention;

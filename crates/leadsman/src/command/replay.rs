@@ -4,14 +4,13 @@ mod feed;
 mod letters;
 mod range;
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
-use leadsman_decode::RedactionKey;
+use anyhow::Result;
 use leadsman_domain::{PayloadKind, SourceId};
+use leadsman_store::{AnyStore, StoreSettings};
 
 use crate::cli::{Global, ReplayArgs};
 use crate::config::{Config, KafkaSettings};
+use crate::exit::Exit;
 use crate::service::kafka::events_topic;
 
 /// Replays a range of a topic, or dead letters.
@@ -57,12 +56,17 @@ fn topic_of(source: &SourceId) -> Option<&str> {
     name.strip_prefix("kafka:").or_else(|| name.strip_prefix("rekey:"))
 }
 
-/// The key of the service, where it has one: the same secret then has the same mark.
-fn redaction_key(data_dir: &Path) -> Result<Option<RedactionKey>> {
-    let path = data_dir.join("redaction.key");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(RedactionKey::new(text.trim()))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+/// The store of the service, which must be there: a replay makes none.
+async fn store(config: &Config) -> Result<(StoreSettings, AnyStore)> {
+    let settings = config.store.settings(&config.data_dir)?;
+    if let Some(path) = settings.path().filter(|path| !path.exists()) {
+        let advice = format!("there is no store at {}: name the service's --data-dir", path.display());
+        return Err(Exit::Failed(advice).into());
     }
+    let store = AnyStore::open(&settings).await?;
+    Ok((settings, store))
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

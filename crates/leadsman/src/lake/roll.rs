@@ -102,6 +102,12 @@ impl RollWriter {
         self.samples.push(&self.storage, self.first, roll.samples)
     }
 
+    /// First offset of the range.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
     /// Rows that wait in memory for a row group of theirs. A roll over many hours, as a backlog gives, has many files and
     /// fills none of them.
     #[must_use]

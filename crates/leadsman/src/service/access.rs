@@ -7,12 +7,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use leadsman_domain::PayloadKind;
 use leadsman_kafka::KafkaError;
 use leadsman_kafka::diagnose::{Obstacle, Subject, obstacle};
 use tokio::sync::oneshot;
 
 use super::events::{KafkaObstructed, KafkaOpened};
+use super::kafka;
 use crate::config::KafkaSettings;
 
 /// Pause between attempts.
@@ -52,17 +52,13 @@ async fn look(subject: Subject) -> Result<Option<Obstacle>> {
 }
 
 impl KafkaSettings {
-    /// What is looked at.
+    /// What is looked at: every topic that is read, those of the re-key stage among them.
     #[must_use]
     pub fn subject(&self) -> Subject {
-        let kinds = [(&self.audit_topics, PayloadKind::K8sAudit), (&self.metrics_topics, PayloadKind::MetricJson)];
         Subject {
             bootstrap_servers: self.bootstrap_servers.clone(),
             group_id: self.group_id.clone(),
-            topics: kinds
-                .into_iter()
-                .flat_map(|(topics, kind)| topics.iter().map(move |topic| (topic.name.clone(), kind)))
-                .collect(),
+            topics: kafka::read(self),
             findings_topic: self.findings_topic.clone(),
             extra: self.properties.clone(),
         }

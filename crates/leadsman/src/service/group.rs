@@ -4,19 +4,18 @@
 //! partition is taken away. Lanes share nothing but the store, so they compute side by side.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
-use leadsman_domain::{ContentHash, RawBatch, RawRecord, SourceError, SourceId, StoreError};
-use leadsman_kafka::{Assigned, GroupBatch, GroupEvent, KafkaMonitor, KafkaSource, Revoked, StartOffset};
+use leadsman_domain::SourceId;
+use leadsman_kafka::{Assigned, GroupBatch, GroupEvent, KafkaMonitor, KafkaSource, Revoked};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::Service;
-use super::events::{PartitionStopped, StoreCommitError};
-use super::partition::{Claimed, Durable, Partition, SnapshotPolicy, is_fenced};
+use super::events::PartitionStopped;
+use super::partition::{Durable, Partition, SnapshotPolicy, insist, is_fenced};
+use super::recognise::{Tail, recognise};
 use super::stream::silence_watch;
 
 type Key = (SourceId, i32);
@@ -39,9 +38,6 @@ struct Common {
     cores: Arc<Semaphore>,
     failed: mpsc::UnboundedSender<anyhow::Error>,
 }
-
-/// Pause between attempts to claim while the store is out of reach.
-const CLAIM_AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs a member until `stop`, then leaves the group with every state written down.
 ///
@@ -99,12 +95,10 @@ async fn assign(
 ) -> Result<()> {
     let mut starts = Vec::with_capacity(assigned.partitions.len());
     for (source, number) in &assigned.partitions {
-        let Some(claimed) = claim(common, source, *number, stop).await? else { return Ok(()) };
+        let ask = || Partition::claim(&common.service, source, *number);
+        let Some(claimed) = insist(&common.service, stop, ask).await? else { return Ok(()) };
         let tail = claimed.source_tag.as_deref().and_then(Tail::parse);
-        // One record more than needed tells whether this is the log that was read.
-        let start = tail.as_ref().map_or(claimed.start, |tail| claimed.start.min(tail.offset));
-        // Offset 0 may be gone from a log that was never read; its first record is then further on.
-        starts.push(if start == 0 { StartOffset::Earliest } else { StartOffset::At(start) });
+        starts.push(Tail::start(tail.as_ref(), claimed.start, claimed.next_offset));
         let (batches, incoming) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let common = common.clone();
@@ -122,31 +116,15 @@ async fn assign(
     Ok(())
 }
 
-/// Claims a partition, waiting for a store that is out of reach; `None` when it is time to stop.
-async fn claim(
-    common: &Common,
-    source: &SourceId,
-    number: i32,
-    stop: &watch::Receiver<bool>,
-) -> Result<Option<Claimed>> {
-    loop {
-        match Partition::claim(&common.service, source, number).await {
-            Ok(claimed) => return Ok(Some(claimed)),
-            Err(error @ StoreError::Unavailable(_)) => StoreCommitError { error: &error }.emit(&common.service.metrics),
-            Err(error) => return Err(error.into()),
-        }
-        if *stop.borrow() {
-            return Ok(None);
-        }
-        tokio::time::sleep(CLAIM_AGAIN).await;
-    }
-}
-
 async fn revoke(lanes: &mut BTreeMap<Key, Lane>, revoked: Revoked) {
     let gone = revoked.partitions.iter().filter_map(|key| lanes.remove(key)).collect::<Vec<_>>();
     if revoked.lost {
         // Another member may own them already. What is under way in the store is fenced by its claim.
         gone.iter().for_each(|lane| lane.task.abort());
+        for lane in gone {
+            // Cancelled, which is what was asked for: nothing of it is left when the partition comes back.
+            drop(lane.task.await);
+        }
     } else {
         rest(gone).await;
     }
@@ -190,14 +168,8 @@ async fn work(
             Some(None) => break,
             Some(Some(batch)) => batch.into_parts(),
         };
-        if let Some(tail) = expected.take_if(|tail| batch.span.to > tail.offset)
-            && !tail.is_in(&batch)
-        {
-            let (source_id, partition) = (batch.span.source.clone(), batch.span.partition);
-            let detail =
-                format!("partition {partition}: the record at offset {} is not the one that was read", tail.offset);
-            PartitionStopped { error: &SourceError::Gap { source_id, detail: format!("{detail}: {RECREATED}") } }
-                .emit(&common.service.metrics);
+        if let Err(error) = recognise(&mut expected, &batch) {
+            PartitionStopped { error: &error }.emit(&common.service.metrics);
             return Ok(());
         }
         let tag = Tail::of(&batch).map(|tail| tail.to_string());
@@ -209,42 +181,4 @@ async fn work(
         }
     }
     partition.save().await
-}
-
-pub(super) const RECREATED: &str =
-    "the topic was recreated or this is another cluster; start anew with an empty store, or restore the topic";
-
-/// The last record that was committed, by which a topic is recognised: rdkafka shows no topic id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tail {
-    pub(super) offset: u64,
-    digest: String,
-}
-
-impl Tail {
-    pub(super) fn of(batch: &RawBatch) -> Option<Self> {
-        batch.records.last().map(Self::of_record)
-    }
-
-    fn of_record(record: &RawRecord) -> Self {
-        let hash = ContentHash::new("leadsman last record of a partition");
-        let digest = hash.field(record.received_at.as_micros().to_le_bytes()).field(&record.bytes).finish();
-        Self { offset: record.offset, digest: format!("{digest:032x}") }
-    }
-
-    /// Whether the batch holds this record, or none at its offset: a compacted record proves nothing.
-    pub(super) fn is_in(&self, batch: &RawBatch) -> bool {
-        batch.records.iter().find(|r| r.offset == self.offset).is_none_or(|r| Self::of_record(r) == *self)
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (offset, digest) = text.split_once(':')?;
-        Some(Self { offset: offset.parse().ok()?, digest: digest.to_owned() })
-    }
-}
-
-impl fmt::Display for Tail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.offset, self.digest)
-    }
 }

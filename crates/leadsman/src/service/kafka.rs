@@ -8,7 +8,7 @@ use leadsman_domain::{PayloadKind, SourceId, Store};
 use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaProducer, KafkaSinkConfig, KafkaSource, source_id};
 
 use super::Service;
-use super::rekey::Output;
+use super::rekey::{self, Output};
 use crate::config::{KafkaSettings, Topic};
 
 /// Records that may wait for the store; decoded they are several times as large.
@@ -43,6 +43,23 @@ pub fn scored(settings: &KafkaSettings) -> Vec<(String, PayloadKind)> {
     let topics: BTreeSet<String> =
         inputs(settings).map(|(topic, _)| events_topic(settings, topic.cluster.as_deref())).collect();
     topics.into_iter().map(|topic| (topic, PayloadKind::Canonical)).collect()
+}
+
+/// Every topic that is read, by whichever stage.
+#[must_use]
+pub fn read(settings: &KafkaSettings) -> Vec<(String, PayloadKind)> {
+    let mut topics: Vec<_> = inputs(settings).map(|(topic, kind)| (topic.name.clone(), kind)).collect();
+    if settings.rekey {
+        topics.extend(scored(settings));
+    }
+    topics
+}
+
+/// The name under which the store knows where reading a topic stands.
+#[must_use]
+pub fn checkpoint_of(settings: &KafkaSettings, topic: &str) -> SourceId {
+    let is_input = inputs(settings).any(|(input, _)| input.name == topic);
+    if settings.rekey && is_input { rekey::checkpoint_of(&source_id(topic)) } else { source_id(topic) }
 }
 
 /// Sources that another cluster than the configured one writes, with its name.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use leadsman_domain::{Commit, Finding, RawBatch, Snapshot, SourceId, Span, Store, StoreError};
-
 use leadsman_engine::Gap;
 use leadsman_store::failpoint::reach;
+use tokio::sync::watch;
 
 use super::Service;
 use super::compute::{Work, compute};
@@ -30,6 +30,9 @@ pub struct SnapshotPolicy {
 
 /// Longest pause between attempts to reach the store.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Pause between attempts to claim while the store is out of reach.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// One partition that this process owns.
 pub struct Partition {
@@ -345,6 +348,27 @@ impl Drop for Partition {
     fn drop(&mut self) {
         self.service.metrics.released(&self.source, self.number);
     }
+}
+
+/// Asks the store until it answers; `None` when it is time to stop.
+///
+/// Errors: when the store is broken.
+pub(super) async fn insist<T, F>(
+    service: &Service,
+    stop: &watch::Receiver<bool>,
+    ask: impl Fn() -> F,
+) -> Result<Option<T>, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    while !*stop.borrow() {
+        match ask().await {
+            Err(error @ StoreError::Unavailable(_)) => StoreCommitError { error: &error }.emit(&service.metrics),
+            answer => return answer.map(Some),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+    Ok(None)
 }
 
 /// Whether another owner took the partition over.

@@ -14,21 +14,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use leadsman_domain::{
-    Commit, DeadLetter, RawBatch, Reject, RejectReason, Snapshot, SourceError, SourceId, Span, Store, StoreError,
-    Timestamp,
+    Commit, DeadLetter, RawBatch, Reject, RejectReason, Snapshot, SourceError, SourceId, Span, Store, Timestamp,
 };
 use leadsman_kafka::{
-    Assigned, GroupBatch, GroupEvent, KafkaMonitor, KafkaProducer, KafkaSource, Outgoing, Revoked, Room, StartOffset,
+    Assigned, GroupBatch, GroupEvent, KafkaMonitor, KafkaProducer, KafkaSource, Outgoing, Revoked, Room,
 };
 use tokio::sync::watch;
 
 use self::merge::Merge;
 use self::route::Piece;
 use super::Service;
-use super::events::{DataGap, ItemsRekeyed, PartitionSilent, PartitionStopped, StoreCommitError};
-use super::group::{RECREATED, Tail};
-use super::partition::{commit, is_fenced};
+use super::events::{DataGap, ItemsRekeyed, PartitionSilent, PartitionStopped};
+use super::partition::{commit, insist, is_fenced};
+use super::recognise::{Tail, recognise};
 use crate::account::Account;
+use crate::clock;
 
 type Key = (SourceId, i32);
 
@@ -43,8 +43,6 @@ const OF_OUTPUT: u64 = 1 << 32;
 const MISSING_AFTER: Duration = Duration::from_secs(30);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// Pause between attempts to claim while the store is out of reach.
-const CLAIM_AGAIN: Duration = Duration::from_millis(500);
 
 /// Where the items of some sources go: those of one cluster.
 pub struct Output {
@@ -139,9 +137,15 @@ impl Stage {
     async fn assign(&mut self, assigned: Assigned, stop: &watch::Receiver<bool>) -> Result<()> {
         let mut starts = Vec::with_capacity(assigned.partitions.len());
         for key in &assigned.partitions {
-            let Some(input) = self.claim(key, stop).await? else { return Ok(()) };
-            let start = input.expected.as_ref().map_or(input.next, |tail| input.next.min(tail.offset));
-            starts.push(if start == 0 { StartOffset::Earliest } else { StartOffset::At(start) });
+            let (source, number) = (checkpoint_of(&key.0), key.1);
+            let ask = || self.service.store.claim(&source, number);
+            let Some(stands) = insist(&self.service, stop, ask).await? else { return Ok(()) };
+            let expected = stands.source_tag.as_deref().and_then(Tail::parse);
+            starts.push(Tail::start(expected.as_ref(), stands.next_offset, stands.next_offset));
+            let (cluster, next) = (&self.service.scope(&key.0).context.cluster, stands.next_offset);
+            self.service.metrics.claimed(&key.0, key.1, cluster, next, clock::now());
+            let (epoch, waiting, heard_at) = (stands.epoch, VecDeque::new(), Instant::now());
+            let input = Input { epoch, next, expected, waiting, heard_at };
             if let Some((_, merge)) = self.outputs.iter_mut().find(|(output, _)| output.sources.contains(&key.0)) {
                 merge.add(key.clone());
             }
@@ -151,26 +155,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Claims a partition, waiting for a store that is out of reach; `None` when it is time to stop.
-    async fn claim(&self, (source, number): &Key, stop: &watch::Receiver<bool>) -> Result<Option<Input>> {
-        while !*stop.borrow() {
-            match self.service.store.claim(&checkpoint_of(source), *number).await {
-                Ok(checkpoint) => {
-                    let expected = checkpoint.source_tag.as_deref().and_then(Tail::parse);
-                    let (epoch, next) = (checkpoint.epoch, checkpoint.next_offset);
-                    let (waiting, heard_at) = (VecDeque::new(), Instant::now());
-                    return Ok(Some(Input { epoch, next, expected, waiting, heard_at }));
-                }
-                Err(error @ StoreError::Unavailable(_)) => {
-                    StoreCommitError { error: &error }.emit(&self.service.metrics);
-                    tokio::time::sleep(CLAIM_AGAIN).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(None)
-    }
-
     /// What was delivered is committed, and what waits is read by the next owner.
     fn revoke(&mut self, revoked: Revoked) {
         revoked.partitions.iter().for_each(|key| self.forget(key));
@@ -178,7 +162,9 @@ impl Stage {
     }
 
     fn forget(&mut self, key: &Key) {
-        self.inputs.remove(key);
+        if self.inputs.remove(key).is_some() {
+            self.service.metrics.released(&key.0, key.1);
+        }
         self.outputs.iter_mut().for_each(|(_, merge)| merge.remove(key));
     }
 
@@ -193,12 +179,7 @@ impl Stage {
         let key = (batch.span.source.clone(), batch.span.partition);
         let Some(input) = self.inputs.get_mut(&key) else { return Ok(()) };
         input.heard_at = Instant::now();
-        if let Some(tail) = input.expected.take_if(|tail| batch.span.to > tail.offset)
-            && !tail.is_in(&batch)
-        {
-            let detail =
-                format!("partition {}: the record at offset {} is not the one that was read", key.1, tail.offset);
-            let error = SourceError::Gap { source_id: key.0.clone(), detail: format!("{detail}: {RECREATED}") };
+        if let Err(error) = recognise(&mut input.expected, &batch) {
             self.leave(&key, &error);
             return Ok(());
         }

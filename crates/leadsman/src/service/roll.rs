@@ -22,7 +22,6 @@ pub struct PartitionRoll {
     name: Arc<str>,
     number: i32,
     writer: RollWriter,
-    first: u64,
 }
 
 /// Decoded rows with the records that they came from.
@@ -45,13 +44,13 @@ impl PartitionRoll {
     pub fn begin(lake: &Lake, cluster: &str, source: &SourceId, number: i32, first: u64) -> Result<Self, LakeError> {
         let writer = lake.begin_roll(cluster, source, number, first)?;
         let (cluster, name) = (cluster.to_owned(), Arc::from(source.as_str()));
-        Ok(Self { lake: lake.clone(), cluster, source: source.clone(), name, number, writer, first })
+        Ok(Self { lake: lake.clone(), cluster, source: source.clone(), name, number, writer })
     }
 
     /// First offset that it covers.
     #[must_use]
     pub fn first(&self) -> u64 {
-        self.first
+        self.writer.first()
     }
 
     /// Whether so much waits in memory that the roll should end.

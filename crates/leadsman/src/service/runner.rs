@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use leadsman_api::{ApiConfig, Token, router};
-use leadsman_decode::{DecodeContext, Limits, RedactionKey};
+use leadsman_decode::{DecodeContext, Limits};
 use leadsman_detect::rules::RuleSet;
-use leadsman_domain::{SourceId, Store};
+use leadsman_domain::SourceId;
 use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_kafka::{ExactlyOnceSink, KafkaSink, KafkaSinkConfig};
 use leadsman_store::{AnyStore, StoreSettings};
@@ -25,7 +25,7 @@ use super::metrics::Metrics;
 use super::partition::{Durable, Partition, SnapshotPolicy};
 use super::retention::{self, RetentionPolicy};
 use super::stream::{self, Hooks};
-use super::{Scope, Service, Shared, access, group, kafka, lake_keeper, rekey, relay, token};
+use super::{Scope, Service, Shared, access, group, kafka, lake_keeper, redaction, rekey, relay, token};
 use crate::clock;
 use crate::config::{KafkaSettings, LakeConfig};
 use crate::lake::Lake;
@@ -97,13 +97,7 @@ pub async fn start(setup: Setup) -> Result<Running> {
     std::fs::create_dir_all(&setup.data_dir).with_context(|| format!("cannot make {}", setup.data_dir.display()))?;
     let store = AnyStore::open(&setup.store).await?;
     let lake = setup.lake.url.as_deref().map(|url| Lake::open(url, &setup.lake.access)).transpose()?;
-    let own = token::read_or_make(&setup.data_dir.join("redaction.key"))?;
-    // A partition that changes hands must be decoded alike by all: in a shared store the first one's key holds.
-    let key = match &setup.store {
-        StoreSettings::Sqlite(_) => own,
-        StoreSettings::Postgres(_) => store.shared_secret("redaction", &own).await?,
-    };
-    let redaction_key = RedactionKey::new(&key);
+    let redaction_key = redaction::key(&setup.store, &store, &setup.data_dir).await?;
     let scope = |cluster: &str| Scope {
         engine: Engine::new(
             setup.model.fitted.clone(),

@@ -10,6 +10,7 @@ use leadsman_kafka::diagnose::{
 use super::position::Topic;
 use super::{Check, Verdict, check, policy};
 use crate::config::KafkaSettings;
+use crate::service::kafka::checkpoint_of;
 
 /// A worker that is down for a night loses nothing.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(24 * 3_600);
@@ -29,12 +30,12 @@ pub(super) struct Seen {
 pub(super) fn look(settings: &KafkaSettings) -> Seen {
     let subject = settings.subject();
     match diagnose(&subject) {
-        Ok(diagnosis) => report(&subject, diagnosis),
+        Ok(diagnosis) => report(settings, &subject, diagnosis),
         Err(e) => Seen { checks: vec![check("kafka", Verdict::Fail, e.to_string())], ..Seen::default() },
     }
 }
 
-fn report(subject: &Subject, diagnosis: Diagnosis) -> Seen {
+fn report(of: &KafkaSettings, subject: &Subject, diagnosis: Diagnosis) -> Seen {
     let mut seen = Seen { checks: brokers(&diagnosis.brokers), ..Seen::default() };
     for ((name, outcome), (_, kind)) in diagnosis.topics.into_iter().zip(&subject.topics) {
         match outcome {
@@ -45,7 +46,7 @@ fn report(subject: &Subject, diagnosis: Diagnosis) -> Seen {
                     seen.checks.extend(policy::of_records(&name, &sample));
                 }
                 seen.newest.extend(partitions.iter().filter_map(|p| p.newest).max().map(|time| (name.clone(), time)));
-                seen.topics.push((name, partitions));
+                seen.topics.push(Topic { source: checkpoint_of(of, &name), name, partitions });
             }
         }
     }

@@ -1,8 +1,7 @@
 //! Where the store stands in each partition, against what the broker still has.
 
-use leadsman_domain::Checkpoint;
+use leadsman_domain::{Checkpoint, SourceId};
 use leadsman_kafka::diagnose::PartitionState;
-use leadsman_kafka::source_id;
 
 use super::{Check, Verdict, check};
 
@@ -11,17 +10,20 @@ const FAR_BEHIND: u64 = 100_000;
 /// An unread record within this part of what a partition holds is among those that retention deletes next.
 const NEXT_TO_GO: f64 = 0.1;
 
-/// A topic and its partitions.
-pub(super) type Topic = (String, Vec<PartitionState>);
+/// A topic, the name under which the store knows it, and its partitions.
+pub(super) struct Topic {
+    pub(super) name: String,
+    pub(super) source: SourceId,
+    pub(super) partitions: Vec<PartitionState>,
+}
 
 /// One check for each topic.
 pub(super) fn checks(topics: &[Topic], checkpoints: &[Checkpoint]) -> Vec<Check> {
-    topics.iter().map(|(topic, partitions)| of_topic(topic, partitions, checkpoints)).collect()
+    topics.iter().map(|topic| of_topic(topic, checkpoints)).collect()
 }
 
-fn of_topic(topic: &str, partitions: &[PartitionState], checkpoints: &[Checkpoint]) -> Check {
-    let source = source_id(topic);
-    let stored: Vec<_> = checkpoints.iter().filter(|checkpoint| checkpoint.source == source).collect();
+fn of_topic(Topic { name: topic, source, partitions }: &Topic, checkpoints: &[Checkpoint]) -> Check {
+    let stored: Vec<_> = checkpoints.iter().filter(|checkpoint| checkpoint.source == *source).collect();
     let mut verdicts = Vec::new();
     let (mut behind, mut furthest) = (0_u64, (0_u64, 0_i32));
     for partition in partitions {

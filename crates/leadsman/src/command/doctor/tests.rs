@@ -85,7 +85,8 @@ fn stored(partition: i32, state_offset: u64, next_offset: u64) -> Checkpoint {
 #[test]
 fn a_position_is_compared_with_what_is_left() {
     let position = |partitions: &[PartitionState], stored: &[Checkpoint]| {
-        let mut checks = position::checks(&[("audit".to_owned(), partitions.to_vec())], stored);
+        let (name, source, partitions) = ("audit".to_owned(), source_id("audit"), partitions.to_vec());
+        let mut checks = position::checks(&[position::Topic { name, source, partitions }], stored);
         assert_eq!(checks.len(), 1);
         checks.remove(0)
     };

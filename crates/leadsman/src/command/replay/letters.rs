@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use leadsman_decode::{DecodeContext, Limits, PAYLOAD_CAP};
-use leadsman_domain::{DeadLetter, Decoded, PayloadKind, RawRecord, RejectReason, Store, Timestamp};
+use leadsman_domain::{DeadLetter, Decoded, PayloadKind, RawRecord, RejectReason, SourceId, Store, Timestamp};
 use leadsman_store::AnyStore;
 use serde_json::{Value, json};
 
 use super::feed::Feed;
-use super::{known, redaction_key, topic_of};
+use super::{known, runtime, store, topic_of};
 use crate::cli::{Global, ReplayArgs};
 use crate::clock;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output;
 use crate::progress::Progress;
+use crate::service::redaction;
 use crate::sources::inbox::SOURCE as INBOX;
 
 /// Dead letters looked at in one run, the newest; run it again for more.
@@ -37,19 +38,14 @@ enum Verdict {
 /// Decodes the dead letters again; with `--apply`, feeds what is taken and deletes its letters.
 pub(super) fn run(args: &ReplayArgs, global: &Global, config: &Config) -> Result<()> {
     let reason = args.reason.as_deref().map(reason).transpose()?;
-    let settings = config.store.settings(&config.data_dir)?;
-    if let Some(path) = settings.path().filter(|path| !path.exists()) {
-        return Err(
-            Exit::Failed(format!("there is no store at {}: name the service's --data-dir", path.display())).into()
-        );
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let store = runtime.block_on(AnyStore::open(&settings))?;
+    let runtime = runtime()?;
+    let (settings, store) = runtime.block_on(store(config))?;
+    let redaction_key = runtime.block_on(redaction::key(&settings, &store, &config.data_dir))?;
     let letters = runtime.block_on(store.dead_letters(MOST))?;
     let wanted = letters.into_iter().filter(|letter| reason.is_none_or(|reason| letter.reject.reason == reason));
     let context = DecodeContext {
         cluster: config.cluster.name.clone(),
-        redaction_key: redaction_key(&config.data_dir)?,
+        redaction_key: Some(redaction_key),
         ..DecodeContext::default()
     };
     let judged: Vec<(DeadLetter, Verdict)> = wanted
@@ -84,7 +80,7 @@ fn judge(letter: &DeadLetter, context: &DecodeContext, config: &Config, now: Tim
             }
         },
         // Not noted is by which route it was posted.
-        None if letter.source.as_str() == INBOX => {
+        None if is_inbox(&letter.source) => {
             &[PayloadKind::K8sAudit, PayloadKind::MetricJson, PayloadKind::PrometheusRemoteWrite]
         }
         None => &[PayloadKind::K8sAudit],
@@ -105,6 +101,11 @@ fn judge(letter: &DeadLetter, context: &DecodeContext, config: &Config, now: Tim
     let (reason, detail) = refused.unwrap_or_else(|| (letter.reject.reason, "it holds no telemetry".to_owned()));
     let cut = letter.reject.payload.len() >= PAYLOAD_CAP;
     Verdict::Refused(reason, if cut { format!("{detail}; only the beginning of it was kept") } else { detail })
+}
+
+/// In a shared store the inbox of each data directory has its own name, `inbox@…`.
+fn is_inbox(source: &SourceId) -> bool {
+    source.as_str().split('@').next() == Some(INBOX)
 }
 
 /// Feeds what is accepted and deletes its letters: a crash in between feeds it again, under the same identities.

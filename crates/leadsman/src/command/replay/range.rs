@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use leadsman_decode::{DecodeContext, Limits};
+use leadsman_decode::{DecodeContext, Limits, RedactionKey};
 use leadsman_domain::{Decoded, Finding, RawRecord, Timestamp};
 use leadsman_engine::{Engine, ObserveCounts};
 use leadsman_kafka::{BatchLimits, Bounds, KafkaConfig, Range, RangeReader, RangeStart, Ranged};
 use serde_json::{Value, json};
 
 use super::super::score::{Scoring, document};
-use super::{Known, known, redaction_key};
+use super::{Known, known, runtime, store};
 use crate::cli::{Global, ReplayArgs};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -19,6 +19,7 @@ use crate::offline::Scored;
 use crate::output;
 use crate::pipeline::{Outcome, Shard};
 use crate::progress::Progress;
+use crate::service::redaction;
 use crate::service::rekey::merge::{Merge, Timed};
 
 /// What a fresh state means, for people and programs.
@@ -51,7 +52,7 @@ pub(super) fn run(source: &str, args: &ReplayArgs, global: &Global, config: &Con
     let range = Range { topic: topic.to_owned(), kind: about.kind, partition, start, until };
     let mut reader = RangeReader::open(&kafka, range)?;
     let bounds = reader.bounds().clone();
-    let context = DecodeContext { redaction_key: redaction_key(&config.data_dir)?, ..scoring.context };
+    let context = DecodeContext { redaction_key: redaction_key(config)?, ..scoring.context };
     let lines = Lines::new(&scoring.engine, &scoring.model.manifest.weights_digest, &about);
     let scored = score(&mut reader, lines, &context, &mut progress(global, &bounds))?;
     scored.read.report();
@@ -80,6 +81,19 @@ pub(super) fn run(source: &str, args: &ReplayArgs, global: &Global, config: &Con
         eprintln!("{} events came too late for their windows and were not scored.", scored.counts.late);
     }
     Ok(())
+}
+
+/// The key of the service; `None` where none was ever started here, and secrets lose all but their kind.
+fn redaction_key(config: &Config) -> Result<Option<RedactionKey>> {
+    let settings = config.store.settings(&config.data_dir)?;
+    if settings.path().is_some_and(|path| !path.exists()) {
+        return Ok(None);
+    }
+    let key = async {
+        let (settings, store) = store(config).await?;
+        redaction::key(&settings, &store, &config.data_dir).await
+    };
+    Ok(Some(runtime()?.block_on(key)?))
 }
 
 fn parse(source: &str) -> Result<(&str, Option<i32>), Exit> {
