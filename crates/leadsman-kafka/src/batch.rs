@@ -21,6 +21,7 @@ pub(crate) struct PartitionBuffer {
     /// Everything up to the end of the partition was taken.
     pub(crate) at_end: bool,
     idle_said: bool,
+    closed: Option<RawBatch>,
 }
 
 impl PartitionBuffer {
@@ -37,6 +38,7 @@ impl PartitionBuffer {
             quiet_since: now,
             at_end: false,
             idle_said: false,
+            closed: None,
         }
     }
 
@@ -63,13 +65,24 @@ impl PartitionBuffer {
         true
     }
 
-    /// Goes on at `offset`: what lay before it is gone. The batch that has begun keeps its start, so that the
-    /// gap shows as a hole between the batches.
+    /// Goes on at `offset`: what lay before it is gone. The batch that has begun ends before the hole, so that it shows
+    /// between two batches.
     pub(crate) fn skip_to(&mut self, offset: u64) {
-        self.next = self.next.max(offset);
-        if self.records.is_empty() {
-            self.from = self.next;
+        if offset > self.next {
+            self.closed = (!self.records.is_empty()).then(|| self.take());
+            self.next = offset;
+            self.from = offset;
         }
+    }
+
+    /// Whether a batch ended before a hole.
+    pub(crate) fn has_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// The batch that ended before a hole. It goes before any other.
+    pub(crate) fn take_closed(&mut self) -> Option<RawBatch> {
+        self.closed.take()
     }
 
     /// Whether the batch reached one of its limits.

@@ -100,11 +100,7 @@ pub(crate) fn check_start<C: ConsumerContext>(
     let checked = |from, offset| Ok(CheckedStart { partition, from, offset });
     match start {
         StartOffset::Earliest => checked(low, Offset::Beginning),
-        StartOffset::At { known, .. } if known > high => Err(gap(
-            topic,
-            format!("partition {partition} was read to offset {known}, but it ends at {high}: {RECREATED}"),
-        )
-        .into()),
+        StartOffset::At { known, .. } if known > high => Err(ended_before(topic, partition, known, high).into()),
         StartOffset::At { first, needed, .. } => {
             if needed < low {
                 RecordsSkipped { source: &source_id(topic), partition, from: needed, to: low }.emit();
@@ -113,6 +109,11 @@ pub(crate) fn check_start<C: ConsumerContext>(
             checked(from, i64::try_from(from).map_or(Offset::End, Offset::Offset))
         }
     }
+}
+
+/// What is said of a log that ends before what was read of it.
+pub(crate) fn ended_before(topic: &str, partition: i32, known: u64, high: u64) -> SourceError {
+    recreated(source_id(topic), format!("partition {partition} was read to offset {known}, but it ends at {high}"))
 }
 
 /// The oldest offset of a partition and its end.
@@ -124,16 +125,17 @@ pub(crate) fn watermarks<C: ConsumerContext>(
 ) -> Result<(u64, u64), KafkaError> {
     let (low, high) = match consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN) {
         Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) => {
-            return Err(gap(topic, format!("partition {partition} does not exist: {RECREATED}")).into());
+            return Err(recreated(source_id(topic), format!("partition {partition} does not exist")).into());
         }
         other => other.map_err(|error| KafkaError::unavailable(servers, &error))?,
     };
     Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
 }
 
-const RECREATED: &str =
-    "the topic was recreated or this is another cluster; start anew with an empty store, or restore the topic";
-
-fn gap(topic: &str, detail: String) -> SourceError {
-    SourceError::Gap { source_id: source_id(topic), detail }
+/// What is said of a log that is not the one that was read.
+#[must_use]
+pub fn recreated(source_id: SourceId, detail: String) -> SourceError {
+    const ADVICE: &str =
+        "the topic was recreated or this is another cluster; start anew with an empty store, or restore the topic";
+    SourceError::Gap { source_id, detail: format!("{detail}: {ADVICE}") }
 }

@@ -28,7 +28,7 @@ mod transaction;
 pub use budget::Room;
 pub use certificate::{CertificateError, ends as certificate_ends};
 pub use config::{BatchLimits, KafkaConfig, KafkaSinkConfig, source_id};
-pub use discovery::StartOffset;
+pub use discovery::{StartOffset, recreated};
 pub use error::KafkaError;
 pub use fault::Fault;
 pub use group::{Assigned, GroupBatch, GroupEvent, Revoked};

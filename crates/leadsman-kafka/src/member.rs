@@ -68,7 +68,7 @@ impl Member {
     ///
     /// The start offsets are set before the assignment takes effect: there is no moment in which records of
     /// another place could arrive.
-    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
+    pub(crate) fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
         // Every cooperative rebalance ends with an assignment, mostly of nothing.
         let starts = if partitions.is_empty() { Vec::new() } else { self.ask(partitions) };
         let mut assigned = TopicPartitionList::new();
@@ -155,7 +155,7 @@ impl Member {
         }
     }
 
-    fn tell(&self, event: GroupEvent) {
+    pub(crate) fn tell(&self, event: GroupEvent) {
         // Nobody listens only when the source was dropped, and then nobody is left to be told.
         drop(self.events.blocking_send(event));
     }
@@ -181,8 +181,12 @@ impl ClientContext for Member {
         lock(&self.progress.fetched).insert(self.source.clone(), held);
         let mut ends = lock(&self.progress.ends);
         for (number, partition) in &topic.partitions {
+            // Behind the last record may be marks of transactions, which are never delivered: at its end, a partition
+            // ends where we are.
+            let at_end = partition.eof_offset >= partition.ls_offset && partition.fetchq_cnt == 0;
+            let end = if at_end && partition.app_offset >= 0 { partition.app_offset } else { partition.ls_offset };
             // Unknown until the first fetch; librdkafka's own partition of a topic is -1.
-            if let Ok(end) = u64::try_from(partition.ls_offset)
+            if let Ok(end) = u64::try_from(end)
                 && *number >= 0
             {
                 ends.insert((self.source.clone(), *number), end);

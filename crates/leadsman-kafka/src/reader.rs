@@ -1,6 +1,6 @@
 //! The thread that owns the consumers: polls, groups records into batches, hands them over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use tokio::sync::mpsc::Sender;
 
 use crate::batch::PartitionBuffer;
 use crate::budget::Budget;
-use crate::discovery::watermarks;
-use crate::events::{OffsetCommitError, PauseError, ReadingPaused, RecordsSkipped, Repeats};
+use crate::discovery::{ended_before, watermarks};
+use crate::events::{OffsetCommitError, PauseError, ReadingPaused, RebalanceError, RecordsSkipped, Repeats};
 use crate::group::{GroupBatch, GroupEvent};
 use crate::member::{Change, Member, lock};
 use crate::{BatchLimits, KafkaError};
@@ -26,6 +26,12 @@ const POLL_WAIT: Duration = Duration::from_millis(50);
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// How long leaving the group may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(20);
+
+/// How often partitions are looked at whose place in the log is not known.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Partitions that are to be assigned anew.
+pub(crate) type Again = Arc<Mutex<BTreeSet<(SourceId, i32)>>>;
 
 /// Group offsets to write, by source and partition.
 pub(crate) type Durable = Arc<Mutex<BTreeMap<(SourceId, i32), i64>>>;
@@ -41,6 +47,8 @@ pub(crate) struct TopicReader {
     pub(crate) consumer: BaseConsumer<Member>,
     pub(crate) partitions: BTreeMap<i32, PartitionBuffer>,
     pub(crate) repeats: Repeats,
+    /// When it was looked for partitions whose offset is outside of the log, and not all could be looked at.
+    pub(crate) outrun_at: Option<Instant>,
 }
 
 pub(crate) struct Reader {
@@ -52,6 +60,7 @@ pub(crate) struct Reader {
     pub(crate) budget: Budget,
     pub(crate) events: Sender<GroupEvent>,
     pub(crate) durable: Durable,
+    pub(crate) again: Again,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -84,8 +93,23 @@ impl Reader {
                 break;
             }
             self.hand_over_due();
+            self.look_after();
         }
         self.leave();
+    }
+
+    /// Takes up what needs more than a poll: partitions that are wanted anew, and those that retention outran.
+    fn look_after(&mut self) {
+        let wanted = std::mem::take(&mut *lock(&self.again));
+        for topic in &mut self.topics {
+            let source = topic.source.clone();
+            for (_, number) in wanted.iter().filter(|(of, _)| *of == source) {
+                topic.again(*number);
+            }
+            if topic.outrun_at.is_some_and(|at| at.elapsed() >= LOOK_AGAIN) {
+                topic.skip_what_is_gone();
+            }
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -123,7 +147,7 @@ impl Reader {
         let now = Instant::now();
         for index in 0..self.topics.len() {
             let due = |(number, p): (&i32, &mut PartitionBuffer)| {
-                (p.is_due(now, &self.limits) || p.falls_idle(now, self.idle_after)).then_some(*number)
+                (p.has_closed() || p.is_due(now, &self.limits) || p.falls_idle(now, self.idle_after)).then_some(*number)
             };
             let due: Vec<i32> = self
                 .topics
@@ -132,9 +156,8 @@ impl Reader {
                 .unwrap_or_default();
             for number in due {
                 // A rebalance during an earlier hand-over may have taken it away.
-                let taken =
-                    self.topics.get_mut(index).and_then(|t| t.partitions.get_mut(&number)).map(PartitionBuffer::take);
-                if let Some(batch) = taken {
+                let buffer = self.topics.get_mut(index).and_then(|t| t.partitions.get_mut(&number));
+                if let Some(batch) = buffer.map(|p| p.take_closed().unwrap_or_else(|| p.take())) {
                     self.hand_over(index, number, batch);
                 }
             }
@@ -235,7 +258,7 @@ impl TopicReader {
             Some(Err(error)) => {
                 match error.rdkafka_error_code() {
                     Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                        self.skip_what_is_gone();
+                        self.outrun_at.get_or_insert(now);
                     }
                     code => self.repeats.emit(&self.source, code, &error, now),
                 }
@@ -248,23 +271,53 @@ impl TopicReader {
         self.partitions.values().any(|p| p.is_full(limits))
     }
 
-    /// Retention went past us: goes on at the oldest record. librdkafka does not name the partition.
+    /// Takes a partition that is still ours out and back in, as if the group had just assigned it.
+    fn again(&mut self, number: i32) {
+        if self.partitions.remove(&number).is_some() {
+            match self.take_out(number) {
+                Ok(()) => self.consumer.context().assign(&self.consumer, &[number]),
+                // The group takes it away at this moment.
+                Err(error) => RebalanceError { source: &self.source, error: &error }.emit(),
+            }
+        }
+    }
+
+    fn take_out(&self, number: i32) -> Result<(), ClientError> {
+        let mut one = TopicPartitionList::new();
+        one.add_partition(&self.topic, number);
+        self.consumer.incremental_unassign(&one)
+    }
+
+    /// Goes on where the log is, after an offset was found to be outside of it: librdkafka names no partition, tells it
+    /// once, and fetches no more of it. Until all are looked at, it is tried again.
     fn skip_what_is_gone(&mut self) {
-        let servers = &self.consumer.context().servers;
+        self.outrun_at = None;
+        let servers = self.consumer.context().servers.clone();
+        let mut ended = Vec::new();
         for (number, buffer) in &mut self.partitions {
-            let skipped = watermarks(&self.consumer, servers, &self.topic, *number).and_then(|(low, _)| {
-                let next = buffer.next();
-                if next < low {
-                    RecordsSkipped { source: &self.source, partition: *number, from: next, to: low }.emit();
+            let next = buffer.next();
+            let looked = watermarks(&self.consumer, &servers, &self.topic, *number).and_then(|(low, high)| {
+                if next > high {
+                    ended.push((*number, ended_before(&self.topic, *number, next, high)));
+                } else if next < low {
                     start_again(&self.consumer, &self.topic, *number, low)
-                        .map_err(|error| KafkaError::unavailable(servers, &error))?;
+                        .map_err(|error| KafkaError::unavailable(&servers, &error))?;
+                    RecordsSkipped { source: &self.source, partition: *number, from: next, to: low }.emit();
                     buffer.skip_to(low);
                 }
                 Ok(())
             });
-            if let Err(error) = skipped {
-                tracing::error!(source = %self.source, partition = number, %error, "cannot go on behind the gap yet");
+            if let Err(error) = looked {
+                RebalanceError { source: &self.source, error: &error }.emit();
+                self.outrun_at = Some(Instant::now());
             }
+        }
+        for (partition, error) in ended {
+            self.partitions.remove(&partition);
+            if let Err(error) = self.take_out(partition) {
+                RebalanceError { source: &self.source, error: &error }.emit();
+            }
+            self.consumer.context().tell(GroupEvent::Stopped { source: self.source.clone(), partition, error });
         }
     }
 

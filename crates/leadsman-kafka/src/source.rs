@@ -14,7 +14,7 @@ use crate::discovery;
 use crate::events::{ReaderCloseError, Repeats};
 use crate::group::GroupEvent;
 use crate::member::{Member, Progress, lock};
-use crate::reader::{Durable, Reader, TopicReader};
+use crate::reader::{Again, Durable, Reader, TopicReader};
 use crate::{KafkaConfig, KafkaError};
 
 /// Closing a consumer can hang (librdkafka 4884, rust-rdkafka 509); a shutdown must not.
@@ -36,6 +36,7 @@ pub struct KafkaSource {
     events: mpsc::Receiver<GroupEvent>,
     monitor: KafkaMonitor,
     thread: Option<JoinHandle<()>>,
+    again: Again,
     stop: Arc<AtomicBool>,
 }
 
@@ -91,10 +92,11 @@ impl KafkaSource {
             subscribed.map_err(|error| KafkaError::unavailable(&config.bootstrap_servers, &error))?;
             let (topic, kind) = (topic.clone(), *kind);
             let (partitions, repeats) = (BTreeMap::new(), Repeats::default());
-            topics.push(TopicReader { topic, source, kind, consumer, partitions, repeats });
+            topics.push(TopicReader { topic, source, kind, consumer, partitions, repeats, outrun_at: None });
         }
         let monitor =
             KafkaMonitor { durable: Durable::default(), progress, budget: Budget::new(config.max_bytes_under_way) };
+        let again = Again::default();
         let reader = Reader {
             topics,
             limits: config.batch,
@@ -103,15 +105,21 @@ impl KafkaSource {
             budget: monitor.budget.clone(),
             events: sender,
             durable: Arc::clone(&monitor.durable),
+            again: Arc::clone(&again),
             stop: Arc::clone(&stop),
         };
         let thread = thread::Builder::new().name("kafka-source".to_owned()).spawn(move || reader.run())?;
-        Ok(Self { events, monitor, thread: Some(thread), stop })
+        Ok(Self { events, monitor, thread: Some(thread), again, stop })
     }
 
     /// The next event; `None` when the group was left.
     pub async fn next(&mut self) -> Option<GroupEvent> {
         self.events.recv().await
+    }
+
+    /// Lets a partition that is still ours be assigned anew: its caller lost it, and Kafka does not know.
+    pub fn assign_again(&self, source: &SourceId, partition: i32) {
+        lock(&self.again).insert((source.clone(), partition));
     }
 
     /// Begins to leave the group. Go on taking events until there is none.

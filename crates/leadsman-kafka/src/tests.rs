@@ -223,6 +223,21 @@ async fn a_second_member_gets_what_the_first_has_let_go() {
     assert_eq!(got, gone);
 }
 
+/// Whoever lost a partition that Kafka takes for its own asks for it, and is asked where to begin.
+#[tokio::test]
+async fn a_partition_is_assigned_anew_when_it_is_asked_for() {
+    let cluster = cluster(&["audit"]);
+    produce(&cluster, "audit", 10);
+    let mut source = join(&config(&cluster, &["audit"]));
+    read_until_idle(&mut source, StartOffset::Earliest, 3, 0).await;
+    source.assign_again(&source_id("audit"), 1);
+    let GroupEvent::Assigned(assigned) = next(&mut source).await else { panic!("it is assigned") };
+    assert_eq!(assigned.partitions, [(source_id("audit"), 1)]);
+    assigned.start_at(vec![StartOffset::at(4)]);
+    let batch = next_batch(&mut source, StartOffset::Earliest).await;
+    assert_eq!((batch.span.partition, batch.span.from, batch.span.to), (1, 4, 10));
+}
+
 #[tokio::test]
 async fn leaving_the_group_revokes_everything_and_ends() {
     let cluster = cluster(&["audit"]);
@@ -355,4 +370,12 @@ fn batches_are_contiguous_over_holes_and_repeats() {
     assert_eq!((batch.span.from, batch.span.to, batch.records.len()), (10, 16, 2));
     let empty = buffer.take();
     assert_eq!((empty.span.from, empty.span.to, empty.records.len()), (16, 16, 0));
+    // A hole shows between two batches, also where one had begun.
+    assert!(buffer.push(record(16), now));
+    buffer.skip_to(20);
+    assert!(!buffer.push(record(17), now) && buffer.push(record(21), now));
+    let before = buffer.take_closed().unwrap();
+    assert_eq!((before.span.from, before.span.to, before.records.len()), (16, 17, 1));
+    let after = buffer.take();
+    assert_eq!((after.span.from, after.span.to, after.records.len()), (20, 22, 1));
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use leadsman_domain::{ContentHash, RawBatch, RawRecord, SourceError};
-use leadsman_kafka::StartOffset;
+use leadsman_kafka::{StartOffset, recreated};
 
 /// The last record that was committed, by which a topic is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,9 +11,6 @@ pub struct Tail {
     offset: u64,
     digest: String,
 }
-
-const RECREATED: &str =
-    "the topic was recreated or this is another cluster; start anew with an empty store, or restore the topic";
 
 /// Compares the record that is expected with the one in its place, once it comes.
 ///
@@ -23,7 +20,7 @@ pub fn recognise(expected: &mut Option<Tail>, batch: &RawBatch) -> Result<(), So
         Some(tail) if !tail.is_in(batch) => {
             let (number, offset) = (batch.span.partition, tail.offset);
             let detail = format!("partition {number}: the record at offset {offset} is not the one that was read");
-            Err(SourceError::Gap { source_id: batch.span.source.clone(), detail: format!("{detail}: {RECREATED}") })
+            Err(recreated(batch.span.source.clone(), detail))
         }
         Some(_) | None => Ok(()),
     }
