@@ -113,7 +113,7 @@ pub(crate) fn check_start<C: ConsumerContext>(
 
 /// What is said of a log that ends before what was read of it.
 pub(crate) fn ended_before(topic: &str, partition: i32, known: u64, high: u64) -> SourceError {
-    recreated(source_id(topic), format!("partition {partition} was read to offset {known}, but it ends at {high}"))
+    recreated(source_id(topic), &format!("partition {partition} was read to offset {known}, but it ends at {high}"))
 }
 
 /// The oldest offset of a partition and its end.
@@ -125,7 +125,7 @@ pub(crate) fn watermarks<C: ConsumerContext>(
 ) -> Result<(u64, u64), KafkaError> {
     let (low, high) = match consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN) {
         Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) => {
-            return Err(recreated(source_id(topic), format!("partition {partition} does not exist")).into());
+            return Err(recreated(source_id(topic), &format!("partition {partition} does not exist")).into());
         }
         other => other.map_err(|error| KafkaError::unavailable(servers, &error))?,
     };
@@ -134,7 +134,7 @@ pub(crate) fn watermarks<C: ConsumerContext>(
 
 /// What is said of a log that is not the one that was read.
 #[must_use]
-pub fn recreated(source_id: SourceId, detail: String) -> SourceError {
+pub fn recreated(source_id: SourceId, detail: &str) -> SourceError {
     const ADVICE: &str =
         "the topic was recreated or this is another cluster; start anew with an empty store, or restore the topic";
     SourceError::Gap { source_id, detail: format!("{detail}: {ADVICE}") }

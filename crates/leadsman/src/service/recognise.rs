@@ -20,7 +20,7 @@ pub fn recognise(expected: &mut Option<Tail>, batch: &RawBatch) -> Result<(), So
         Some(tail) if !tail.is_in(batch) => {
             let (number, offset) = (batch.span.partition, tail.offset);
             let detail = format!("partition {number}: the record at offset {offset} is not the one that was read");
-            Err(recreated(batch.span.source.clone(), detail))
+            Err(recreated(batch.span.source.clone(), &detail))
         }
         Some(_) | None => Ok(()),
     }
