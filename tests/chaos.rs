@@ -161,7 +161,7 @@ fn run(world: &World, kind: Kind, seed: u64, (point, nth): (&str, u64)) -> Resul
     let settled = wait_until("the successor finds what the oracle found", LONG, || {
         Ok((world.is_settled(&successor.http)? && world.equals(&runtime, &store)?).then_some(()))
     });
-    let outcome = world.compare(&runtime, &store, &findings)?;
+    let outcome = world.compare(&runtime, &store, shared()?.as_ref(), &findings)?;
     if settled.is_err() && (outcome.lost, outcome.doubled) == (0, 0) {
         return Err(format!("it never settles:\n{}", crate::support::tail(&successor.process.stderr())).into());
     }

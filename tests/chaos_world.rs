@@ -143,8 +143,8 @@ impl World {
         Ok(stored(runtime, store)? == self.wanted)
     }
 
-    /// What is missing and what is too much: findings, dead letters, and the output topic.
-    pub(crate) fn compare(&self, runtime: &Runtime, store: &AnyStore, topic: &str) -> Result<Tally> {
+    /// What is missing and what is too much: findings, dead letters, and the output topic on `broker`.
+    pub(crate) fn compare(&self, runtime: &Runtime, store: &AnyStore, broker: &Broker, topic: &str) -> Result<Tally> {
         let mut tally = Tally::default();
         let mut count = |what: &str, wanted: &Findings, got: &Findings| {
             for (id, finding) in wanted {
@@ -162,7 +162,7 @@ impl World {
 
         let mut published = Findings::new();
         let mut revisions = BTreeMap::new();
-        for message in shared()?.records(topic)? {
+        for message in broker.records(topic)? {
             let finding: Value = serde_json::from_slice(message.payload().ok_or("an empty finding")?)?;
             let id = finding["id"].as_str().ok_or("no id")?.to_owned();
             let rev = finding["rev"].as_u64().ok_or("no revision")?;

@@ -11,9 +11,10 @@ use tempfile::TempDir;
 
 use crate::chaos::{database, worker};
 use crate::chaos_world::World;
-use crate::stream::metric;
+use crate::simulated::{ATTACK_DAY, audit, event_list, lines};
+use crate::stream::{becomes, metric, offline, serve};
 use crate::support::broker::{Broker, block_on, runtime, shared};
-use crate::support::leadsman::Serve;
+use crate::support::leadsman::{Serve, run};
 use crate::support::{Case, DEADLINE, Need, Result, wait_until};
 
 pub(crate) const CASES: &[Case] = &[
@@ -25,6 +26,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "faults::a_recreated_topic_is_not_read_on", needs: &[Need::Broker], run: recreated_topic },
     Case { name: "faults::added_partitions_refuse_to_start", needs: &[Need::Broker], run: added_partitions },
     Case { name: "faults::clusters_of_equal_names_share_no_state", needs: &[Need::Broker], run: two_clusters },
+    Case { name: "faults::a_fenced_partition_is_claimed_anew", needs: &[Need::Broker], run: fenced_by_mistake },
+    Case { name: "faults::a_lake_out_of_reach_costs_nothing", needs: &[Need::Broker], run: lake_away },
+    Case { name: "faults::an_inbox_waits_for_the_lake", needs: &[], run: inbox_without_lake },
 ];
 
 const LONG: Duration = Duration::from_secs(180);
@@ -56,12 +60,16 @@ impl Stage {
 
     /// Waits until the service holds what the oracle found; nothing lost, nothing doubled.
     fn settles(&self, serve: &Serve, settings: &StoreSettings) -> Result<()> {
+        self.settles_on(shared()?.as_ref(), serve, settings)
+    }
+
+    fn settles_on(&self, broker: &Broker, serve: &Serve, settings: &StoreSettings) -> Result<()> {
         let runtime = runtime()?;
         let store = runtime.block_on(AnyStore::open(settings))?;
         let settled = wait_until("the findings are the oracle's", LONG, || {
             Ok((self.world.is_settled(&serve.http)? && self.world.equals(&runtime, &store)?).then_some(()))
         });
-        let outcome = self.world.compare(&runtime, &store, &self.findings)?;
+        let outcome = self.world.compare(&runtime, &store, broker, &self.findings)?;
         assert_eq!((outcome.lost, outcome.doubled), (0, 0), "{outcome:?}\n{}", serve.process.stderr());
         settled
     }
@@ -115,14 +123,12 @@ fn broker_dies() -> Result<()> {
     let mut serve = stage.worker(stage.here.path(), &[("LEADSMAN_KAFKA__BOOTSTRAP_SERVERS", &address)])?;
     wait_until("it is at work", LONG, || Ok((read(&serve) > 500.0).then_some(())))?;
     broker.kill_now()?;
-    std::thread::sleep(Duration::from_secs(3));
+    wait_until("its absence is noticed", DEADLINE, || {
+        Ok(serve.process.stderr().contains("kafka connection disturbed").then_some(()))
+    })?;
     assert_eq!(serve.http.get("/livez")?.status, 200, "a broker that is away is no reason to die");
     broker.start_again()?;
-    let runtime = runtime()?;
-    let store = runtime.block_on(AnyStore::open(&stage.sqlite()?))?;
-    wait_until("the findings are the oracle's", LONG, || {
-        Ok((stage.world.is_settled(&serve.http)? && stage.world.equals(&runtime, &store)?).then_some(()))
-    })?;
+    stage.settles_on(&broker, &serve, &stage.sqlite()?)?;
     assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
     Ok(())
 }
@@ -236,5 +242,86 @@ fn two_clusters() -> Result<()> {
         Ok((ours.len() == stage.world.wanted_len() && ours == others).then_some(()))
     })?;
     drop(serve);
+    Ok(())
+}
+
+/// Somebody claims what the group holds, and goes away: Kafka knows nothing of it, and takes the partitions for ours.
+fn fenced_by_mistake() -> Result<()> {
+    let stage = Stage::new("fenced", 2)?;
+    stage.world.produce(..1_000)?;
+    let mut serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("all is read", LONG, || Ok((read(&serve) > 0.0).then_some(())))?;
+    let store = block_on(AnyStore::open(&stage.sqlite()?))??;
+    let source = leadsman_kafka::source_id(&stage.world.topic);
+    for number in 0..2 {
+        block_on(store.claim(&source, number))??;
+    }
+    stage.world.produce(1_000..)?;
+    wait_until("both are refused", LONG, || {
+        Ok((metric(&serve.http, "leadsman_fenced_commits_total").unwrap_or(0.0) >= 2.0).then_some(()))
+    })?;
+    stage.settles(&serve, &stage.sqlite()?)?;
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    Ok(())
+}
+
+/// A mount that goes away is no reason to die: what was read is read again when it is back.
+fn lake_away() -> Result<()> {
+    let stage = Stage::new("lakeaway", 2)?;
+    let (lake, away) = (stage.here.path().join("lake"), stage.here.path().join("away"));
+    stage.world.produce(..4_000)?;
+    let mut serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("it is at work", LONG, || Ok((read(&serve) > 0.0).then_some(())))?;
+    std::fs::rename(&lake, &away)?;
+    std::fs::write(&lake, "in the way")?;
+    stage.world.produce(4_000..)?;
+    wait_until("each partition was refused", LONG, || {
+        Ok((metric(&serve.http, "leadsman_lake_retries_total").unwrap_or(0.0) >= 2.0).then_some(()))
+    })?;
+    assert_eq!(serve.http.get("/livez")?.status, 200);
+    std::fs::remove_file(&lake)?;
+    std::fs::rename(&away, &lake)?;
+    stage.settles(&serve, &stage.sqlite()?)?;
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    let tally = stage.world.compare_lake(stage.here.path())?;
+    assert_eq!((tally.lost, tally.doubled), (0, 0), "{tally:?}");
+    Ok(())
+}
+
+/// What was posted waits in the inbox until the lake takes it.
+fn inbox_without_lake() -> Result<()> {
+    let directory = TempDir::new()?;
+    let here = directory.path();
+    let events: Vec<Vec<u8>> = audit(ATTACK_DAY, 1)?.into_iter().take(14_000).collect();
+    let wanted = offline(here, &lines(&events))?;
+    assert!(!wanted.is_empty());
+    let settings = [("LEADSMAN_LAKE__URL", "lake"), ("LEADSMAN_STATE__SNAPSHOT_EVERY_EVENTS", "400")];
+    let mut service = serve(here, &[], "1", &settings)?;
+    let post = |part: &[Vec<u8>]| -> Result<()> {
+        for batch in part.chunks(400) {
+            let answer = service.http.post("/v1/ingest/k8s-audit", "application/json", &event_list(batch))?;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+        }
+        Ok(())
+    };
+    let (lake, away) = (here.join("lake"), here.join("away"));
+    post(&events[..2_000])?;
+    wait_until("the lake is written", DEADLINE, || {
+        Ok((metric(&service.http, "leadsman_commits_total")? >= 2.0).then_some(()))
+    })?;
+    std::fs::rename(&lake, &away)?;
+    std::fs::write(&lake, "in the way")?;
+    post(&events[2_000..])?;
+    wait_until("the lake is missed twice", LONG, || {
+        Ok((metric(&service.http, "leadsman_lake_retries_total")? >= 2.0).then_some(()))
+    })?;
+    std::fs::remove_file(&lake)?;
+    std::fs::rename(&away, &lake)?;
+    becomes(&service.http, &wanted)?;
+    assert_eq!(service.process.stop()?, 0, "{}", service.process.stderr());
+    let scored = run(&["score", "--model", "builtin:demo", "lake", "--json"], here, &[], b"", DEADLINE)?;
+    let document: serde_json::Value =
+        serde_json::from_str(&scored.stdout).map_err(|e| format!("{e}: {}", scored.stderr))?;
+    assert_eq!(document["events"], events.len(), "{}", scored.stderr);
     Ok(())
 }

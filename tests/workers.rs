@@ -74,7 +74,7 @@ pub(crate) fn one_to_three_and_back(name: &str, times: usize) -> Result<Vec<f64>
     let settled = wait_until("the last worker finds what one would have", LONG, || {
         Ok((world.is_settled(&first.http)? && world.equals(&runtime, &store)?).then_some(()))
     });
-    let outcome = world.compare(&runtime, &store, &findings)?;
+    let outcome = world.compare(&runtime, &store, shared()?.as_ref(), &findings)?;
     assert_eq!((outcome.lost, outcome.doubled), (0, 0), "{outcome:?}");
     settled?;
     assert_eq!(first.process.stop()?, 0, "{}", first.process.stderr());

@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use tokio::sync::mpsc::Sender;
 
 use crate::discovery::{self, CheckedStart};
@@ -172,7 +172,10 @@ impl ClientContext for Member {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        ConnectionError { error: &error, reason }.emit();
+        // That the end of a partition was reached is no disturbance; the reader is told by itself.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            ConnectionError { error: &error, reason }.emit();
+        }
     }
 
     fn stats(&self, statistics: Statistics) {

@@ -1,6 +1,7 @@
 //! The running service: sources, the loop, the relay and what the API asks of them.
 
 pub mod access;
+pub mod again;
 pub mod backend;
 mod compute;
 pub mod events;
@@ -30,7 +31,7 @@ use leadsman_detect::rules::RuleSet;
 use leadsman_domain::SourceId;
 use leadsman_engine::Engine;
 use leadsman_store::AnyStore;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::lake::Lake;
 use crate::model::ReadyModel;
@@ -56,6 +57,8 @@ pub struct Shared {
     pub lake: Option<Lake>,
     /// Sinks that findings go to.
     pub sinks: Vec<String>,
+    /// As many computations at a time as there are cores.
+    pub cores: Semaphore,
     /// Rung when the outbox may hold something.
     pub outbox: Notify,
     /// Where state, models and datasets lie.

@@ -4,6 +4,8 @@ use leadsman_domain::{Pruned, SourceError, SourceId, Span, StoreError, Timestamp
 
 use super::metrics::Metrics;
 use crate::account::Account;
+use crate::clock;
+use crate::lake::LakeError;
 
 /// A micro-batch is durable.
 pub struct BatchCommitted<'a> {
@@ -112,6 +114,27 @@ impl PartitionStopped<'_> {
     }
 }
 
+/// The lake did not take what a partition read.
+pub struct LakeWaits<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// Its partition.
+    pub partition: i32,
+    /// Why.
+    pub error: &'a LakeError,
+}
+
+impl LakeWaits<'_> {
+    /// Counts it and tells the operator.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.lake_retries.inc();
+        tracing::warn!(
+            source = %self.source, partition = self.partition, error = %self.error,
+            "the lake is out of reach: the partition starts at its last state again, nothing is lost"
+        );
+    }
+}
+
 /// The store did not take a commit; it will be tried again.
 pub struct StoreCommitError<'a> {
     /// Why.
@@ -170,7 +193,7 @@ pub struct StateReset<'a> {
 impl StateReset<'_> {
     /// Counts it and tells the operator.
     pub fn emit(&self, metrics: &Metrics) {
-        metrics.state_resets.inc();
+        metrics.state_reset(clock::now());
         tracing::warn!(
             source = %self.source, partition = self.partition, reason = self.reason,
             "detection state starts empty: what actors did since training looks new again"

@@ -4,21 +4,22 @@
 //! partition is taken away. Lanes share nothing but the store, so they compute side by side.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use leadsman_domain::SourceId;
 use leadsman_kafka::{Assigned, GroupBatch, GroupEvent, KafkaMonitor, KafkaSource, Revoked};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinHandle};
 
 use super::Service;
+use super::again::{self, Again, Key};
 use super::events::PartitionStopped;
-use super::partition::{Durable, Partition, SnapshotPolicy, insist, is_fenced};
+use super::partition::{Durable, Partition, SnapshotPolicy, insist};
 use super::recognise::{Tail, recognise};
 use super::stream::silence_watch;
 
-type Key = (SourceId, i32);
+/// How often partitions are looked for that are to be claimed anew.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A partition at work.
 struct Lane {
@@ -28,30 +29,38 @@ struct Lane {
     task: JoinHandle<()>,
 }
 
+/// A lane that ended with an error.
+struct Ended {
+    key: Key,
+    lane: task::Id,
+    error: anyhow::Error,
+}
+
 /// What all lanes need.
 #[derive(Clone)]
 struct Common {
     service: Service,
     policy: SnapshotPolicy,
     monitor: KafkaMonitor,
-    /// As many computations at a time as there are cores.
-    cores: Arc<Semaphore>,
-    failed: mpsc::UnboundedSender<anyhow::Error>,
+    ended: mpsc::UnboundedSender<Ended>,
 }
 
 /// Runs a member until `stop`, then leaves the group with every state written down.
 ///
-/// Errors: when reading fails for good or a lane breaks. A fenced lane is no error: its partition has another owner.
+/// A lane whose commit was fenced, or that the lake failed, is no error: what Kafka still takes for ours is claimed
+/// anew.
+///
+/// Errors: when reading fails for good or a lane breaks.
 pub async fn run(
     service: Service,
     mut source: KafkaSource,
     policy: SnapshotPolicy,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
-    let (failed, mut failures) = mpsc::unbounded_channel();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let common = Common { service, policy, monitor: source.monitor(), cores: Arc::new(Semaphore::new(cores)), failed };
-    let mut lanes = BTreeMap::new();
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let common = Common { service, policy, monitor: source.monitor(), ended };
+    let (mut lanes, mut again) = (BTreeMap::new(), Again::default());
+    let mut look = tokio::time::interval(LOOK);
     let mut stopping = false;
     loop {
         let event = tokio::select! {
@@ -61,29 +70,54 @@ pub async fn run(
                 source.stop();
                 continue;
             }
-            Some(error) = failures.recv() => return Err(error),
+            Some(Ended { key, lane, error }) = ends.recv() => {
+                let after = again::after(&common.service, &key, error)?;
+                // The group may have taken it away since, and given it back.
+                if lanes.get(&key).is_some_and(|of: &Lane| of.task.id() == lane) {
+                    lanes.remove(&key);
+                    again.at(key, Instant::now() + after);
+                }
+                continue;
+            }
+            _ = look.tick(), if !stopping => {
+                for (of, partition) in again.take_due(Instant::now()) {
+                    source.assign_again(&of, partition);
+                }
+                continue;
+            }
             event = source.next() => event,
         };
         match event {
             None => break,
-            Some(GroupEvent::Assigned(assigned)) => assign(&common, &mut lanes, assigned, &stop).await?,
-            Some(GroupEvent::Revoked(revoked)) => revoke(&mut lanes, revoked).await,
+            Some(GroupEvent::Assigned(assigned)) => {
+                again.forget(&assigned.partitions);
+                assign(&common, &mut lanes, assigned, &stop).await?;
+            }
+            Some(GroupEvent::Revoked(revoked)) => {
+                again.forget(&revoked.partitions);
+                revoke(&mut lanes, revoked).await;
+            }
             Some(GroupEvent::Batch(batch)) => {
                 let span = &batch.batch.span;
                 if let Some(lane) = lanes.get(&(span.source.clone(), span.partition)) {
-                    // A lane that ended was fenced: the batch is its successor's.
+                    // A lane that ended takes nothing: whoever claims its partition reads the batch again.
                     drop(lane.batches.send(batch));
                 }
             }
             Some(GroupEvent::Stopped { source, partition, error }) => {
                 PartitionStopped { error: &error }.emit(&common.service.metrics);
-                drop(lanes.remove(&(source, partition)));
+                let key = (source, partition);
+                again.forget([&key]);
+                drop(lanes.remove(&key));
             }
             Some(GroupEvent::Failed(error)) => return Err(error.into()),
         }
     }
     // The source ended without revoking: whatever is left comes to rest, too.
     rest(std::mem::take(&mut lanes).into_values()).await;
+    while let Ok(Ended { key, error, .. }) = ends.try_recv() {
+        again::after(&common.service, &key, error)?;
+    }
     Ok(())
 }
 
@@ -94,23 +128,21 @@ async fn assign(
     stop: &watch::Receiver<bool>,
 ) -> Result<()> {
     let mut starts = Vec::with_capacity(assigned.partitions.len());
-    for (source, number) in &assigned.partitions {
-        let ask = || Partition::claim(&common.service, source, *number);
+    for key in &assigned.partitions {
+        let ask = || Partition::claim(&common.service, &key.0, key.1);
         let Some(claimed) = insist(&common.service, stop, ask).await? else { return Ok(()) };
         let tail = claimed.source_tag.as_deref().and_then(Tail::parse);
         starts.push(Tail::start(tail.as_ref(), claimed.start, claimed.next_offset));
         let (batches, incoming) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
-        let common = common.clone();
+        let (common, of) = (common.clone(), key.clone());
         let task = tokio::spawn(async move {
-            if let Err(error) = work(&common, claimed.partition, tail, incoming, stopped).await
-                && !is_fenced(&error)
-            {
+            if let Err(error) = work(&common, claimed.partition, tail, incoming, stopped).await {
                 // Nobody listens only when the loop has ended with another failure.
-                drop(common.failed.send(error));
+                drop(common.ended.send(Ended { key: of, lane: task::id(), error }));
             }
         });
-        lanes.insert((source.clone(), *number), Lane { batches, stop, task });
+        lanes.insert(key.clone(), Lane { batches, stop, task });
     }
     assigned.start_at(starts);
     Ok(())
@@ -173,9 +205,8 @@ async fn work(
             return Ok(());
         }
         let tag = Tail::of(&batch).map(|tail| tail.to_string());
-        let slot = common.cores.acquire().await?;
         let durable = partition.step(batch, common.policy, tag).await?;
-        drop((slot, room));
+        drop(room);
         if let Some(Durable { span, .. }) = durable {
             common.monitor.committed(&span.source, span.partition, span.to);
         }

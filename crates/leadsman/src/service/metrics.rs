@@ -68,12 +68,15 @@ pub struct Metrics {
     commits: Family<BySource, Counter>,
     position: Family<ByPartition, Gauge>,
     heard: Family<ByPartition, Gauge>,
+    sighted: Family<ByPartition, Gauge>,
     /// 1 for each source: joins the heart beats of a cluster.
     cluster: Family<OfCluster, Gauge>,
     lag: Family<ByPartition, Gauge>,
     lag_seconds: Family<ByPartition, Gauge>,
-    /// When state was written down last, in seconds since the epoch.
-    saved: Mutex<BTreeMap<ByPartition, i64>>,
+    /// When a partition became ours.
+    claimed: Mutex<BTreeMap<ByPartition, i64>>,
+    /// When the first commit came whose effect is in no stored state yet.
+    unsaved: Mutex<BTreeMap<ByPartition, i64>>,
     snapshot_age: Family<ByPartition, Gauge>,
     state_bytes: Family<ByPartition, Gauge>,
     rebalances: Gauge,
@@ -96,7 +99,10 @@ pub struct Metrics {
     /// The store was out of reach and the commit was tried again.
     pub store_retries: Counter,
     /// Times detection state had to start empty.
-    pub state_resets: Counter,
+    state_resets: Counter,
+    state_reset_at: Gauge,
+    /// The lake did not take rows, and the partition starts at its last state again.
+    pub lake_retries: Counter,
     /// Items too late for their window.
     pub late: Counter,
     /// Events seen before.
@@ -119,14 +125,18 @@ impl Default for Metrics {
         let (rejected, skipped): (Family<ByReason, Counter>, Family<ByReason, Counter>) = Default::default();
         let decoded: Family<ByKind, Counter> = Family::default();
         let formats: Family<ByFormat, Counter> = Family::default();
-        let [heard, lag, lag_seconds, snapshot_age, state_bytes]: [Family<ByPartition, Gauge>; 5] =
+        let [heard, sighted, lag, lag_seconds, snapshot_age, state_bytes]: [Family<ByPartition, Gauge>; 6] =
             std::array::from_fn(|_| Family::default());
         let cluster: Family<OfCluster, Gauge> = Family::default();
         registry.register("source_cluster", "1 for each source, with the cluster that writes it", cluster.clone());
         registry.register("lag_seconds", "age of the last committed record while others wait", lag_seconds.clone());
-        registry.register("snapshot_age_seconds", "time since state was written down", snapshot_age.clone());
+        registry.register(
+            "snapshot_age_seconds",
+            "for how long there has been something that no stored state contains; 0 when all is stored",
+            snapshot_age.clone(),
+        );
         registry.register("state_bytes", "size of the state that was written down last", state_bytes.clone());
-        let [rebalances, bytes_under_way, bytes_fetched] = std::array::from_fn(|_| Gauge::default());
+        let [rebalances, bytes_under_way, bytes_fetched, state_reset_at] = std::array::from_fn(|_| Gauge::default());
         registry.register("lag_records", "records of a Kafka partition that are not committed yet", lag.clone());
         registry.register("rebalances", "assignments and revocations of Kafka partitions so far", rebalances.clone());
         registry.register("bytes_under_way", "bytes of Kafka records being processed", bytes_under_way.clone());
@@ -139,6 +149,7 @@ impl Default for Metrics {
             stopped_partitions,
             store_retries,
             state_resets,
+            lake_retries,
             late,
             duplicates,
             expired_findings,
@@ -152,8 +163,13 @@ impl Default for Metrics {
         registry.register("position_records", "first record not yet committed", position.clone());
         registry.register(
             "last_record_timestamp_seconds",
-            "when the last committed record was received, since the epoch: the heart beat of a source",
+            "when the last committed record was received, since the epoch",
             heard.clone(),
+        );
+        registry.register(
+            "last_event_timestamp_seconds",
+            "when the newest audit event happened, since the epoch: the heart beat of a cluster",
+            sighted.clone(),
         );
         registry.register(
             "stopped_partitions",
@@ -184,6 +200,16 @@ impl Default for Metrics {
         registry.register("rekeyed_items", "items written to the events topic", rekeyed_items.clone());
         registry.register("cut_items", "items cut because they were too large for the events topic", cut_items.clone());
         registry.register("state_resets", "times detection state started empty", state_resets.clone());
+        registry.register(
+            "state_reset_timestamp_seconds",
+            "when detection state started empty last, since the epoch; 0 for never",
+            state_reset_at.clone(),
+        );
+        registry.register(
+            "lake_retries",
+            "times a partition started at its last state again because the lake was out of reach",
+            lake_retries.clone(),
+        );
         Self {
             registry,
             events,
@@ -191,10 +217,12 @@ impl Default for Metrics {
             commits,
             position,
             heard,
+            sighted,
             cluster,
             lag,
             lag_seconds,
-            saved: Mutex::default(),
+            claimed: Mutex::default(),
+            unsaved: Mutex::default(),
             snapshot_age,
             state_bytes,
             rebalances,
@@ -211,6 +239,8 @@ impl Default for Metrics {
             stopped_partitions,
             store_retries,
             state_resets,
+            state_reset_at,
+            lake_retries,
             late,
             duplicates,
             expired_findings,
@@ -277,7 +307,9 @@ impl Metrics {
             let Some(position) = self.position.get(&of).map(|position| position.get()) else { continue };
             let behind = (gauge(end) - position).max(0);
             self.lag.get_or_create(&of).set(behind);
-            let heard = self.heard.get(&of).map(|heard| heard.get()).filter(|_| behind > 0);
+            // A partition that commits nothing is as old as our claim to it, at least.
+            let heard = self.heard.get(&of).map(|heard| heard.get());
+            let heard = heard.or_else(|| lock(&self.claimed).get(&of).copied()).filter(|_| behind > 0);
             self.lag_seconds.get_or_create(&of).set(heard.map_or(0, |heard| (seconds(now) - heard).max(0)));
         }
     }
@@ -288,32 +320,57 @@ impl Metrics {
         let written = OfCluster { source: of.source.clone(), cluster: cluster.to_owned() };
         self.cluster.get_or_create(&written).set(1);
         self.position.get_or_create(&of).set(i64::try_from(next_offset).unwrap_or(i64::MAX));
-        // What there is to replay is not known; what will be counts from now.
-        lock(&self.saved).insert(of, seconds(now));
+        lock(&self.claimed).insert(of, seconds(now));
+    }
+
+    /// The newest audit event that the state of a partition knows.
+    pub fn sighted(&self, source: &SourceId, partition: i32, newest: Option<Timestamp>) {
+        if let Some(newest) = newest {
+            self.sighted.get_or_create(&of(source, partition)).set(seconds(newest));
+        }
     }
 
     /// A partition is no longer this process's: who has it now reports it.
     pub fn released(&self, source: &SourceId, partition: i32) {
         let of = of(source, partition);
-        let all = [&self.position, &self.heard, &self.lag, &self.lag_seconds, &self.snapshot_age, &self.state_bytes];
-        for family in all {
+        for family in [
+            &self.position,
+            &self.heard,
+            &self.sighted,
+            &self.lag,
+            &self.lag_seconds,
+            &self.snapshot_age,
+            &self.state_bytes,
+        ] {
             family.remove(&of);
         }
-        lock(&self.saved).remove(&of);
+        lock(&self.claimed).remove(&of);
+        lock(&self.unsaved).remove(&of);
+    }
+
+    /// Something is committed whose effect no stored state contains yet.
+    pub fn unsaved(&self, source: &SourceId, partition: i32, now: Timestamp) {
+        lock(&self.unsaved).entry(of(source, partition)).or_insert_with(|| seconds(now));
     }
 
     /// State was written down.
-    pub fn saved(&self, source: &SourceId, partition: i32, bytes: usize, now: Timestamp) {
+    pub fn saved(&self, source: &SourceId, partition: i32, bytes: usize) {
         let of = of(source, partition);
+        lock(&self.unsaved).remove(&of);
         self.snapshot_age.get_or_create(&of).set(0);
         self.state_bytes.get_or_create(&of).set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        lock(&self.saved).insert(of, seconds(now));
+    }
+
+    /// Detection state started empty.
+    pub fn state_reset(&self, now: Timestamp) {
+        self.state_resets.inc();
+        self.state_reset_at.set(seconds(now));
     }
 
     /// Brings what grows with time up to date.
     pub fn look_at_the_clock(&self, now: Timestamp) {
-        for (of, saved) in lock(&self.saved).iter() {
-            self.snapshot_age.get_or_create(of).set((seconds(now) - saved).max(0));
+        for (of, since) in lock(&self.unsaved).iter() {
+            self.snapshot_age.get_or_create(of).set((seconds(now) - since).max(0));
         }
     }
 

@@ -17,6 +17,7 @@ use super::compute::{Work, compute};
 use super::events::{BatchCommitted, CommitFenced, DataGap, StateReset, StoreCommitError};
 use super::roll::PartitionRoll;
 use crate::clock;
+use crate::lake::LakeError;
 use crate::pipeline::Shard;
 
 /// When to write detection state down.
@@ -49,8 +50,6 @@ pub struct Partition {
     saved_at: Instant,
     /// When the last record came.
     heard_at: Instant,
-    /// Findings that go with the next commit.
-    untold: Vec<Finding>,
     /// What the lake gets with the next snapshot; always begins where the state stood that was stored last.
     roll: Option<PartitionRoll>,
     /// Where the last owner decided that the roll ends, if it did not come to write it.
@@ -103,8 +102,12 @@ impl Partition {
             }
         });
         let shard = restored.await.map_err(|e| StoreError::Corrupt(format!("a state snapshot: {e}")))?;
-        let cluster = &service.scope(source).context.cluster;
-        service.metrics.claimed(source, number, cluster, next_offset, clock::now());
+        let (cluster, now) = (&service.scope(source).context.cluster, clock::now());
+        service.metrics.claimed(source, number, cluster, next_offset, now);
+        service.metrics.sighted(source, number, shard.state.newest_event());
+        if state_offset < next_offset {
+            service.metrics.unsaved(source, number, now);
+        }
         let begin = |lake| PartitionRoll::begin(lake, cluster, source, number, state_offset);
         let roll = service.lake.as_ref().map(begin).transpose();
         // The only failure to begin is a partition below zero, which no source has.
@@ -120,7 +123,6 @@ impl Partition {
             unsaved: 0,
             saved_at: Instant::now(),
             heard_at: Instant::now(),
-            untold: Vec::new(),
             roll_to: checkpoint.roll_to.filter(|_| roll.is_some()),
             roll,
         };
@@ -136,50 +138,53 @@ impl Partition {
         policy: SnapshotPolicy,
         tag: Option<String>,
     ) -> Result<Option<Durable>> {
-        let Some(end) = self.roll_to.filter(|end| *end <= batch.span.to && !batch.records.is_empty()) else {
+        let Some(end) = self.roll_to.filter(|end| *end <= batch.span.to) else {
             return self.take(batch, policy, tag).await;
         };
-        // The last owner decided where a roll ends: it ends there, in the middle of the replay.
+        // The last owner decided where a roll ends, and stored it: it ends there, in the middle of the replay.
+        let idle = batch.records.is_empty();
         let (before, after) = cut(batch, end);
-        self.take(before, policy, None).await?;
+        if !before.records.is_empty() {
+            self.take(before, policy, None).await?;
+        }
         self.roll_to = None;
+        // Nothing is left to read of what retention deleted meanwhile.
+        self.position = self.position.max(end);
         let state = self.shard.as_mut().context(LOST)?.to_bytes()?;
-        self.save_at(end, state).await?;
-        if after.records.is_empty() { Ok(None) } else { self.take(after, policy, tag).await }
+        self.finish_roll(end).await?;
+        self.rest(end, state).await?;
+        if idle || !after.records.is_empty() { self.take(after, policy, tag).await } else { Ok(None) }
     }
 
     async fn take(&mut self, batch: RawBatch, policy: SnapshotPolicy, tag: Option<String>) -> Result<Option<Durable>> {
-        let shard = self.shard.take().context(LOST)?;
+        let mut findings = Vec::from_iter(self.notice_gap(&batch)?);
         let idle = batch.records.is_empty();
+        if idle {
+            // An idle source was read up to here: what is not in front of it is gone.
+            self.position = self.position.max(batch.span.to);
+        }
+        let shard = self.shard.take().context(LOST)?;
         // Nothing is closed before the replay has caught up: what it would find was stored long ago.
-        if idle && (shard.is_settled() || self.position < self.next_offset) {
+        let at_rest = shard.is_settled() && self.unsaved == 0 && findings.is_empty();
+        if idle && (at_rest || self.position < self.next_offset) {
             self.shard = Some(shard);
             return Ok(None);
         }
         let full = self.roll.as_ref().is_some_and(PartitionRoll::is_full);
         let due = full || self.saved_at.elapsed() >= policy.every || self.unsaved >= policy.records;
         let (stored, records) = (self.next_offset, batch.records.len() as u64);
-        let expected = if self.position > 0 { self.position } else { stored };
-        if batch.span.from > expected && expected > 0 {
-            let (from, to) = (expected, batch.span.from);
-            let log = format!("{} partition {}", self.source, self.number);
-            DataGap { detail: &format!("{log}: offsets {from} to {to} are gone") }.emit();
-            // In a replay, what lies below the stored offset was read when it was there.
-            let noticed = batch.records.first().map(|record| record.received_at);
-            if let Some(noticed) = noticed.filter(|_| to > stored) {
-                let gap = Gap { log: &log, from: from.max(stored), to, noticed };
-                self.untold.push(self.service.scope(&self.source).engine.gap(&shard.state, &gap));
-            }
-        }
         let worker = self.service.clone();
         let RawBatch { span, records: raw } = batch;
         let heard = raw.last().map(|record| record.received_at);
         let (source, number, seen) = (self.source.clone(), self.number, self.position);
         let work = Work { source, number, seen, stored, idle, due, roll: self.roll.take() };
         // Scoring never runs on the reactor.
+        let core = self.service.cores.acquire().await?;
         let done = tokio::task::spawn_blocking(move || compute(&worker, shard, &raw, work))
             .await
             .context("scoring panicked")??;
+        drop(core);
+        let newest = done.shard.state.newest_event();
         self.shard = Some(done.shard);
         self.roll = done.roll;
         // Metrics that go on do not stand for an audit log that stopped.
@@ -193,7 +198,6 @@ impl Partition {
         }
         // Under the name that was claimed: in a shared store a source that is this process's own has another.
         let span = Span { source: self.source.clone(), partition: self.number, from: stored, to: span.to };
-        let mut findings = std::mem::take(&mut self.untold);
         findings.extend(done.findings);
         let (written, at) = (findings.len(), span.to);
         let durable = Durable { span: span.clone(), snapshot: done.snapshot.is_some() };
@@ -204,6 +208,7 @@ impl Partition {
         }
         let with_batch = self.roll.is_none() || idle;
         let (snapshot, after) = if with_batch { (done.snapshot, None) } else { (None, done.snapshot) };
+        let saved = snapshot.as_ref().map(Vec::len);
         commit(
             &self.service,
             Commit {
@@ -220,14 +225,16 @@ impl Partition {
         .await?;
         reach("batch-committed");
         self.next_offset = at;
+        let metrics = &self.service.metrics;
+        metrics.sighted(&self.source, self.number, newest);
+        metrics.unsaved(&self.source, self.number, clock::now());
+        if let Some(bytes) = saved {
+            self.saved(bytes);
+        }
         if let Some(state) = after {
             self.finish_roll(at).await?;
-            commit(&self.service, self.at_rest(at, state)).await?;
+            self.rest(at, state).await?;
             reach("lake-ended");
-        }
-        if durable.snapshot {
-            self.unsaved = 0;
-            self.saved_at = Instant::now();
         }
         if written > 0 {
             self.service.outbox.notify_one();
@@ -237,6 +244,26 @@ impl Partition {
         metrics.duplicates.inc_by(done.duplicates);
         BatchCommitted { span: &durable.span, account: &done.account, findings: written, heard }.emit(metrics);
         Ok(Some(durable))
+    }
+
+    /// Tells what lies between the last record and a batch, if anything: a finding for what nobody will read any more.
+    fn notice_gap(&self, batch: &RawBatch) -> Result<Option<Finding>> {
+        let stored = self.next_offset;
+        let expected = if self.position > 0 { self.position } else { stored };
+        let (from, to) = (expected, batch.span.from);
+        if to <= from || from == 0 {
+            return Ok(None);
+        }
+        let log = format!("{} partition {}", self.source, self.number);
+        DataGap { detail: &format!("{log}: offsets {from} to {to} are gone") }.emit();
+        // In a replay, what lies below the stored offset was read when it was there.
+        if to <= stored {
+            return Ok(None);
+        }
+        let noticed = batch.records.first().map_or_else(clock::now, |record| record.received_at);
+        let gap = Gap { log: &log, from: from.max(stored), to, noticed };
+        let state = &self.shard.as_ref().context(LOST)?.state;
+        Ok(Some(self.service.scope(&self.source).engine.gap(state, &gap)))
     }
 
     /// Commits a finding when the partition fell silent, together with the state that knows it was told.
@@ -250,9 +277,10 @@ impl Partition {
         let engine = &self.service.scope(&self.source).engine;
         let Some(finding) = engine.silence(&mut shard.state, now) else { return Ok(()) };
         let state = shard.to_bytes()?;
-        let (at, sinks) = (self.next_offset, self.service.sinks.clone());
+        let (at, sinks, bytes) = (self.next_offset, self.service.sinks.clone(), state.len());
         self.end_roll(at).await?;
         commit(&self.service, Commit { findings: vec![finding], sinks, ..self.at_rest(at, state) }).await?;
+        self.saved(bytes);
         self.service.outbox.notify_one();
         Ok(())
     }
@@ -266,13 +294,23 @@ impl Partition {
         let Some(mut shard) = self.shard.take().filter(|_| worth_it) else { return Ok(()) };
         let state = shard.to_bytes()?;
         reach("state-at-rest");
-        self.save_at(self.next_offset, state).await
+        self.end_roll(self.next_offset).await?;
+        self.rest(self.next_offset, state).await
     }
 
-    /// Stores a state that stands at `at`, behind the roll that ends there.
-    async fn save_at(&mut self, at: u64, state: Vec<u8>) -> Result<()> {
-        self.end_roll(at).await?;
-        commit(&self.service, self.at_rest(at, state)).await
+    /// Stores a state that stands at `at`, behind the roll that ended there.
+    async fn rest(&mut self, at: u64, state: Vec<u8>) -> Result<()> {
+        let bytes = state.len();
+        commit(&self.service, self.at_rest(at, state)).await?;
+        self.saved(bytes);
+        Ok(())
+    }
+
+    /// A state was stored.
+    fn saved(&mut self, bytes: usize) {
+        self.unsaved = 0;
+        self.saved_at = Instant::now();
+        self.service.metrics.saved(&self.source, self.number, bytes);
     }
 
     /// Decides that the roll ends at `at`, and ends it.
@@ -318,13 +356,7 @@ pub(super) async fn commit(service: &Service, commit: Commit) -> Result<()> {
     let mut pause = Duration::from_millis(50);
     loop {
         match service.store.commit(commit.clone()).await {
-            Ok(()) => {
-                if let Some(snapshot) = &commit.snapshot {
-                    let (span, bytes) = (&commit.span, snapshot.body.len());
-                    service.metrics.saved(&span.source, span.partition, bytes, clock::now());
-                }
-                return Ok(());
-            }
+            Ok(()) => return Ok(()),
             Err(error @ StoreError::Unavailable(_)) => {
                 StoreCommitError { error: &error }.emit(&service.metrics);
                 tokio::time::sleep(pause).await;
@@ -375,6 +407,12 @@ where
 #[must_use]
 pub fn is_fenced(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(StoreError::Fenced { .. }))
+}
+
+/// Whether the lake did not take what it should: whoever starts at the last state again loses nothing.
+#[must_use]
+pub fn lake_error(error: &anyhow::Error) -> Option<&LakeError> {
+    error.downcast_ref().filter(|error: &&LakeError| error.kind().is_retryable())
 }
 
 const LOST: &str = "the partition's state was lost by an earlier error";

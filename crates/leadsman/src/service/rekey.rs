@@ -24,13 +24,12 @@ use tokio::sync::watch;
 use self::merge::Merge;
 use self::route::Piece;
 use super::Service;
+use super::again::{self, Again, Key};
 use super::events::{DataGap, ItemsRekeyed, PartitionSilent, PartitionStopped};
-use super::partition::{commit, insist, is_fenced};
+use super::partition::{commit, insist};
 use super::recognise::{Tail, recognise};
 use crate::account::Account;
 use crate::clock;
-
-type Key = (SourceId, i32);
 
 /// Records delivered and committed at a time.
 const CHUNK: usize = 2_000;
@@ -62,8 +61,8 @@ pub fn checkpoint_of(source: &SourceId) -> SourceId {
 
 /// Runs a member of the ingest group until `stop`.
 ///
-/// Errors: when reading, delivering or the store fails for good. A fenced commit is no error: the partition has
-/// another owner.
+/// Errors: when reading, delivering or the store fails for good. A fenced commit is no error: what Kafka still takes for
+/// ours is claimed anew.
 pub async fn run(
     service: Service,
     mut source: KafkaSource,
@@ -72,7 +71,8 @@ pub async fn run(
 ) -> Result<()> {
     let outputs = outputs.into_iter().map(|output| (output, Merge::default())).collect();
     let (monitor, delivered_at) = (source.monitor(), Instant::now());
-    let mut stage = Stage { service, monitor, outputs, inputs: BTreeMap::new(), delivered_at };
+    let (inputs, again) = (BTreeMap::new(), Again::default());
+    let mut stage = Stage { service, monitor, outputs, inputs, again, delivered_at };
     let mut look = tokio::time::interval(LOOK);
     let mut stopping = false;
     loop {
@@ -87,7 +87,12 @@ pub async fn run(
             event = source.next() => Some(event),
         };
         match event {
-            None => stage.wait_no_longer(),
+            None => {
+                stage.wait_no_longer();
+                for (of, partition) in stage.again.take_due(Instant::now()) {
+                    source.assign_again(&of, partition);
+                }
+            }
             Some(None) => return Ok(()),
             Some(Some(GroupEvent::Assigned(assigned))) => stage.assign(assigned, &stop).await?,
             Some(Some(GroupEvent::Revoked(revoked))) => stage.revoke(revoked),
@@ -105,6 +110,7 @@ struct Stage {
     monitor: KafkaMonitor,
     outputs: Vec<(Output, Merge<Key, Piece>)>,
     inputs: BTreeMap<Key, Input>,
+    again: Again,
     /// When a chunk was delivered: while that takes long, nothing is heard of any partition.
     delivered_at: Instant,
 }
@@ -135,6 +141,7 @@ struct Done {
 
 impl Stage {
     async fn assign(&mut self, assigned: Assigned, stop: &watch::Receiver<bool>) -> Result<()> {
+        self.again.forget(&assigned.partitions);
         let mut starts = Vec::with_capacity(assigned.partitions.len());
         for key in &assigned.partitions {
             let (source, number) = (checkpoint_of(&key.0), key.1);
@@ -157,6 +164,7 @@ impl Stage {
 
     /// What was delivered is committed, and what waits is read by the next owner.
     fn revoke(&mut self, revoked: Revoked) {
+        self.again.forget(&revoked.partitions);
         revoked.partitions.iter().for_each(|key| self.forget(key));
         drop(revoked);
     }
@@ -170,6 +178,7 @@ impl Stage {
 
     fn leave(&mut self, key: &Key, error: &SourceError) {
         PartitionStopped { error }.emit(&self.service.metrics);
+        self.again.forget([key]);
         self.forget(key);
     }
 
@@ -261,10 +270,9 @@ impl Stage {
         }
         for (key, done) in done {
             if let Err(error) = self.commit(&key, done).await {
-                if !is_fenced(&error) {
-                    return Err(error);
-                }
+                let after = again::after(&self.service, &key, error)?;
                 self.forget(&key);
+                self.again.at(key, Instant::now() + after);
             }
         }
         Ok(true)

@@ -15,14 +15,14 @@ use leadsman_engine::{Engine, EngineSettings, Polarity};
 use leadsman_kafka::{ExactlyOnceSink, KafkaSink, KafkaSinkConfig};
 use leadsman_store::{AnyStore, StoreSettings};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::backend::Members;
 use super::backend::ServiceBackend;
 use super::events::InboxCleanError;
 use super::metrics::Metrics;
-use super::partition::{Durable, Partition, SnapshotPolicy};
+use super::partition::{Claimed, Durable, SnapshotPolicy};
 use super::retention::{self, RetentionPolicy};
 use super::stream::{self, Hooks};
 use super::{Scope, Service, Shared, access, group, kafka, lake_keeper, redaction, rekey, relay, token};
@@ -125,6 +125,7 @@ pub async fn start(setup: Setup) -> Result<Running> {
         metrics: Metrics::default(),
         lake: lake.clone(),
         sinks: sink.iter().cloned().collect(),
+        cores: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
         outbox: Notify::new(),
         data_dir: setup.data_dir.clone(),
         model: setup.model.clone(),
@@ -149,17 +150,19 @@ pub async fn start(setup: Setup) -> Result<Running> {
     let writer = Inbox::open(&setup.data_dir.join("inbox"), limits)?;
     let instance = instance(&setup)?;
     let inbox = instance.own(SourceId::new(INBOX));
-    let claimed = Partition::claim(&service, &inbox, 0).await.context("cannot claim the inbox")?;
-    let reader = writer.reader(claimed.start, setup.idle_after)?;
+    let (records, idle_after) = (writer.clone(), setup.idle_after);
+    let open = move |claimed: &Claimed| Ok(records.reader(claimed.start, idle_after)?);
     let hooks = InboxHooks(writer.clone());
-    tasks.spawn(stream::run(reader, claimed.partition, setup.snapshots, hooks, stopped.clone()));
+    tasks.spawn(stream::run(service.clone(), inbox, open, setup.snapshots, hooks, stopped.clone()));
     // The same file twice would be two owners of one log.
     for path in &setup.files.iter().collect::<BTreeSet<_>>() {
         let source = instance.own(FileTail::source_id(path));
-        let claimed = Partition::claim(&service, &source, 0).await.context("cannot claim a followed file")?;
-        let position = claimed.source_tag.map(|tag| TailPosition { offset: claimed.start, tag });
-        let file = FileTail::open(path, position, setup.idle_after, clock::now);
-        tasks.spawn(stream::run(file, claimed.partition, setup.snapshots, TailHooks, stopped.clone()));
+        let path = path.to_path_buf();
+        let open = move |claimed: &Claimed| {
+            let position = claimed.source_tag.clone().map(|tag| TailPosition { offset: claimed.start, tag });
+            Ok(FileTail::open(&path, position, idle_after, clock::now))
+        };
+        tasks.spawn(stream::run(service.clone(), source, open, setup.snapshots, TailHooks, stopped.clone()));
     }
     tasks.spawn(retention::run(service.clone(), setup.retention, stopped.clone()));
     let members = setup.kafka.as_ref().map(|_| Members::default());

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use leadsman_domain::{EventSource, RawBatch};
+use leadsman_domain::{EventSource, RawBatch, SourceId};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::partition::{Durable, Partition, SnapshotPolicy};
+use super::Service;
+use super::again;
+use super::events::LakeWaits;
+use super::partition::{Claimed, Durable, Partition, SnapshotPolicy, insist, lake_error};
 
 /// What the loop asks of a source beyond its batches.
 pub trait Hooks<S>: Send {
@@ -17,19 +20,39 @@ pub trait Hooks<S>: Send {
     fn committed(&mut self, source: &S, durable: &Durable);
 }
 
-/// Runs one source to its end, or until `stop`.
+/// Claims a source, opens it where it stands and runs it until `stop`; anew whenever the lake was out of reach.
 ///
 /// Errors: when the source fails for good, a commit is fenced, or the pipeline breaks.
 pub async fn run<S: EventSource>(
-    mut source: S,
-    mut partition: Partition,
+    service: Service,
+    source: SourceId,
+    open: impl Fn(&Claimed) -> Result<S>,
     policy: SnapshotPolicy,
     mut hooks: impl Hooks<S>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
+    while let Some(claimed) = insist(&service, &stop, || Partition::claim(&service, &source, 0)).await? {
+        let log = open(&claimed)?;
+        let Err(error) = drive(log, claimed.partition, policy, &mut hooks, &mut stop).await else { return Ok(()) };
+        let Some(lake) = lake_error(&error) else { return Err(error) };
+        LakeWaits { source: &source, partition: 0, error: lake }.emit(&service.metrics);
+        // A timeout is as good as a stop: both are looked at next.
+        drop(tokio::time::timeout(again::LAKE, stop.wait_for(|stop| *stop)).await);
+    }
+    Ok(())
+}
+
+/// Works through a source until `stop`.
+async fn drive<S: EventSource>(
+    mut source: S,
+    mut partition: Partition,
+    policy: SnapshotPolicy,
+    hooks: &mut impl Hooks<S>,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<()> {
     // One for all batches: a source that never pauses must not keep the watch from its turn.
     let mut watch = silence_watch();
-    while let Some(batch) = next(&mut source, &mut partition, &mut watch, &mut stop).await? {
+    while let Some(batch) = next(&mut source, &mut partition, &mut watch, stop).await? {
         let tag = hooks.tag(&mut source);
         if let Some(durable) = partition.step(batch, policy, tag).await? {
             hooks.committed(&source, &durable);
