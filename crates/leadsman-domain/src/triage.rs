@@ -62,15 +62,6 @@ impl TriageStatus {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
-
-    /// Whether people are not done with it.
-    #[must_use]
-    pub fn is_open(self) -> bool {
-        match self {
-            Self::New | Self::InProgress => true,
-            Self::Resolved | Self::Suppressed => false,
-        }
-    }
 }
 
 /// Why triage could not be set.

@@ -142,11 +142,11 @@ impl Session {
     }
 
     fn publish(&mut self, config: &KafkaSinkConfig, items: &[OutboxItem]) -> Result<(), KafkaError> {
-        let new = items.get(self.progress.known(items)..).unwrap_or_default();
+        let new = self.progress.unpublished(items);
         if new.is_empty() {
             return Ok(());
         }
-        let progress = self.progress.with(new);
+        let progress = self.progress.with(&new);
         self.producer.begin_transaction().map_err(KafkaError::transaction)?;
         for item in new {
             self.send(config, item)?;

@@ -36,24 +36,34 @@ impl Progress {
         std::iter::once(VERSION.to_owned()).chain(digests).collect()
     }
 
-    /// How many of the first items were published: those that make up remembered batches, each as a whole.
-    pub(super) fn known(&self, items: &[OutboxItem]) -> usize {
-        let (mut known, mut running) = (0, START);
-        for (index, item) in items.iter().enumerate() {
-            running = step(running, item);
-            if self.batches.contains(&running) {
-                known = index + 1;
-                running = START;
+    /// The items that were not published: those outside of remembered batches, which are found as a whole only.
+    pub(super) fn unpublished<'a>(&self, items: &'a [OutboxItem]) -> Vec<&'a OutboxItem> {
+        let mut fresh = Vec::new();
+        let mut rest = items;
+        while let Some(item) = rest.first() {
+            let known = self.known(rest);
+            if known == 0 {
+                fresh.push(item);
             }
+            rest = rest.get(known.max(1)..).unwrap_or_default();
         }
-        known
+        fresh
+    }
+
+    /// The length of the remembered batch that these items begin with; 0 when there is none.
+    fn known(&self, items: &[OutboxItem]) -> usize {
+        let digests = items.iter().scan(START, |running, item| {
+            *running = step(*running, item);
+            Some(*running)
+        });
+        digests.zip(1..).filter(|(digest, _)| self.batches.contains(digest)).map(|(_, n)| n).next().unwrap_or(0)
     }
 
     /// After one batch more.
-    pub(super) fn with(&self, items: &[OutboxItem]) -> Self {
+    pub(super) fn with(&self, items: &[&OutboxItem]) -> Self {
         let mut next = self.clone();
         next.published += items.len() as u64;
-        next.batches.push_back(items.iter().fold(START, step));
+        next.batches.push_back(items.iter().fold(START, |running, item| step(running, item)));
         if next.batches.len() > REMEMBERED {
             next.batches.pop_front();
         }
@@ -83,16 +93,34 @@ mod tests {
         ids.map(item).collect()
     }
 
+    fn with(progress: &Progress, ids: std::ops::Range<u128>) -> Progress {
+        progress.with(&items(ids).iter().collect::<Vec<_>>())
+    }
+
+    fn fresh(progress: &Progress, offered: &[OutboxItem]) -> Vec<u128> {
+        progress.unpublished(offered).iter().map(|item| item.id.get()).collect()
+    }
+
     #[test]
-    fn whole_batches_at_the_beginning_are_known_and_nothing_else() {
-        let progress = Progress::default().with(&items(0..3)).with(&items(3..5));
-        for (offered, known) in [(0..3, 3), (0..5, 5), (0..9, 5), (3..5, 2), (3..9, 2), (0..2, 0), (1..5, 0), (5..9, 0)]
-        {
-            assert_eq!(progress.known(&items(offered.clone())), known, "{offered:?}");
+    fn whole_batches_are_known_wherever_they_stand_and_nothing_else() {
+        let progress = with(&with(&Progress::default(), 0..3), 3..5);
+        for (offered, new) in [
+            (0..3, 0..0),
+            (0..5, 0..0),
+            (0..9, 5..9),
+            (3..5, 0..0),
+            (3..9, 5..9),
+            (0..2, 0..2),
+            (1..5, 1..3),
+            (5..9, 5..9),
+        ] {
+            assert_eq!(fresh(&progress, &items(offered.clone())), new.collect::<Vec<_>>(), "{offered:?}");
         }
-        let mut revised = items(0..3);
+        let mut revised = items(0..5);
         revised[1].rev = 2;
-        assert_eq!(progress.known(&revised), 0, "another revision is another finding");
+        assert_eq!(fresh(&progress, &revised), [0, 1, 2], "another revision is another finding");
+        let only_later = with(&Progress::default(), 3..5);
+        assert_eq!(fresh(&only_later, &items(0..7)), [0, 1, 2, 5, 6], "held by another process for a while");
     }
 
     #[test]
@@ -100,11 +128,12 @@ mod tests {
         let mut progress = Progress::default();
         for n in 0..100 {
             assert_eq!(Progress::parse(progress.offset(), &progress.metadata()), progress, "{n}");
-            progress = progress.with(&items(n..n + 2));
+            progress = with(&progress, n..n + 2);
         }
         assert!(progress.metadata().len() < 4_096, "{}", progress.metadata().len());
         assert_eq!(progress.offset(), 200);
-        assert_eq!((progress.known(&items(99..101)), progress.known(&items(0..2))), (2, 0));
+        assert!(fresh(&progress, &items(99..101)).is_empty());
+        assert_eq!(fresh(&progress, &items(0..2)), [0, 1]);
         for other in ["", "2 00", "something else"] {
             assert_eq!(Progress::parse(7, other), Progress::default());
         }

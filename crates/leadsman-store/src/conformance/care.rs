@@ -105,12 +105,48 @@ pub(crate) async fn retention_counts_from_the_last_change(store: impl Store) {
     };
     commit(0, 1, 1).await.unwrap();
     commit(1, 2, 1).await.unwrap();
+    commit(2, 4, 1).await.unwrap();
     let middle = later().await;
-    commit(2, 2, 2).await.unwrap();
-    commit(3, 3, 1).await.unwrap();
-    assert_eq!(store.prune(middle, middle, 100).await.unwrap(), Pruned { findings: 1, dead_letters: 2 });
+    commit(3, 2, 2).await.unwrap();
+    commit(4, 3, 1).await.unwrap();
+    let resolved = Triage { status: TriageStatus::Resolved, ..in_progress() };
+    store.set_triage(FindingId::new(4), resolved).await.unwrap();
+    assert_eq!(store.prune(middle, middle, 100).await.unwrap(), Pruned { findings: 1, dead_letters: 3 });
     assert_eq!(store.finding(FindingId::new(1)).await.unwrap(), None);
-    assert_eq!(store.stats().await.unwrap().findings, 2);
+    assert_eq!(store.stats().await.unwrap().findings, 3);
+}
+
+/// Retention deletes what is old while people decide about it: a decision that was taken keeps its finding.
+pub(crate) async fn nothing_ages_away_under_a_decision(store: impl Store + Clone + 'static) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    for round in 0..20 {
+        let ids = round * 10..round * 10 + 10;
+        let mut commit =
+            batch(epoch, round as u64, round as u64 + 1, ids.clone().map(|id| finding(id, 1, 50)).collect());
+        commit.sinks.clear();
+        store.commit(commit).await.unwrap();
+        let people: Vec<_> = ids
+            .map(|id| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    match store.set_triage(FindingId::new(id), in_progress()).await {
+                        Ok(_) => true,
+                        Err(TriageError::Missing(_)) => false,
+                        Err(other) => panic!("{other}"),
+                    }
+                })
+            })
+            .collect();
+        store.prune(EVER, NEVER, 100).await.unwrap();
+        let mut decided = 0;
+        for person in people {
+            decided += usize::from(person.await.unwrap());
+        }
+        let stays = store.stats().await.unwrap().findings;
+        store.prune(EVER, NEVER, 100).await.unwrap();
+        let open = store.stats().await.unwrap().findings;
+        assert!(open <= stays && open >= decided as u64, "{decided} decisions, {open} findings");
+    }
 }
 
 /// A time between what was stored before and what is stored after, by the clock that server and test share.

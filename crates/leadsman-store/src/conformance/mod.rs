@@ -33,7 +33,8 @@ macro_rules! checks {
             leases_keep_other_relays_away_until_they_end, what_is_given_back_is_free_at_once,
             relays_share_the_outbox, words_are_found, hostile_searches_find_nothing_and_fail_nothing,
             more_filters_apply, triage_survives_replay, triage_is_compared_before_it_is_set,
-            retention_spares_what_is_not_done, retention_counts_from_the_last_change
+            retention_spares_what_is_not_done, retention_counts_from_the_last_change,
+            nothing_ages_away_under_a_decision
         }
     };
 }

@@ -24,9 +24,9 @@ fn triage_row(row: &Row) -> Result<TriageRow, StoreError> {
 
 pub(super) async fn set_triage(client: &mut Client, id: FindingId, mut wanted: Triage) -> Result<Triage, TriageError> {
     let tx = client.transaction().await.map_err(pg_error)?;
-    // Whoever sets triage of the same finding at the same time waits here, and then sees the new version.
-    let lock = "SELECT 1 FROM finding WHERE id = $1 FOR UPDATE";
-    tx.execute(lock, &[&id.to_string()]).await.map_err(pg_error)?;
+    // Whoever sets triage at the same time waits here, and then sees the new version; and so does retention, which
+    // would delete the finding under it. Without the lock `nothing_ages_away_under_a_decision` fails.
+    lock_counter(&tx).await?;
     let stored = triage(&*tx, id).await?.ok_or(TriageError::Missing(id))?;
     wanted.follow(id, &stored)?;
     let version = to_db(wanted.version, "version of triage")?;
@@ -35,6 +35,7 @@ pub(super) async fn set_triage(client: &mut Client, id: FindingId, mut wanted: T
     let (id, status) = (id.to_string(), wanted.status.as_str());
     let values: [&(dyn ToSql + Sync); 5] = [&id, &version, &status, &wanted.assignee, &wanted.note];
     tx.execute(sql::WRITE_TRIAGE, &values).await.map_err(pg_error)?;
+    tx.execute("UPDATE finding SET stored_at = micros() WHERE id = $1", &[&id]).await.map_err(pg_error)?;
     tx.commit().await.map_err(pg_error)?;
     Ok(wanted)
 }

@@ -121,7 +121,7 @@ impl PostgresSettings {
         let connector = match (&self.authority, self.wish) {
             (_, Wish::Disable) => None,
             (Some(pem), Wish::VerifyFull | Wish::Unsaid) => Some(tls::connector(pem)?),
-            (None, Wish::Unsaid) if config.get_hosts().iter().all(is_here) => None,
+            (None, Wish::Unsaid) if is_here(&config) => None,
             (None, Wish::VerifyFull | Wish::Unsaid) => return Err(PostgresError::NoAuthority),
         };
         config.ssl_mode(if connector.is_some() { SslMode::Require } else { SslMode::Disable });
@@ -129,12 +129,13 @@ impl PostgresSettings {
     }
 }
 
-/// Whether packets to it stay on this machine.
-fn is_here(host: &Host) -> bool {
-    match host {
+/// Whether packets stay on this machine: by name, and by `hostaddr`, which goes before the name.
+fn is_here(config: &Config) -> bool {
+    let named = |host: &Host| match host {
         Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()),
         Host::Unix(_) => true,
-    }
+    };
+    config.get_hosts().iter().all(named) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
 }
 
 /// The cause only names the option or the part that is wrong.

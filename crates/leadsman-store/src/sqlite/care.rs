@@ -27,6 +27,8 @@ pub(super) fn set_triage(conn: &mut Connection, id: FindingId, mut wanted: Triag
     let version = to_db(wanted.version, "version of triage")?;
     let values = params![id.to_string(), version, wanted.status.as_str(), wanted.assignee, wanted.note];
     tx.execute(sql::WRITE_TRIAGE, values).map_err(sql_error)?;
+    const TOUCH: &str = "UPDATE finding SET stored_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) WHERE id = ?1";
+    tx.execute(TOUCH, [id.to_string()]).map_err(sql_error)?;
     tx.commit().map_err(sql_error)?;
     Ok(wanted)
 }
@@ -44,11 +46,13 @@ pub(super) fn prune(
             old.query_map(params![findings_before.as_micros(), row_limit(limit)], |row| Ok((row.get(0)?, row.get(1)?)));
         rows.and_then(Iterator::collect).map_err(sql_error)?
     };
+    let mut words = WordIndex::prepare(&tx)?;
     for (id, seq) in &old {
-        WordIndex::prepare(&tx)?.remove(*seq)?;
+        words.remove(*seq)?;
         tx.execute("DELETE FROM finding_triage WHERE finding_id = ?1", [id]).map_err(sql_error)?;
         tx.execute("DELETE FROM finding WHERE id = ?1", [id]).map_err(sql_error)?;
     }
+    drop(words);
     let letters = params![dead_letters_before.as_micros(), row_limit(limit)];
     let dead_letters = tx.execute(sql::PRUNE_DEAD_LETTERS, letters).map_err(sql_error)?;
     tx.commit().map_err(sql_error)?;

@@ -78,6 +78,7 @@ async fn another_host_needs_an_authority() {
         ("postgres://u@127.0.0.1:1/x?sslmode=verify-full", true),
         ("postgres://u@127.0.0.1:1,10.0.0.1:1/x", true),
         ("postgres://u@127.0.0.1:1/x", false),
+        ("postgres://u@localhost:1/x?hostaddr=10.0.0.1", true),
         ("postgres://u@10.255.255.1:1/x?sslmode=disable&connect_timeout=1", false),
     ] {
         let error = PostgresStore::connect(&PostgresSettings::parse(address).unwrap()).await.unwrap_err();

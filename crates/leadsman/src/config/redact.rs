@@ -14,19 +14,23 @@ pub(super) fn is_secret(key: &str) -> bool {
     })
 }
 
-/// The address of a database without its password, wherever it is well-formed.
+/// The address of a database without its password.
+///
+/// A password may hold characters that should have been escaped: all from the colon behind the user to the last `@` is
+/// taken for it.
 pub(super) fn address(text: &str) -> String {
-    let (base, options) = text.split_once('?').map_or((text, None), |(base, options)| (base, Some(options)));
-    let base = match base.rsplit_once('@').map(|(user, rest)| (user.match_indices(':').nth(1), user, rest)) {
-        // The first colon is that of the scheme.
-        Some((Some((colon, _)), user, rest)) => format!("{}:{REDACTED}@{rest}", &user[..colon]),
-        _ => base.to_owned(),
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let user = rest.find([':', '@']).unwrap_or(0);
+    let (login, rest) = match rest.rfind('@') {
+        Some(at) if rest[user..].starts_with(':') => (format!("{}:{REDACTED}", &rest[..user]), &rest[at..]),
+        _ => (String::new(), rest),
     };
-    match options {
-        None => base,
-        Some(options) if options.to_ascii_lowercase().contains("pass") => format!("{base}?{REDACTED}"),
-        Some(options) => format!("{base}?{options}"),
-    }
+    let rest = match rest.split_once('?') {
+        Some((base, options)) if options.to_ascii_lowercase().contains("pass") => format!("{base}?{REDACTED}"),
+        _ => rest.to_owned(),
+    };
+    let separator = if text.contains("://") { "://" } else { "" };
+    format!("{scheme}{separator}{login}{rest}")
 }
 
 /// Whether text of a file may hold a secret, perhaps under a misspelt key or in the wrong section.

@@ -340,7 +340,12 @@ hunter2"""
 
 #[test]
 fn the_password_of_a_database_is_shown_nowhere() {
-    for url in ["postgres://jane:hunter2@db.example/leads", "postgres://jane@db.example/leads?password=hunter2"] {
+    for url in [
+        "postgres://jane:hunter2@db.example/leads",
+        "postgres://jane@db.example/leads?password=hunter2",
+        "postgres://jane:hun?hunter2@db.example/leads",
+        "postgres://jane:?hunter2@db.example/leads?application_name=x",
+    ] {
         let loaded = of_file(&format!("[store]\nurl = \"{url}\"\n")).unwrap();
         for shown in [loaded.effective.to_toml(true), loaded.effective.to_json().to_string(), format!("{loaded:?}")] {
             assert!(!shown.contains("hunter2"), "{shown}");
