@@ -1,13 +1,14 @@
 //! What the API asks of the service.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use leadsman_api::{
     ApiError, Backend, BoxFuture, Job, JobId, JobSpec, JobStream, MAX_SCORE_EVENTS, ScoreReport, ScoredWindow,
     VersionInfo,
 };
 use leadsman_domain::{
-    ErrorKind, Finding, FindingId, FindingPage, FindingQuery, ModelSummary, PayloadKind, RawRecord, Store,
+    ErrorKind, Finding, FindingId, FindingPage, FindingQuery, ModelSummary, PayloadKind, RawRecord, Store, StoreStats,
 };
 use leadsman_kafka::KafkaMonitor;
 use leadsman_store::ModelDirectory;
@@ -32,7 +33,22 @@ pub struct ServiceBackend {
     jobs: Arc<Jobs>,
 }
 
+/// Longer than a store takes that is well; whoever asks waits for ten seconds, by Prometheus' default.
+const STORE_ANSWERS: Duration = Duration::from_secs(5);
+
+/// The store did not answer, and that was logged.
+struct StoreSilent;
+
 impl ServiceBackend {
+    async fn stats(&self) -> Result<StoreStats, StoreSilent> {
+        match tokio::time::timeout(STORE_ANSWERS, self.service.store.stats()).await {
+            Ok(Ok(stats)) => return Ok(stats),
+            Ok(Err(error)) => tracing::warn!(%error, "the store is out of reach"),
+            Err(_) => tracing::warn!(seconds = STORE_ANSWERS.as_secs(), "the store does not answer"),
+        }
+        Err(StoreSilent)
+    }
+
     /// A backend that stores what is ingested in `inbox`; `None` refuses it.
     #[must_use]
     pub fn new(service: Service, inbox: Option<InboxWriter>, kafka: Option<Members>) -> Self {
@@ -127,17 +143,22 @@ impl Backend for ServiceBackend {
                 self.service.metrics.observe_groups(members, clock::now());
             }
             self.service.metrics.look_at_the_clock(clock::now());
-            let stats = self.service.store.stats().await.map_err(unavailable)?;
+            let stored = self.stats().await;
             let mut text = self.service.metrics.render().map_err(ApiError::internal)?;
             // Gauges of the store and the disk are read when asked for; the text ends with `# EOF`.
             let disk = disk::space(&self.service.data_dir).map_err(ApiError::internal)?;
-            let gauges = [
-                ("leadsman_stored_findings", "findings in the store", stats.findings),
-                ("leadsman_dead_letters", "refused items in the store", stats.dead_letters),
-                ("leadsman_outbox_findings", "findings not yet published", stats.outbox),
+            let mut gauges = vec![
                 ("leadsman_disk_size_bytes", "size of the disk that the data directory is on", disk.size),
                 ("leadsman_disk_free_bytes", "what can still be written to it", disk.free),
             ];
+            // Without them while the store is out of reach: the others are what tells of it.
+            if let Ok(stored) = stored {
+                gauges.extend([
+                    ("leadsman_stored_findings", "findings in the store", stored.findings),
+                    ("leadsman_dead_letters", "refused items in the store", stored.dead_letters),
+                    ("leadsman_outbox_findings", "findings not yet published", stored.outbox),
+                ]);
+            }
             let lines: String = gauges
                 .iter()
                 .map(|(name, help, value)| format!("# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}\n"))
@@ -150,15 +171,12 @@ impl Backend for ServiceBackend {
 
     fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
         Box::pin(async move {
-            match self.service.store.stats().await {
+            match self.stats().await {
                 Ok(_) if self.kafka.as_ref().is_some_and(|members| members.get().is_none()) => {
                     Err(vec!["kafka is not joined yet".to_owned()])
                 }
                 Ok(_) => Ok(()),
-                Err(error) => {
-                    tracing::warn!(%error, "not ready");
-                    Err(vec!["the store is out of reach".to_owned()])
-                }
+                Err(StoreSilent) => Err(vec!["the store is out of reach".to_owned()]),
             }
         })
     }
