@@ -22,7 +22,16 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "faults::a_broker_that_dies_costs_nothing", needs: &[Need::Broker], run: broker_dies },
     Case { name: "faults::clean_stops_leave_nothing_to_replay", needs: &[Need::Broker], run: clean_stops },
     Case { name: "faults::a_topic_replayed_into_itself_changes_nothing", needs: &[Need::Broker], run: replayed_topic },
-    Case { name: "faults::deleted_records_are_a_finding", needs: &[Need::Broker], run: deleted_records },
+    Case {
+        name: "faults::deleted_records_are_a_finding",
+        needs: &[Need::Broker],
+        run: || deleted_records("deleted", &[]),
+    },
+    Case {
+        name: "faults::deleted_records_of_unkeyed_topics_are_a_finding",
+        needs: &[Need::Broker],
+        run: deleted_unkeyed,
+    },
     Case { name: "faults::a_recreated_topic_is_not_read_on", needs: &[Need::Broker], run: recreated_topic },
     Case { name: "faults::added_partitions_refuse_to_start", needs: &[Need::Broker], run: added_partitions },
     Case { name: "faults::clusters_of_equal_names_share_no_state", needs: &[Need::Broker], run: two_clusters },
@@ -157,11 +166,17 @@ fn replayed_topic() -> Result<()> {
     stage.settles(&stage.worker(stage.here.path(), &[])?, &stage.sqlite()?)
 }
 
-fn deleted_records() -> Result<()> {
-    let stage = Stage::new("deleted", 1)?;
+fn deleted_unkeyed() -> Result<()> {
+    shared()?.create_topic("unkeyed.events", 2)?;
+    let rekey = [("LEADSMAN_KAFKA__REKEY", "true"), ("LEADSMAN_KAFKA__EVENTS_TOPIC", "unkeyed.events")];
+    deleted_records("unkeyed", &rekey)
+}
+
+fn deleted_records(name: &'static str, settings: &[(&str, &str)]) -> Result<()> {
+    let stage = Stage::new(name, 1)?;
     let half = stage.world.len() / 2;
     stage.world.produce(..half)?;
-    let mut serve = stage.worker(stage.here.path(), &[])?;
+    let mut serve = stage.worker(stage.here.path(), settings)?;
     wait_until("a part is read", LONG, || Ok((read(&serve) > 200.0).then_some(())))?;
     assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
     stage.world.produce(half..)?;
@@ -169,13 +184,16 @@ fn deleted_records() -> Result<()> {
     let low = i64::try_from(half + 100)?;
     until.add_partition_offset(&stage.world.topic, 0, Offset::Offset(low))?;
     block_on(shared()?.admin()?.delete_records(&until, &AdminOptions::new()))??;
-    let serve = stage.worker(stage.here.path(), &[])?;
+    let serve = stage.worker(stage.here.path(), settings)?;
     wait_until("the rest is read", LONG, || Ok((read(&serve) >= stage.world.len() as f64).then_some(())))?;
     let store = block_on(AnyStore::open(&stage.sqlite()?))??;
-    let query = FindingQuery { limit: 1_000, ..FindingQuery::default() };
-    let found = block_on(store.findings(query))??.items;
-    let gaps: Vec<_> = found.iter().map(|(_, f)| f).filter(|f| f.kind == FindingKind::DataGap).collect();
-    assert_eq!(gaps.len(), 1, "{gaps:#?}");
+    let gaps = wait_until("the gap is told", DEADLINE, || {
+        let query = FindingQuery { limit: 1_000, ..FindingQuery::default() };
+        let found = block_on(store.findings(query))??.items;
+        let gaps: Vec<_> = found.into_iter().map(|(_, f)| f).filter(|f| f.kind == FindingKind::DataGap).collect();
+        Ok((!gaps.is_empty()).then_some(gaps))
+    })?;
+    assert_eq!(gaps.len(), 1, "told once: {gaps:#?}");
     assert!(gaps[0].explanation.sentence.contains(&format!("to {low}")), "{}", gaps[0].explanation.sentence);
     Ok(())
 }

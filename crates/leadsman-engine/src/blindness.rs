@@ -25,6 +25,8 @@ pub struct Gap<'a> {
     pub from: u64,
     /// First offset that is there again.
     pub to: u64,
+    /// Since when something may be missing: the newest event before the gap, where it is known.
+    pub since: Timestamp,
     /// When the first record behind the gap was received.
     pub noticed: Timestamp,
 }
@@ -77,8 +79,8 @@ impl Reporter {
         })
     }
 
-    pub(crate) fn gap(&self, gap: &Gap<'_>, since: Timestamp) -> Finding {
-        let Gap { log, from, to, noticed } = *gap;
+    pub(crate) fn gap(&self, gap: &Gap<'_>) -> Finding {
+        let Gap { log, from, to, since, noticed } = *gap;
         let lost = to.saturating_sub(from);
         self.condition(Condition {
             kind: FindingKind::DataGap,

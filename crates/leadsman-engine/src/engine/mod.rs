@@ -196,8 +196,8 @@ impl Engine {
 
     /// A finding about records that were deleted before they were read.
     #[must_use]
-    pub fn gap(&self, state: &ShardState, gap: &Gap<'_>) -> Finding {
-        self.reporter.gap(gap, state.newest_event().unwrap_or(gap.noticed))
+    pub fn gap(&self, gap: &Gap<'_>) -> Finding {
+        self.reporter.gap(gap)
     }
 
     /// Takes samples into account; tells which are in time (by index).

@@ -42,7 +42,8 @@ impl Lake {
     /// this was stopped anywhere, reads every row once. Doing it again changes nothing. `tell` hears how many of how
     /// many hours are done.
     ///
-    /// Errors: [`LakeError`] when files cannot be read, written or removed; what was done so far stays done.
+    /// Errors: [`LakeError`] when files cannot be read, written or removed; what was done so far stays done. A file that
+    /// is damaged keeps its own log from being merged in its hour, and is told when all else is done.
     pub fn compact(
         &self,
         filter: &Filter,
@@ -59,18 +60,20 @@ impl Lake {
         }
         let total = hours.len() as u64;
         let mut done = Compacted::default();
+        let mut damaged = Ok(());
         for (directory, logs) in hours {
             for files in logs.into_values() {
                 match self.compact_log(&directory, files, &mut done) {
                     // Somebody else does the same: what they merged is merged.
                     Err(LakeError::Gone { .. }) => {}
+                    Err(error @ LakeError::Damaged { .. }) => damaged = damaged.and(Err(error)),
                     other => other?,
                 }
             }
             done.hours += 1;
             tell(done.hours, total);
         }
-        Ok(done)
+        damaged.map(|()| done)
     }
 
     /// Merges the files of a log in an hour until nothing is left to merge.

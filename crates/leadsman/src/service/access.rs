@@ -16,7 +16,7 @@ use super::kafka;
 use crate::config::KafkaSettings;
 
 /// Pause between attempts.
-const AGAIN: Duration = Duration::from_secs(3);
+pub const AGAIN: Duration = Duration::from_secs(3);
 /// How often what has not changed is told.
 const TELL_AGAIN: Duration = Duration::from_secs(300);
 

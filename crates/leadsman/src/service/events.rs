@@ -227,6 +227,19 @@ impl DataGap<'_> {
     }
 }
 
+/// Kafka let us read and then did not say what there is.
+pub struct TopicsUnknown<'a> {
+    /// Why not.
+    pub error: &'a dyn std::fmt::Display,
+}
+
+impl TopicsUnknown<'_> {
+    /// Tells the operator.
+    pub fn emit(&self) {
+        tracing::warn!(error = %self.error, "the topics cannot be looked at; they are asked for again");
+    }
+}
+
 /// A sink did not take findings; they stay in the outbox.
 pub struct PublishError<'a> {
     /// The sink.

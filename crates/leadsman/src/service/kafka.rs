@@ -6,9 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 use leadsman_domain::{PayloadKind, SourceId, Store};
 use leadsman_kafka::{BatchLimits, KafkaConfig, KafkaProducer, KafkaSinkConfig, KafkaSource, source_id};
+use tokio::sync::watch;
 
-use super::Service;
+use super::events::TopicsUnknown;
+use super::partition::insist;
 use super::rekey::{self, Output};
+use super::{Service, access};
 use crate::config::{KafkaSettings, Topic};
 
 /// Records that may wait for the store; decoded they are several times as large.
@@ -76,15 +79,17 @@ pub fn clusters(settings: &KafkaSettings) -> BTreeMap<SourceId, String> {
     named
 }
 
-/// Joins the group that scores. The number of partitions of what it reads must be the one that state was built with.
+/// Joins the group that scores, as soon as Kafka and the store let us; `None` when it is time to stop. The number of
+/// partitions of what it reads must be the one that state was built with.
 ///
-/// Errors: when a topic is missing, its partitions changed or a setting is refused.
+/// Errors: when the partitions changed or a setting is refused.
 pub async fn join_scoring(
     service: &Service,
     settings: &KafkaSettings,
     idle_after: Duration,
     accept_partitions: bool,
-) -> Result<KafkaSource> {
+    stop: &watch::Receiver<bool>,
+) -> Result<Option<KafkaSource>> {
     let config = KafkaConfig {
         bootstrap_servers: settings.bootstrap_servers.clone(),
         group_id: settings.group_id.clone(),
@@ -97,15 +102,19 @@ pub async fn join_scoring(
         max_bytes_under_way: BYTES_UNDER_WAY,
         extra: settings.properties.clone(),
     };
-    for (source, partitions) in discover(&config).await? {
-        service.store.bind_source(&source, partitions, accept_partitions).await?;
+    for (source, partitions) in discover(settings, &config).await? {
+        let bind = || service.store.bind_source(&source, partitions, accept_partitions);
+        if insist(service, stop, bind).await?.is_none() {
+            return Ok(None);
+        }
     }
-    Ok(KafkaSource::join(&config)?)
+    Ok(Some(KafkaSource::join(&config)?))
 }
 
-/// Joins the group that re-keys, `<group>-ingest`. Its topics may have any number of partitions.
+/// Joins the group that re-keys, `<group>-ingest`, as soon as Kafka lets us. Its topics may have any number of
+/// partitions.
 ///
-/// Errors: when a topic is missing or a setting is refused.
+/// Errors: when a setting is refused.
 pub async fn join_ingest(settings: &KafkaSettings) -> Result<(KafkaSource, Vec<Output>)> {
     let mut extra = settings.properties.clone();
     extra.entry(INGEST_FETCH.0.to_owned()).or_insert_with(|| INGEST_FETCH.1.to_owned());
@@ -118,7 +127,7 @@ pub async fn join_ingest(settings: &KafkaSettings) -> Result<(KafkaSource, Vec<O
         max_bytes_under_way: INGEST_BYTES_UNDER_WAY,
         extra,
     };
-    discover(&config).await?;
+    discover(settings, &config).await?;
     let mut sources: BTreeMap<String, BTreeSet<SourceId>> = BTreeMap::new();
     for (topic, _) in inputs(settings) {
         let events = events_topic(settings, topic.cluster.as_deref());
@@ -133,7 +142,15 @@ pub async fn join_ingest(settings: &KafkaSettings) -> Result<(KafkaSource, Vec<O
     Ok((KafkaSource::join(&config)?, outputs))
 }
 
-async fn discover(config: &KafkaConfig) -> Result<Vec<(SourceId, u32)>> {
-    let config = config.clone();
-    Ok(tokio::task::spawn_blocking(move || KafkaSource::discover(&config)).await??)
+/// How many partitions each topic has. Brokers may go away between the wait and the question: then both begin anew.
+async fn discover(settings: &KafkaSettings, config: &KafkaConfig) -> Result<Vec<(SourceId, u32)>> {
+    loop {
+        access::wait(settings).await?;
+        let config = config.clone();
+        match tokio::task::spawn_blocking(move || KafkaSource::discover(&config)).await? {
+            Err(error) if error.kind().is_retryable() => TopicsUnknown { error: &error }.emit(),
+            found => return Ok(found?),
+        }
+        tokio::time::sleep(access::AGAIN).await;
+    }
 }

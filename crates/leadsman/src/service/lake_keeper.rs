@@ -26,7 +26,14 @@ pub async fn run(lake: Lake, keep_days: Option<u32>, mut stop: watch::Receiver<b
             _ = hours.tick() => {}
         }
         let keeper = lake.clone();
-        match tokio::task::spawn_blocking(move || keep(&keeper, keep_days)).await {
+        let kept = tokio::task::spawn_blocking(move || keep(&keeper, keep_days));
+        // A stop does not wait for it: it may end anywhere, and the next one goes on.
+        let kept = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            kept = kept => kept,
+        };
+        match kept {
             Ok(Ok((compacted, pruned))) => LakeKept { compacted, pruned }.emit(),
             Ok(Err(error)) => LakeKeepError { lake: &lake, error: &error }.emit(),
             Err(error) => tracing::error!(%error, "compacting the lake panicked; please report it"),

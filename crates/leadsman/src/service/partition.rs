@@ -261,9 +261,9 @@ impl Partition {
             return Ok(None);
         }
         let noticed = batch.records.first().map_or_else(clock::now, |record| record.received_at);
-        let gap = Gap { log: &log, from: from.max(stored), to, noticed };
-        let state = &self.shard.as_ref().context(LOST)?.state;
-        Ok(Some(self.service.scope(&self.source).engine.gap(state, &gap)))
+        let newest = self.shard.as_ref().context(LOST)?.state.newest_event();
+        let gap = Gap { log: &log, from: from.max(stored), to, since: newest.unwrap_or(noticed), noticed };
+        Ok(Some(self.service.scope(&self.source).engine.gap(&gap)))
     }
 
     /// Commits a finding when the partition fell silent, together with the state that knows it was told.

@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use leadsman_domain::{
-    Commit, DeadLetter, RawBatch, Reject, RejectReason, Snapshot, SourceError, SourceId, Span, Store, Timestamp,
+    Commit, DeadLetter, Finding, RawBatch, Reject, RejectReason, Snapshot, SourceError, SourceId, Span, Store,
+    Timestamp,
 };
+use leadsman_engine::Gap;
 use leadsman_kafka::{
     Assigned, GroupBatch, GroupEvent, KafkaMonitor, KafkaProducer, KafkaSource, Outgoing, Revoked, Room,
 };
@@ -134,6 +136,7 @@ struct Input {
 struct Done {
     to: u64,
     items: usize,
+    findings: Vec<Finding>,
     dead_letters: Vec<DeadLetter>,
     account: Account,
     heard: Timestamp,
@@ -193,20 +196,18 @@ impl Stage {
             return Ok(());
         }
         let from = input.waiting.back().map_or(input.next, |(end, ..)| *end);
-        if batch.span.from > from && from > 0 {
-            DataGap { detail: &format!("{}: offsets {from} to {} are gone", key.0, batch.span.from) }.emit();
+        let gap = (batch.span.from > from && from > 0).then(|| lost(&self.service, &key, from, &batch));
+        let (idle, tail, end) = (batch.records.is_empty(), Tail::of(&batch), batch.span.to);
+        let mut pieces: Vec<Piece> = gap.into_iter().collect();
+        if !idle {
+            pieces.extend(decode(&self.service, batch, from).await?);
         }
-        let pieces = if batch.records.is_empty() {
-            Vec::new()
-        } else {
-            let (tail, end) = (Tail::of(&batch), batch.span.to);
-            let pieces = decode(&self.service, batch, from).await?;
-            if pieces.is_empty() {
-                return Ok(());
-            }
+        if let Some(last) = pieces.last_mut() {
+            last.next = end;
             input.waiting.push_back((end, tail, room));
-            pieces
-        };
+        } else if !idle {
+            return Ok(());
+        }
         if let Some((_, merge)) = self.outputs.iter_mut().find(|(output, _)| output.sources.contains(&key.0)) {
             merge.push(&key, pieces);
         }
@@ -251,6 +252,7 @@ impl Stage {
             of.items += piece.records.len();
             of.heard = piece.received_at;
             of.account.merge(&piece.account);
+            of.findings.extend(piece.gap);
             of.dead_letters.extend(piece.dead_letters);
             records.extend(piece.records);
         }
@@ -282,19 +284,19 @@ impl Stage {
         let Some(input) = self.inputs.get_mut(key) else { return Ok(()) };
         let mut tail = None;
         while let Some((_, last, _room)) = input.waiting.pop_front_if(|(end, ..)| *end <= done.to) {
-            tail = last;
+            tail = last.or(tail);
         }
         let span = Span { source: checkpoint_of(&key.0), partition: key.1, from: input.next, to: done.to };
         let outcome = Commit {
             span,
             epoch: input.epoch,
-            findings: Vec::new(),
+            findings: done.findings,
             dead_letters: done.dead_letters,
             // Nothing is remembered but the place.
             snapshot: Some(Snapshot { at: done.to, body: Vec::new() }),
             roll_to: None,
             source_tag: tail.map(|tail| tail.to_string()),
-            sinks: Vec::new(),
+            sinks: self.service.sinks.clone(),
         };
         input.next = done.to;
         commit(&self.service, outcome).await?;
@@ -313,6 +315,15 @@ async fn decode(service: &Service, batch: RawBatch, from: u64) -> Result<Vec<Pie
         route::pieces(&service.scope(source).context, &service.limits, &checkpoint_of(source), &batch, from)
     });
     Ok(decoded.await.context("decoding panicked")??)
+}
+
+/// What a batch leaves out between `from` and its beginning.
+fn lost(service: &Service, (source, number): &Key, from: u64, batch: &RawBatch) -> Piece {
+    let (log, to) = (format!("{source} partition {number}"), batch.span.from);
+    DataGap { detail: &format!("{log}: offsets {from} to {to} are gone") }.emit();
+    let noticed = batch.records.first().map_or_else(clock::now, |record| record.received_at);
+    let gap = Gap { log: &log, from, to, since: noticed, noticed };
+    Piece::gap(service.scope(source).engine.gap(&gap), to, noticed)
 }
 
 /// Delivers all records; what is too large for the topic travels cut, and what is still too large is refused by index.

@@ -25,7 +25,7 @@ use super::metrics::Metrics;
 use super::partition::{Claimed, Durable, SnapshotPolicy};
 use super::retention::{self, RetentionPolicy};
 use super::stream::{self, Hooks};
-use super::{Scope, Service, Shared, access, group, kafka, lake_keeper, redaction, rekey, relay, token};
+use super::{Scope, Service, Shared, group, kafka, lake_keeper, redaction, rekey, relay, token};
 use crate::clock;
 use crate::config::{KafkaSettings, LakeConfig};
 use crate::lake::Lake;
@@ -209,19 +209,21 @@ async fn consume(
     members: Members,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
-    let open = tokio::select! {
-        open = access::wait(&settings) => Some(open?),
+    let mut parts = JoinSet::new();
+    let stopping = stop.clone();
+    let joined = tokio::select! {
+        joined = kafka::join_scoring(&service, &settings, group.idle_after, group.accept_partitions, &stopping) => joined?,
         _ = stop.wait_for(|stop| *stop) => None,
     };
-    if open.is_none() {
-        return Ok(());
-    }
-    let mut parts = JoinSet::new();
-    let source = kafka::join_scoring(&service, &settings, group.idle_after, group.accept_partitions).await?;
+    let Some(source) = joined else { return Ok(()) };
     let mut monitors = vec![source.monitor()];
     parts.spawn(group::run(service.clone(), source, group.snapshots, stop.clone()));
     if settings.rekey {
-        let (source, outputs) = kafka::join_ingest(&settings).await?;
+        let joined = tokio::select! {
+            joined = kafka::join_ingest(&settings) => Some(joined?),
+            _ = stop.wait_for(|stop| *stop) => None,
+        };
+        let Some((source, outputs)) = joined else { return Ok(()) };
         monitors.push(source.monitor());
         parts.spawn(rekey::run(service.clone(), source, outputs, stop.clone()));
     }

@@ -63,6 +63,19 @@ fn a_gap_parts_files_and_an_hour_that_lasts_is_left_alone() {
 }
 
 #[test]
+fn a_damaged_file_is_told_and_keeps_no_other_hour_from_being_merged() {
+    let (directory, lake) = lake();
+    for first in [0, 3] {
+        roll(&lake, first, &[0, 61, 62]);
+    }
+    let key = lake.contents(&Filter::default()).unwrap().files[0].name.to_string();
+    fs::write(directory.path().join("lake").join(&key), b"PAR1 no table PAR1").unwrap();
+    let told = lake.compact(&Filter::default(), later(), |_, _| {}).unwrap_err();
+    assert!(matches!(&told, LakeError::Damaged { key: told, .. } if *told == key), "{told}");
+    assert_eq!(names(&lake).len(), 3, "the other hour was merged: {:?}", names(&lake));
+}
+
+#[test]
 fn rows_of_ranges_that_overlap_are_kept_once() {
     let (_directory, lake) = lake();
     roll(&lake, 0, &[0, 1, 2]);

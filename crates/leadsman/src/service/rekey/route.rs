@@ -1,13 +1,13 @@
 //! From a record of an input topic to records of the events topic: one for each item, keyed by who did it.
 
 use leadsman_decode::{DecodeContext, Limits, canonical};
-use leadsman_domain::{DeadLetter, Decoded, RawBatch, RawRecord, SourceId, Timestamp, Untrusted};
+use leadsman_domain::{DeadLetter, Decoded, Finding, RawBatch, RawRecord, SourceId, Timestamp, Untrusted};
 use leadsman_kafka::Outgoing;
 
 use super::merge::Timed;
 use crate::account::Account;
 
-/// What one record of the input became.
+/// What one record of the input became, or that records are gone.
 #[derive(Debug)]
 pub struct Piece {
     /// When its first item happened.
@@ -26,6 +26,26 @@ pub struct Piece {
     pub dead_letters: Vec<DeadLetter>,
     /// What became of its items.
     pub account: Account,
+    /// What is told of records that were deleted before they were read.
+    pub gap: Option<Finding>,
+}
+
+impl Piece {
+    /// The records before offset `next` are gone, as was `noticed`.
+    #[must_use]
+    pub fn gap(finding: Finding, next: u64, noticed: Timestamp) -> Self {
+        Self {
+            time: Timestamp::default(),
+            offset: next,
+            next,
+            size: 0,
+            received_at: noticed,
+            records: Vec::new(),
+            dead_letters: Vec::new(),
+            account: Account::default(),
+            gap: Some(finding),
+        }
+    }
 }
 
 impl Timed for Piece {
@@ -91,6 +111,7 @@ fn piece(
         records,
         dead_letters,
         account,
+        gap: None,
     })
 }
 
