@@ -36,6 +36,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::lake::Lake;
 use crate::model::ReadyModel;
 use metrics::Metrics;
+use roll::Rolls;
 
 /// What every part of the service shares.
 pub struct Shared {
@@ -55,6 +56,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Where every event is kept, if anywhere.
     pub lake: Option<Lake>,
+    /// What is being written into it.
+    pub rolls: Rolls,
     /// Sinks that findings go to.
     pub sinks: Vec<String>,
     /// As many computations at a time as there are cores.

@@ -1,5 +1,8 @@
 //! The topic that is read.
 
+use std::time::Duration;
+
+use leadsman_domain::Timestamp;
 use leadsman_sim::{Payload, SimConfig, Simulation};
 
 use crate::support::Result;
@@ -12,13 +15,12 @@ pub(crate) struct Log {
     pub(crate) topic: String,
     pub(crate) events: usize,
     pub(crate) records: u64,
-    /// Events in a record.
-    pub(crate) batched: usize,
 }
 
 impl Log {
-    /// Simulates the cluster that the built-in model knows, from the day after its training on.
-    pub(crate) fn produce(topic: &str, events: usize, batched: usize) -> Result<Self> {
+    /// Simulates the cluster that the built-in model knows, from the day after its training on; `within` a time, its
+    /// events follow each other as much faster as it takes.
+    pub(crate) fn produce(topic: &str, events: usize, batched: usize, within: Option<Duration>) -> Result<Self> {
         shared()?.create_topic(topic, PARTITIONS)?;
         // About 27,000 events a day.
         let days = u32::try_from(events / 20_000 + 2)?;
@@ -27,11 +29,16 @@ impl Log {
             Payload::Audit(line) => Some(line),
             Payload::Metric(_) => None,
         });
+        let begin = config.start.plus(Duration::from_secs(28 * DAY));
+        let faster = within.map_or(1, |within| u64::from(days) * DAY / within.as_secs());
         let mut waiting: Vec<Vec<Vec<u8>>> = vec![Vec::new(); PARTITIONS as usize];
         let (mut produced, mut records) = (0, 0);
         let broker = shared()?;
         let mut part: Vec<(i32, Vec<u8>)> = Vec::new();
-        for line in lines.take(events) {
+        for mut line in lines.take(events) {
+            if faster > 1 {
+                hasten(&mut line, begin, faster)?;
+            }
             let number = partition(&line);
             let of = &mut waiting[number as usize];
             of.push(line);
@@ -53,8 +60,26 @@ impl Log {
         if produced != events {
             return Err(format!("the simulator gave {produced} of {events} events").into());
         }
-        Ok(Self { topic: topic.to_owned(), events, records, batched })
+        Ok(Self { topic: topic.to_owned(), events, records })
     }
+}
+
+const DAY: u64 = 24 * 3600;
+
+/// Moves both times of an event towards `begin`, `faster` times as near. The simulator writes them in one way.
+fn hasten(line: &mut [u8], begin: Timestamp, faster: u64) -> Result<()> {
+    for name in [b"\"requestReceivedTimestamp\":\"".as_slice(), b"\"stageTimestamp\":\""] {
+        let at = line.windows(name.len()).position(|w| w == name).ok_or("an event without its time")? + name.len();
+        let length = line[at..].iter().position(|b| *b == b'"').ok_or("a time without its end")?;
+        let time = Timestamp::parse(std::str::from_utf8(&line[at..at + length])?)?;
+        let after = (time.as_micros() - begin.as_micros()).max(0) / i64::try_from(faster)?;
+        let nearer = Timestamp::from_micros(begin.as_micros() + after).to_micro_time();
+        if nearer.len() != length {
+            return Err(format!("{nearer} is not as long as the time before").into());
+        }
+        line[at..at + length].copy_from_slice(nearer.as_bytes());
+    }
+    Ok(())
 }
 
 fn record(lines: Vec<Vec<u8>>, batched: usize) -> Vec<u8> {

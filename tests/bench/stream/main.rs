@@ -3,11 +3,14 @@
 //! - Kafka: a bare consumer with our settings that polls and drops, then the service, over the same topic, one event a
 //!   record and twenty. The scoring path keeps its store in memory (`/dev/shm`) and no lake; the full path keeps SQLite
 //!   and the lake on the disk.
+//! - A dense log: the same events within four hours, as a fleet writes them. A log of a small cluster that is read as a
+//!   backlog makes many small files of the lake, a large cluster does not.
 //! - Workers: one, two and three processes on one PostgreSQL, with what the processes and the broker had of the cores.
 //! - Webhook: batches of 400 events posted by several clients to a sink that answers 200 and keeps nothing, to one that
 //!   writes each body and waits for the disk, then to the service, which does that, too, and scores meanwhile.
 //!
-//! `LEADSMAN_BIN` names a release build, `LEADSMAN_BENCH_EVENTS` the number of events (default 1,000,000).
+//! `LEADSMAN_BIN` names a release build, `LEADSMAN_BENCH_EVENTS` the number of events (default 1,000,000). Arguments
+//! choose parts: `single`, `batched`, `dense`, `workers`, `webhook`.
 //! Results go to `target/bench/stream.json` and, as a table, to stdout. Nothing else may run.
 
 #![allow(dead_code, reason = "the support code is shared with the end-to-end tests, which use the rest of it")]
@@ -20,6 +23,8 @@ mod report;
 mod support;
 mod webhook;
 
+use std::time::Duration;
+
 use report::Row;
 use support::environment;
 
@@ -28,15 +33,38 @@ const SCORING: f64 = 0.85;
 const FULL: f64 = 0.5;
 const WEBHOOK: f64 = 0.5;
 const MEMORY_LIMIT_MIB: f64 = 256.0;
+/// How long the dense log lasts.
+const DENSE: Duration = Duration::from_secs(4 * 3600);
 
 fn main() -> support::Result<()> {
     let events = environment("LEADSMAN_BENCH_EVENTS").map_or(Ok(1_000_000), |n| n.parse::<usize>())?;
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_chosen = |part: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == part);
     let mut rows = Vec::new();
-    for batched in [1, 20] {
-        let log = log::Log::produce(&format!("bench.{batched}"), events, batched)?;
-        rows.extend(paths(&log)?);
+    if is_chosen("single") {
+        rows.extend(paths("one event a record", &log::Log::produce("bench.single", events, 1, None)?)?);
     }
-    let log = log::Log::produce("bench.workers", events.min(1_000_000), 1)?;
+    if is_chosen("batched") {
+        rows.extend(paths("twenty events a record", &log::Log::produce("bench.batched", events, 20, None)?)?);
+    }
+    if is_chosen("dense") {
+        rows.extend(paths("dense log", &log::Log::produce("bench.dense", events, 1, Some(DENSE))?)?);
+    }
+    if is_chosen("workers") {
+        rows.extend(workers(events.min(1_000_000))?);
+    }
+    if is_chosen("webhook") {
+        rows.extend(webhook::rows(WEBHOOK)?);
+    }
+    support::broker::stop_shared();
+    support::postgres::stop_shared();
+    report::write("stream", &rows).map_err(|e| e.to_string())?;
+    Ok(())
+}
+
+fn workers(events: usize) -> support::Result<Vec<Row>> {
+    let log = log::Log::produce("bench.workers", events, 1, None)?;
+    let mut rows = Vec::new();
     for workers in 1..=3 {
         let measured = kafka::workers(&log, workers)?;
         let name = format!("{workers} workers on PostgreSQL, events/s");
@@ -45,16 +73,11 @@ fn main() -> support::Result<()> {
             rows.push(Row::alone(format!("{workers} workers: cores of the {whose}"), cores, "cores"));
         }
     }
-    rows.extend(webhook::rows(WEBHOOK)?);
-    support::broker::stop_shared();
-    support::postgres::stop_shared();
-    report::write("stream", &rows).map_err(|e| e.to_string())?;
-    Ok(())
+    Ok(rows)
 }
 
-fn paths(log: &log::Log) -> support::Result<Vec<Row>> {
+fn paths(form: &str, log: &log::Log) -> support::Result<Vec<Row>> {
     let bare = kafka::bare(log)?;
-    let form = if log.batched == 1 { "one event a record" } else { "twenty events a record" };
     let mut rows = vec![Row::alone(format!("{form}: poll and drop"), bare, "events/s, more is better")];
     for (name, full, limit) in [("scoring path", false, SCORING), ("with store and lake on the disk", true, FULL)] {
         let measured = kafka::service(log, full)?;

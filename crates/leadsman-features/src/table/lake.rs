@@ -9,8 +9,10 @@ use super::Row;
 use super::columns::{of_events, of_samples, plain, text};
 use crate::FeatureError;
 
-/// Rows of a row group: whoever merges several files holds one of each, some 3 MB; a service, one for each open hour of its partitions.
-const ROW_GROUP: usize = 1 << 12;
+/// Rows of a row group: whoever merges several files holds one of each, some 2 MB; a service, one for each open hour of
+/// its partitions. Less than a partition's share of what may wait, as long as there are not very many: else no row group
+/// is ever full.
+const ROW_GROUP: usize = 1 << 11;
 
 /// Where in a numbered log an item stands. The order is that of the log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

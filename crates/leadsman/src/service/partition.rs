@@ -108,7 +108,7 @@ impl Partition {
         if state_offset < next_offset {
             service.metrics.unsaved(source, number, now);
         }
-        let begin = |lake| PartitionRoll::begin(lake, cluster, source, number, state_offset);
+        let begin = |lake| PartitionRoll::begin(lake, &service.rolls, cluster, source, number, state_offset);
         let roll = service.lake.as_ref().map(begin).transpose();
         // The only failure to begin is a partition below zero, which no source has.
         let roll = roll.map_err(|e| StoreError::Corrupt(e.to_string()))?;

@@ -10,8 +10,19 @@ use leadsman_features::{LogPlace, PlacedSample, ScoredEvent};
 
 use crate::lake::{Lake, LakeError, Roll, RollWriter};
 
-/// Rows of a partition that may wait in memory: some 8 MB.
-const MOST_WAITING: usize = 8_000;
+/// Rows of all partitions that may wait in memory: some 60 MB.
+const MOST_WAITING: usize = 24_000;
+
+/// The rolls of this process, which share its memory. The one that is kept counts itself.
+#[derive(Debug, Clone, Default)]
+pub struct Rolls(Arc<()>);
+
+impl Rolls {
+    /// Rows that each may let wait.
+    fn share(&self) -> usize {
+        MOST_WAITING / Arc::strong_count(&self.0).max(2).saturating_sub(1)
+    }
+}
 
 /// The roll that a partition is at.
 pub struct PartitionRoll {
@@ -22,6 +33,7 @@ pub struct PartitionRoll {
     name: Arc<str>,
     number: i32,
     writer: RollWriter,
+    all: Rolls,
 }
 
 /// Decoded rows with the records that they came from.
@@ -38,13 +50,20 @@ pub struct Placed {
 }
 
 impl PartitionRoll {
-    /// Begins a roll at the offset `first`.
+    /// Begins a roll at the offset `first`, one of `all`.
     ///
     /// Errors: [`LakeError`] when the partition cannot be one of a lake.
-    pub fn begin(lake: &Lake, cluster: &str, source: &SourceId, number: i32, first: u64) -> Result<Self, LakeError> {
+    pub fn begin(
+        lake: &Lake,
+        all: &Rolls,
+        cluster: &str,
+        source: &SourceId,
+        number: i32,
+        first: u64,
+    ) -> Result<Self, LakeError> {
         let writer = lake.begin_roll(cluster, source, number, first)?;
         let (cluster, name) = (cluster.to_owned(), Arc::from(source.as_str()));
-        Ok(Self { lake: lake.clone(), cluster, source: source.clone(), name, number, writer })
+        Ok(Self { lake: lake.clone(), cluster, source: source.clone(), name, number, writer, all: all.clone() })
     }
 
     /// First offset that it covers.
@@ -56,7 +75,7 @@ impl PartitionRoll {
     /// Whether so much waits in memory that the roll should end.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.writer.waiting() >= MOST_WAITING
+        self.writer.waiting() >= self.all.share()
     }
 
     /// Adds rows in the order of the log, with the surprise of each event. Blocks.
@@ -85,8 +104,32 @@ impl PartitionRoll {
     ///
     /// Errors: [`LakeError`] when they cannot be written.
     pub fn finish(self, next: u64) -> Result<Self, LakeError> {
-        let following = Self::begin(&self.lake, &self.cluster, &self.source, self.number, next)?;
+        let following = Self::begin(&self.lake, &self.all, &self.cluster, &self.source, self.number, next)?;
         self.writer.finish(next)?;
         Ok(following)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lake::Access;
+
+    use super::*;
+
+    #[test]
+    fn all_rolls_together_let_no_more_wait_than_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let lake = Lake::open(&directory.path().display().to_string(), &Access::default()).unwrap();
+        let all = Rolls::default();
+        let begin = |number| PartitionRoll::begin(&lake, &all, "c", &SourceId::new("kafka:t"), number, 0).unwrap();
+        assert_eq!(all.share(), MOST_WAITING);
+        let first = begin(0);
+        assert_eq!(all.share(), MOST_WAITING);
+        let more: Vec<_> = (1..50).map(begin).collect();
+        assert_eq!(all.share(), MOST_WAITING / 50);
+        drop(more);
+        let first = first.finish(9).unwrap();
+        assert_eq!(all.share(), MOST_WAITING, "the one that follows takes its place");
+        drop(first);
     }
 }

@@ -24,6 +24,7 @@ use super::events::InboxCleanError;
 use super::metrics::Metrics;
 use super::partition::{Claimed, Durable, SnapshotPolicy};
 use super::retention::{self, RetentionPolicy};
+use super::roll::Rolls;
 use super::stream::{self, Hooks};
 use super::{Scope, Service, Shared, group, kafka, lake_keeper, redaction, rekey, relay, token};
 use crate::clock;
@@ -124,6 +125,7 @@ pub async fn start(setup: Setup) -> Result<Running> {
         limits: Limits::default(),
         metrics: Metrics::default(),
         lake: lake.clone(),
+        rolls: Rolls::default(),
         sinks: sink.iter().cloned().collect(),
         cores: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
         outbox: Notify::new(),
