@@ -173,9 +173,13 @@ fn run(world: &World, kind: Kind, seed: u64, (point, nth): (&str, u64)) -> Resul
 /// A database of its own, named in the configuration of `directory`.
 pub(crate) fn database(directory: &Path) -> Result<StoreSettings> {
     let server = postgres::shared()?;
-    let url = server.url(&server.schema()?);
+    settings_of(directory, &server.url(&server.schema()?))
+}
+
+/// The database at `url`, named in the configuration of `directory`.
+pub(crate) fn settings_of(directory: &Path, url: &str) -> Result<StoreSettings> {
     std::fs::write(directory.join("leadsman.toml"), format!("[store]\nurl = \"{url}\"\n"))?;
-    Ok(StoreSettings::Postgres(PostgresSettings::parse(&url)?))
+    Ok(StoreSettings::Postgres(PostgresSettings::parse(url)?))
 }
 
 /// A process of the group, with `more` variables; it is not waited for.

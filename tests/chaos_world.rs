@@ -94,14 +94,28 @@ impl World {
 
     /// Produces a part of the log.
     pub(crate) fn produce(&self, part: impl SliceIndex<[(i32, Vec<u8>)], Output = [(i32, Vec<u8>)]>) -> Result<()> {
+        self.produce_part_to(shared()?.as_ref(), part)
+    }
+
+    /// The same to another broker, which has the topic.
+    pub(crate) fn produce_part_to(
+        &self,
+        broker: &Broker,
+        part: impl SliceIndex<[(i32, Vec<u8>)], Output = [(i32, Vec<u8>)]>,
+    ) -> Result<()> {
         let part = &self.log[part];
-        shared()?.produce_all(&self.topic, part.iter().map(|(number, record)| (*number, record.as_slice())))
+        broker.produce_all(&self.topic, part.iter().map(|(number, record)| (*number, record.as_slice())))
     }
 
     /// Produces the whole log to another broker, under the same name.
     pub(crate) fn produce_to(&self, broker: &Broker) -> Result<()> {
-        broker.create_topic(&self.topic, i32::try_from(self.ends.len())?)?;
+        self.create_on(broker)?;
         broker.produce_all(&self.topic, self.records())
+    }
+
+    /// Creates the topic on another broker.
+    pub(crate) fn create_on(&self, broker: &Broker) -> Result<()> {
+        broker.create_topic(&self.topic, i32::try_from(self.ends.len())?)
     }
 
     /// The log once more: what a topic that was replayed into itself holds.

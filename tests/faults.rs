@@ -40,39 +40,39 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "faults::an_inbox_waits_for_the_lake", needs: &[], run: inbox_without_lake },
 ];
 
-const LONG: Duration = Duration::from_secs(180);
+pub(crate) const LONG: Duration = Duration::from_secs(180);
 
 /// A world, a place, and the topic of findings of one test.
-struct Stage {
-    world: World,
-    here: TempDir,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) here: TempDir,
     name: &'static str,
-    findings: String,
+    pub(crate) findings: String,
 }
 
 impl Stage {
-    fn new(name: &'static str, partitions: i32) -> Result<Self> {
+    pub(crate) fn new(name: &'static str, partitions: i32) -> Result<Self> {
         let (world, findings) = (World::build(name, partitions, 11)?, format!("{name}.findings"));
         shared()?.create_topic(&findings, 1)?;
         Ok(Self { world, here: TempDir::new()?, name, findings })
     }
 
-    fn worker(&self, directory: &Path, more: &[(&str, &str)]) -> Result<Serve> {
+    pub(crate) fn worker(&self, directory: &Path, more: &[(&str, &str)]) -> Result<Serve> {
         worker(&self.world, directory, (self.name, &self.findings), more)
     }
 
-    fn sqlite(&self) -> Result<StoreSettings> {
+    pub(crate) fn sqlite(&self) -> Result<StoreSettings> {
         let state = self.here.path().join("state");
         std::fs::create_dir_all(&state)?;
         Ok(StoreSettings::Sqlite(state.join("leadsman.db")))
     }
 
     /// Waits until the service holds what the oracle found; nothing lost, nothing doubled.
-    fn settles(&self, serve: &Serve, settings: &StoreSettings) -> Result<()> {
+    pub(crate) fn settles(&self, serve: &Serve, settings: &StoreSettings) -> Result<()> {
         self.settles_on(shared()?.as_ref(), serve, settings)
     }
 
-    fn settles_on(&self, broker: &Broker, serve: &Serve, settings: &StoreSettings) -> Result<()> {
+    pub(crate) fn settles_on(&self, broker: &Broker, serve: &Serve, settings: &StoreSettings) -> Result<()> {
         let runtime = runtime()?;
         let store = runtime.block_on(AnyStore::open(settings))?;
         let settled = wait_until("the findings are the oracle's", LONG, || {
@@ -119,7 +119,7 @@ fn zombie() -> Result<()> {
     stage.settles(&successor, &settings)
 }
 
-fn read(serve: &Serve) -> f64 {
+pub(crate) fn read(serve: &Serve) -> f64 {
     metric(&serve.http, "leadsman_position_records{source=\"kafka:").unwrap_or(0.0)
 }
 

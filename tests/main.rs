@@ -15,6 +15,7 @@ mod doctor;
 mod falco;
 mod faults;
 mod harness;
+mod network;
 mod outbox;
 mod prometheus;
 mod rekey;
@@ -50,6 +51,7 @@ const CASES: &[&[Case]] = &[
     stream::CASES,
     chaos::CASES,
     faults::CASES,
+    network::CASES,
     workers::CASES,
     rekey::CASES,
     replay::CASES,

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::chaos::{database, worker};
 use crate::chaos_world::World;
-use crate::support::broker::{runtime, shared};
+use crate::support::broker::{Broker, runtime, shared};
 use crate::support::leadsman::Serve;
 use crate::support::{Case, DEADLINE, Need, Result, wait_until};
 
@@ -49,10 +49,10 @@ pub(crate) fn one_to_three_and_back(name: &str, times: usize) -> Result<Vec<f64>
         ];
         worker(&world, &directory, (name, &findings), &more)
     };
-    let over = AtomicBool::new(false);
+    let (broker, over) = (shared()?, AtomicBool::new(false));
     let mut first = start(0)?;
     std::thread::scope(|scope| -> Result<()> {
-        let producer = scope.spawn(|| produce_evenly(&world, &over));
+        let producer = scope.spawn(|| produce_evenly(broker.as_ref(), &world, &over));
         let cycles = (1..=times).try_for_each(|cycle| {
             let mut others = [start(2 * cycle)?, start(2 * cycle + 1)?];
             for other in &others {
@@ -87,19 +87,19 @@ pub(crate) fn one_to_three_and_back(name: &str, times: usize) -> Result<Vec<f64>
 }
 
 /// Produces the log a little at a time until `over`, then the rest at once.
-fn produce_evenly(world: &World, over: &AtomicBool) -> Result<()> {
+pub(crate) fn produce_evenly(broker: &Broker, world: &World, over: &AtomicBool) -> Result<()> {
     const PART: usize = 50;
     let mut done = 0;
     while !over.load(Ordering::Relaxed) && done + PART < world.len() {
-        world.produce(done..done + PART)?;
+        world.produce_part_to(broker, done..done + PART)?;
         done += PART;
         std::thread::sleep(Duration::from_millis(150));
     }
-    world.produce(done..)
+    world.produce_part_to(broker, done..)
 }
 
 /// How many partitions a worker has committed for.
-fn assigned(worker: &Serve) -> usize {
+pub(crate) fn assigned(worker: &Serve) -> usize {
     let answer = worker.http.get("/metrics").map(|answer| answer.text).unwrap_or_default();
     answer.lines().filter(|line| line.starts_with("leadsman_position_records{source=\"kafka:")).count()
 }

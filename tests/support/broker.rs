@@ -41,7 +41,7 @@ pub(crate) struct Broker {
 pub(crate) struct Extras {
     /// Names of further listeners.
     pub(crate) listeners: &'static [&'static str],
-    /// Settings, appended to the file: the last of two settings of one name holds.
+    /// Settings, appended to the file and filled in like it: the last of two settings of one name holds.
     pub(crate) settings: String,
     /// Files that the settings name, relative to the broker's directory.
     pub(crate) files: Vec<(&'static str, String)>,
@@ -150,12 +150,12 @@ impl Broker {
         let (port, further) = (ports[0], &ports[2..]);
         let listeners: String =
             extras.listeners.iter().zip(further).map(|(name, port)| format!(",{name}://127.0.0.1:{port}")).collect();
-        let settings = PROPERTIES
+        let settings = (PROPERTIES.to_owned() + &extras.settings)
             .replace("@BROKER@", &format!("127.0.0.1:{port}"))
             .replace("@CONTROLLER@", &format!("127.0.0.1:{}", ports[1]))
             .replace("@DATA@", &directory.path().join("data").display().to_string())
             .replace("@FURTHER@", &listeners);
-        fs::write(directory.path().join("server.properties"), settings + &extras.settings)?;
+        fs::write(directory.path().join("server.properties"), settings)?;
         fs::write(directory.path().join("log4j2.properties"), LOGGING)?;
         for (name, text) in &extras.files {
             fs::write(directory.path().join(name), text)?;

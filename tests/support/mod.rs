@@ -10,6 +10,7 @@ pub(crate) mod leadsman;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod relay;
 pub(crate) mod secure;
 mod wait;
 pub(crate) mod yaml;

@@ -8,7 +8,8 @@ use leadsman_api::{
     VersionInfo,
 };
 use leadsman_domain::{
-    ErrorKind, Finding, FindingId, FindingPage, FindingQuery, ModelSummary, PayloadKind, RawRecord, Store, StoreStats,
+    ErrorKind, Finding, FindingId, FindingPage, FindingQuery, ModelSummary, PayloadKind, RawRecord, Store, StoreError,
+    StoreStats,
 };
 use leadsman_kafka::KafkaMonitor;
 use leadsman_store::ModelDirectory;
@@ -25,6 +26,10 @@ use crate::sources::inbox::{InboxError, InboxWriter};
 /// The members of consumer groups, once they have joined.
 pub type Members = Arc<OnceLock<Vec<KafkaMonitor>>>;
 
+/// How long probes and metrics wait for the store. A commit is waited for much longer, but who asks whether all is well
+/// must hear that it is not.
+const ANSWER: Duration = Duration::from_secs(3);
+
 /// The service behind the API.
 pub struct ServiceBackend {
     service: Service,
@@ -33,30 +38,21 @@ pub struct ServiceBackend {
     jobs: Arc<Jobs>,
 }
 
-/// Longer than a store takes that is well; whoever asks waits for ten seconds, by Prometheus' default.
-const STORE_ANSWERS: Duration = Duration::from_secs(5);
-
-/// The store did not answer, and that was logged.
-struct StoreSilent;
-
 impl ServiceBackend {
-    async fn stats(&self) -> Result<StoreStats, StoreSilent> {
-        match tokio::time::timeout(STORE_ANSWERS, self.service.store.stats()).await {
-            Ok(Ok(stats)) => return Ok(stats),
-            Ok(Err(error)) => tracing::warn!(%error, "the store is out of reach"),
-            Err(_) => tracing::warn!(seconds = STORE_ANSWERS.as_secs(), "the store does not answer"),
-        }
-        Err(StoreSilent)
-    }
-
     /// A backend that stores what is ingested in `inbox`; `None` refuses it.
     #[must_use]
     pub fn new(service: Service, inbox: Option<InboxWriter>, kafka: Option<Members>) -> Self {
         Self { service, inbox, kafka, jobs: Arc::default() }
     }
+
+    /// What the store holds, if it says so in time.
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let silent = || StoreError::Unavailable(format!("the store did not answer for {} s", ANSWER.as_secs()));
+        tokio::time::timeout(ANSWER, self.service.store.stats()).await.unwrap_or_else(|_| Err(silent()))
+    }
 }
 
-fn unavailable(error: leadsman_domain::StoreError) -> ApiError {
+fn unavailable(error: StoreError) -> ApiError {
     ApiError::from_kind(error.kind(), error)
 }
 
@@ -143,7 +139,6 @@ impl Backend for ServiceBackend {
                 self.service.metrics.observe_groups(members, clock::now());
             }
             self.service.metrics.look_at_the_clock(clock::now());
-            let stored = self.stats().await;
             let mut text = self.service.metrics.render().map_err(ApiError::internal)?;
             // Gauges of the store and the disk are read when asked for; the text ends with `# EOF`.
             let disk = disk::space(&self.service.data_dir).map_err(ApiError::internal)?;
@@ -151,12 +146,12 @@ impl Backend for ServiceBackend {
                 ("leadsman_disk_size_bytes", "size of the disk that the data directory is on", disk.size),
                 ("leadsman_disk_free_bytes", "what can still be written to it", disk.free),
             ];
-            // Without them while the store is out of reach: the others are what tells of it.
-            if let Ok(stored) = stored {
+            // Without a store the rest is worth more than ever: it says that commits are tried again.
+            if let Ok(stats) = self.stats().await {
                 gauges.extend([
-                    ("leadsman_stored_findings", "findings in the store", stored.findings),
-                    ("leadsman_dead_letters", "refused items in the store", stored.dead_letters),
-                    ("leadsman_outbox_findings", "findings not yet published", stored.outbox),
+                    ("leadsman_stored_findings", "findings in the store", stats.findings),
+                    ("leadsman_dead_letters", "refused items in the store", stats.dead_letters),
+                    ("leadsman_outbox_findings", "findings not yet published", stats.outbox),
                 ]);
             }
             let lines: String = gauges
@@ -176,7 +171,10 @@ impl Backend for ServiceBackend {
                     Err(vec!["kafka is not joined yet".to_owned()])
                 }
                 Ok(_) => Ok(()),
-                Err(StoreSilent) => Err(vec!["the store is out of reach".to_owned()]),
+                Err(error) => {
+                    tracing::warn!(%error, "not ready");
+                    Err(vec!["the store is out of reach".to_owned()])
+                }
             }
         })
     }

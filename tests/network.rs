@@ -1,0 +1,171 @@
+//! Networks that stand still, lose and delay, and a store that is restarted: nothing lost, nothing doubled.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::chaos::settings_of;
+use crate::faults::{LONG, Stage, read};
+use crate::stream::metric;
+use crate::support::broker::{Broker, Extras};
+use crate::support::leadsman::Serve;
+use crate::support::postgres::{self, Postgres};
+use crate::support::relay::{Mode, Relay};
+use crate::support::{Case, DEADLINE, Need, Result, free_port, wait_until};
+use crate::workers::{assigned, produce_evenly};
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "network::a_partition_from_the_broker_costs_nothing",
+        needs: &[Need::Broker, Need::Postgres],
+        run: broker_out_of_reach,
+    },
+    Case { name: "network::loss_and_delay_cost_nothing", needs: &[Need::Broker], run: lossy },
+    Case {
+        name: "network::a_partition_from_the_store_is_waited_for",
+        needs: &[Need::Broker, Need::Postgres],
+        run: store_out_of_reach,
+    },
+    Case {
+        name: "network::a_restarted_postgresql_costs_nothing",
+        needs: &[Need::Broker, Need::Postgres],
+        run: postgresql_restarted,
+    },
+];
+
+const BOOTSTRAP: &str = "LEADSMAN_KAFKA__BOOTSTRAP_SERVERS";
+/// How long the store is out of reach: longer than its server lets a transaction stand still.
+const PARTITION: Duration = Duration::from_secs(15);
+/// By then an orchestrator must be told that a process cannot work.
+const TOLD: Duration = Duration::from_secs(10);
+
+/// A broker of one's own, and a relay before a listener that sends its clients back through the relay.
+fn behind_relay(seed: u64) -> Result<(Broker, Relay)> {
+    let port = free_port()?;
+    let settings =
+        format!("\nadvertised.listeners=PLAINTEXT://@BROKER@,CONTROLLER://@CONTROLLER@,RELAYED://127.0.0.1:{port}\n");
+    let broker = Broker::start_with(&Extras { listeners: &["RELAYED"], settings, ..Extras::default() })?;
+    let relay = Relay::start(port, broker.further()[0].clone(), seed)?;
+    Ok((broker, relay))
+}
+
+/// A worker that hears nothing of the broker any more is replaced, and comes back when it hears again.
+fn broker_out_of_reach() -> Result<()> {
+    // Longer than any pause of the producer or of a hand-over: nothing may be closed before the log has ended.
+    const IDLE: (&str, &str) = ("LEADSMAN_SOURCES__IDLE_AFTER_SECONDS", "6");
+    let stage = Stage::new("partitioned", 3)?;
+    let (broker, relay) = behind_relay(1)?;
+    stage.world.create_on(&broker)?;
+    broker.create_topic(&stage.findings, 1)?;
+    let [first, second] = ["first", "second"].map(|name| stage.here.path().join(name));
+    let server = postgres::shared()?;
+    let url = server.url(&server.schema()?);
+    for directory in [&first, &second] {
+        std::fs::create_dir_all(directory)?;
+        settings_of(directory, &url)?;
+    }
+    let settings = settings_of(&first, &url)?;
+    let over = AtomicBool::new(false);
+    let mut cut_off = stage.worker(&first, &[(BOOTSTRAP, &relay.address()), IDLE])?;
+    std::thread::scope(|scope| -> Result<()> {
+        let producer = scope.spawn(|| produce_evenly(&broker, &stage.world, &over));
+        let played = || -> Result<()> {
+            wait_until("it has all partitions", LONG, || Ok((assigned(&cut_off) == 3).then_some(())))?;
+            wait_until("it is at work", LONG, || Ok((read(&cut_off) > 200.0).then_some(())))?;
+            relay.set(Mode::Stall);
+            let mut successor = stage.worker(&second, &[(BOOTSTRAP, broker.bootstrap()), IDLE])?;
+            wait_until("it is replaced", DEADLINE, || Ok((assigned(&successor) == 3).then_some(())))?;
+            wait_until("it knows that", DEADLINE, || {
+                Ok(cut_off.process.stderr().contains("partitions lost").then_some(()))
+            })?;
+            assert_eq!(cut_off.http.get("/livez")?.status, 200, "a network that is away is no reason to die");
+            let before = read(&successor);
+            wait_until("its successor is at work", DEADLINE, || Ok((read(&successor) > before + 200.0).then_some(())))?;
+            relay.set(Mode::Pass);
+            wait_until("it is a member again", DEADLINE, || {
+                let shares = [assigned(&cut_off), assigned(&successor)];
+                Ok((shares.iter().all(|share| *share > 0) && shares.iter().sum::<usize>() == 3).then_some(()))
+            })?;
+            assert_eq!(successor.process.stop()?, 0, "{}", successor.process.stderr());
+            Ok(())
+        };
+        let played = played();
+        over.store(true, Ordering::Relaxed);
+        let produced = producer.join().map_err(|_| "the producer panicked")?;
+        played.and(produced)
+    })?;
+    stage.settles_on(&broker, &cut_off, &settings)?;
+    assert_eq!(cut_off.process.stop()?, 0, "{}", cut_off.process.stderr());
+    Ok(())
+}
+
+fn lossy() -> Result<()> {
+    let stage = Stage::new("lossy", 3)?;
+    let (broker, relay) = behind_relay(2)?;
+    broker.create_topic(&stage.findings, 1)?;
+    stage.world.produce_to(&broker)?;
+    relay.set(Mode::Lossy);
+    let settings = [
+        (BOOTSTRAP, relay.address()),
+        // An answer that never gets through as a whole would be asked for for ever.
+        ("LEADSMAN_KAFKA__PROPERTIES__MAX_PARTITION_FETCH_BYTES", "65536".to_owned()),
+        ("LEADSMAN_KAFKA__PROPERTIES__RECONNECT_BACKOFF_MAX_MS", "200".to_owned()),
+    ];
+    let mut serve =
+        stage.worker(stage.here.path(), &settings.each_ref().map(|(name, value)| (*name, value.as_str())))?;
+    stage.settles_on(&broker, &serve, &stage.sqlite()?)?;
+    assert!(relay.lost() > 5, "only {} connections were lost", relay.lost());
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    Ok(())
+}
+
+fn store_out_of_reach() -> Result<()> {
+    let stage = Stage::new("storeaway", 3)?;
+    let server = postgres::shared()?;
+    let schema = server.schema()?;
+    let relay = Relay::start(0, format!("127.0.0.1:{}", server.port()), 3)?;
+    let settings = settings_of(stage.here.path(), &server.url(&schema))?;
+    settings_of(stage.here.path(), &server.url_through(relay.port(), &schema))?;
+    stage.world.produce(..)?;
+    let mut serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("it is at work", LONG, || Ok((read(&serve) > 500.0).then_some(())))?;
+    relay.set(Mode::Stall);
+    let since = Instant::now();
+    says_not_ready(&serve)?;
+    wait_until("the partition lasts", DEADLINE, || {
+        assert_eq!(serve.http.get("/livez")?.status, 200, "a store that is away is no reason to die");
+        assert_eq!(serve.http.get("/readyz")?.status, 503);
+        assert!(metric(&serve.http, "leadsman_events_total")? > 0.0, "metrics are needed most now");
+        Ok((since.elapsed() > PARTITION).then_some(()))
+    })?;
+    relay.set(Mode::Pass);
+    wait_until("it is ready again", DEADLINE, || Ok((serve.http.get("/readyz")?.status == 200).then_some(())))?;
+    stage.settles(&serve, &settings)?;
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    Ok(())
+}
+
+/// Each answer comes in time as well: one that is waited for too long tells nothing.
+fn says_not_ready(serve: &Serve) -> Result<()> {
+    wait_until("it says that it is not ready", TOLD, || {
+        Ok(serve.http.get("/readyz").is_ok_and(|answer| answer.status == 503).then_some(()))
+    })
+}
+
+fn postgresql_restarted() -> Result<()> {
+    let stage = Stage::new("restarted", 3)?;
+    let mut server = Postgres::start()?;
+    let settings = settings_of(stage.here.path(), &server.url(&server.schema()?))?;
+    stage.world.produce(..)?;
+    let mut serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("it is at work", LONG, || Ok((read(&serve) > 500.0).then_some(())))?;
+    server.kill()?;
+    says_not_ready(&serve)?;
+    assert_eq!(serve.http.get("/livez")?.status, 200, "a store that is away is no reason to die");
+    // Some attempts of the service fail while it is down.
+    std::thread::sleep(Duration::from_secs(3));
+    server.run()?;
+    wait_until("it is ready again", DEADLINE, || Ok((serve.http.get("/readyz")?.status == 200).then_some(())))?;
+    stage.settles(&serve, &settings)?;
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    Ok(())
+}

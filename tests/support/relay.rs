@@ -1,0 +1,160 @@
+//! A TCP relay between a client and a server: it passes, stands still, cuts or loses.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::Result;
+
+/// What happens to connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// They pass.
+    Pass,
+    /// No byte passes and none is closed, as when packets are dropped on the way. What was sent meanwhile comes later.
+    Stall,
+    /// They end, and new ones end at once.
+    Cut,
+    /// Chunks come late, and every so many bytes a connection ends.
+    Lossy,
+}
+
+/// Bytes that pass before a lossy connection ends, in one direction: each time another number of these.
+const UNTIL_CUT: std::ops::Range<u64> = 200_000..1_500_000;
+/// A chunk of a lossy connection comes later by less than this.
+const DELAY_MS: u64 = 12;
+/// The most that is passed on at a time.
+const CHUNK: usize = 16 << 10;
+
+/// A running relay; dropping it ends every connection.
+pub(crate) struct Relay {
+    port: u16,
+    mode: watch::Sender<Mode>,
+    cuts: watch::Receiver<u64>,
+    _runtime: Runtime,
+}
+
+impl Relay {
+    /// Listens on `port`, 0 for any, and passes on to `server`. The dice of a lossy relay follow `seed`.
+    pub(crate) fn start(port: u16, server: String, seed: u64) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port)))?;
+        let port = listener.local_addr()?.port();
+        let (mode, modes) = watch::channel(Mode::Pass);
+        let (count, cuts) = watch::channel(0);
+        runtime.spawn(async move {
+            let mut dice = Dice(seed);
+            while let Ok((client, _)) = listener.accept().await {
+                let ends = [dice.split(), dice.split()];
+                tokio::spawn(relay(client, server.clone(), modes.clone(), ends, count.clone()));
+            }
+        });
+        Ok(Self { port, mode, cuts, _runtime: runtime })
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `host:port` for clients.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// From now on.
+    pub(crate) fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// Connections that were lost, so that a test can tell that there was something to bear.
+    pub(crate) fn lost(&self) -> u64 {
+        *self.cuts.borrow()
+    }
+}
+
+async fn relay(
+    client: TcpStream,
+    server: String,
+    mut mode: watch::Receiver<Mode>,
+    [up, down]: [Dice; 2],
+    cuts: watch::Sender<u64>,
+) {
+    if not_stalled(&mut mode).await == Some(Mode::Cut) {
+        return;
+    }
+    let Ok(upstream) = TcpStream::connect(server).await else { return };
+    // Small answers must not wait for an acknowledgement.
+    if client.set_nodelay(true).and_then(|()| upstream.set_nodelay(true)).is_err() {
+        return;
+    }
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), upstream.into_split());
+    let (up, down) = (pump(from_client, to_server, mode.clone(), up), pump(from_server, to_client, mode.clone(), down));
+    let lost = tokio::select! {
+        _ = mode.wait_for(|mode| *mode == Mode::Cut) => true,
+        lost = up => lost,
+        lost = down => lost,
+    };
+    if lost {
+        cuts.send_modify(|count| *count += 1);
+    }
+}
+
+/// Passes on until an end closes or the connection is lost; tells whether it was lost.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    mut dice: Dice,
+) -> bool {
+    let mut chunk = vec![0; CHUNK];
+    let mut left = dice.within(UNTIL_CUT);
+    loop {
+        let read = from.read(&mut chunk).await;
+        // That an end has closed must not get through either.
+        let now = not_stalled(&mut mode).await;
+        let Ok(n @ 1..) = read else { return false };
+        if now == Some(Mode::Lossy) {
+            tokio::time::sleep(Duration::from_millis(dice.within(0..DELAY_MS))).await;
+            left = left.saturating_sub(n as u64);
+            if left == 0 {
+                return true;
+            }
+        }
+        if to.write_all(&chunk[..n]).await.is_err() {
+            return false;
+        }
+    }
+}
+
+/// The mode, once it is not to stand still; `None` when the relay is gone.
+async fn not_stalled(mode: &mut watch::Receiver<Mode>) -> Option<Mode> {
+    mode.wait_for(|mode| *mode != Mode::Stall).await.ok().map(|mode| *mode)
+}
+
+/// `SplitMix64`.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
+        range.start + self.next() % (range.end - range.start)
+    }
+
+    /// Dice of their own, for another direction.
+    fn split(&mut self) -> Self {
+        Self(self.next())
+    }
+}
