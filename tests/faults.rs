@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use leadsman_domain::{FindingKind, FindingQuery, Store};
+use leadsman_domain::{Commit, FindingKind, FindingQuery, Snapshot, Span, Store};
 use leadsman_store::{AnyStore, StoreSettings};
 use rdkafka::admin::{AdminOptions, NewPartitions};
 use rdkafka::{Offset, TopicPartitionList};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::chaos::{database, worker};
 use crate::chaos_world::World;
+use crate::outbox;
 use crate::simulated::{ATTACK_DAY, audit, event_list, lines};
 use crate::stream::{becomes, metric, offline, serve};
 use crate::support::broker::{Broker, block_on, runtime, shared};
@@ -36,6 +37,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "faults::added_partitions_refuse_to_start", needs: &[Need::Broker], run: added_partitions },
     Case { name: "faults::clusters_of_equal_names_share_no_state", needs: &[Need::Broker], run: two_clusters },
     Case { name: "faults::a_fenced_partition_is_claimed_anew", needs: &[Need::Broker], run: fenced_by_mistake },
+    Case { name: "faults::a_spoilt_state_is_told_and_costs_no_event", needs: &[Need::Broker], run: spoilt_state },
     Case { name: "faults::a_lake_out_of_reach_costs_nothing", needs: &[Need::Broker], run: lake_away },
     Case { name: "faults::an_inbox_waits_for_the_lake", needs: &[], run: inbox_without_lake },
 ];
@@ -280,6 +282,43 @@ fn fenced_by_mistake() -> Result<()> {
     })?;
     stage.settles(&serve, &stage.sqlite()?)?;
     assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    Ok(())
+}
+
+/// A state that cannot be read is begun anew where it stood: what was found stays, and what comes is read.
+fn spoilt_state() -> Result<()> {
+    let stage = Stage::new("spoilt", 1)?;
+    stage.world.produce(..4_000)?;
+    let mut serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("a part is read", LONG, || Ok((read(&serve) >= 4_000.0).then_some(())))?;
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    let runtime = runtime()?;
+    let store = runtime.block_on(AnyStore::open(&stage.sqlite()?))?;
+    let source = leadsman_kafka::source_id(&stage.world.topic);
+    let held = runtime.block_on(store.claim(&source, 0))?;
+    assert!(held.snapshot.is_some(), "a clean stop writes the state down");
+    let at = held.next_offset;
+    runtime.block_on(store.commit(Commit {
+        span: Span { source, partition: 0, from: at, to: at },
+        epoch: held.epoch,
+        findings: Vec::new(),
+        dead_letters: Vec::new(),
+        snapshot: Some(Snapshot { at, body: b"spoilt".repeat(1_000) }),
+        roll_to: None,
+        source_tag: None,
+        sinks: Vec::new(),
+    }))?;
+    stage.world.produce(4_000..)?;
+    let mut serve = stage.worker(stage.here.path(), &[])?;
+    wait_until("all is read", LONG, || Ok(stage.world.is_settled(&serve.http)?.then_some(())))?;
+    assert_eq!(metric(&serve.http, "leadsman_state_resets_total")?, 1.0);
+    assert!(serve.process.stderr().contains("detection state"), "{}", serve.process.stderr());
+    assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    let published = outbox::read(shared()?.as_ref(), &stage.findings)?;
+    assert!(!published.is_empty(), "what came later is judged");
+    assert!(published.windows(2).all(|pair| pair[0] != pair[1]), "published twice: {published:#?}");
+    let tally = stage.world.compare_lake(stage.here.path())?;
+    assert_eq!((tally.lost, tally.doubled), (0, 0), "{tally:?}");
     Ok(())
 }
 

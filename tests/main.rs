@@ -9,6 +9,7 @@ mod broker;
 mod chaos;
 mod chaos_world;
 mod cli;
+mod clocks;
 mod compose;
 mod datasets;
 mod doctor;
@@ -52,6 +53,7 @@ const CASES: &[&[Case]] = &[
     chaos::CASES,
     faults::CASES,
     network::CASES,
+    clocks::CASES,
     workers::CASES,
     rekey::CASES,
     replay::CASES,

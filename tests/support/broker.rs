@@ -289,6 +289,16 @@ impl Broker {
         Ok(producer.flush(DEADLINE)?)
     }
 
+    /// Appends records of these times, in milliseconds, to partition 0 and waits until they are acknowledged.
+    pub(crate) fn produce_at<'a>(&self, topic: &str, records: impl Iterator<Item = (i64, &'a [u8])>) -> Result<()> {
+        let producer: BaseProducer = self.client().set("acks", "all").create()?;
+        for (at, payload) in records {
+            let record = BaseRecord::<(), [u8]>::to(topic).partition(0).timestamp(at).payload(payload);
+            producer.send(record).map_err(|(error, _)| error)?;
+        }
+        Ok(producer.flush(DEADLINE)?)
+    }
+
     /// Every record of a topic up to its present end, by partition.
     pub(crate) fn records(&self, topic: &str) -> Result<Vec<OwnedMessage>> {
         let consumer: BaseConsumer = self.client().set("group.id", "leadsman-tests").create()?;

@@ -25,9 +25,9 @@ pub(crate) enum Mode {
 }
 
 /// Bytes that pass before a lossy connection ends, in one direction: each time another number of these.
-const UNTIL_CUT: std::ops::Range<u64> = 200_000..1_500_000;
+const UNTIL_CUT: std::ops::Range<u64> = 500_000..2_000_000;
 /// A chunk of a lossy connection comes later by less than this.
-const DELAY_MS: u64 = 12;
+const DELAY_MS: u64 = 8;
 /// The most that is passed on at a time.
 const CHUNK: usize = 16 << 10;
 
