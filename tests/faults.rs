@@ -311,7 +311,7 @@ fn spoilt_state() -> Result<()> {
     stage.world.produce(4_000..)?;
     let mut serve = stage.worker(stage.here.path(), &[])?;
     wait_until("all is read", LONG, || Ok(stage.world.is_settled(&serve.http)?.then_some(())))?;
-    assert_eq!(metric(&serve.http, "leadsman_state_resets_total")?, 1.0);
+    assert_eq!(metric(&serve.http, "leadsman_state_resets_total")? as u64, 1);
     assert!(serve.process.stderr().contains("detection state"), "{}", serve.process.stderr());
     assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
     let published = outbox::read(shared()?.as_ref(), &stage.findings)?;

@@ -112,6 +112,11 @@ fn lossy() -> Result<()> {
     ];
     let mut serve =
         stage.worker(stage.here.path(), &settings.each_ref().map(|(name, value)| (*name, value.as_str())))?;
+    wait_until("it is at work", LONG, || Ok((read(&serve) > 500.0).then_some(())))?;
+    // Then for two seconds nothing gets through at all.
+    relay.set(Mode::Cut);
+    std::thread::sleep(Duration::from_secs(2));
+    relay.set(Mode::Lossy);
     stage.settles_on(&broker, &serve, &stage.sqlite()?)?;
     assert!(relay.lost() > 5, "only {} connections were lost", relay.lost());
     assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
