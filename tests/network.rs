@@ -51,11 +51,14 @@ fn behind_relay(seed: u64) -> Result<(Broker, Relay)> {
 /// A worker that hears nothing of the broker any more is replaced, and comes back when it hears again.
 fn broker_out_of_reach() -> Result<()> {
     // Longer than any pause of the producer or of a hand-over: nothing may be closed before the log has ended.
-    const IDLE: (&str, &str) = ("LEADSMAN_SOURCES__IDLE_AFTER_SECONDS", "6");
+    const IDLE: (&str, &str) = ("LEADSMAN_SOURCES__IDLE_AFTER_SECONDS", "10");
+    // The attack begins a little later.
+    const FIRST: usize = 10_400;
     let stage = Stage::new("partitioned", 3)?;
     let (broker, relay) = behind_relay(1)?;
     stage.world.create_on(&broker)?;
     broker.create_topic(&stage.findings, 1)?;
+    stage.world.produce_part_to(&broker, ..FIRST)?;
     let [first, second] = ["first", "second"].map(|name| stage.here.path().join(name));
     let server = postgres::shared()?;
     let url = server.url(&server.schema()?);
@@ -67,10 +70,10 @@ fn broker_out_of_reach() -> Result<()> {
     let over = AtomicBool::new(false);
     let mut cut_off = stage.worker(&first, &[(BOOTSTRAP, &relay.address()), IDLE])?;
     std::thread::scope(|scope| -> Result<()> {
-        let producer = scope.spawn(|| produce_evenly(&broker, &stage.world, &over));
+        let producer = scope.spawn(|| produce_evenly(&broker, &stage.world, FIRST, &over));
         let played = || -> Result<()> {
-            wait_until("it has all partitions", LONG, || Ok((assigned(&cut_off) == 3).then_some(())))?;
-            wait_until("it is at work", LONG, || Ok((read(&cut_off) > 200.0).then_some(())))?;
+            let amid_the_attack = FIRST as f64 + 700.0;
+            wait_until("it is at work", LONG, || Ok((read(&cut_off) > amid_the_attack).then_some(())))?;
             relay.set(Mode::Stall);
             let mut successor = stage.worker(&second, &[(BOOTSTRAP, broker.bootstrap()), IDLE])?;
             wait_until("it is replaced", DEADLINE, || Ok((assigned(&successor) == 3).then_some(())))?;

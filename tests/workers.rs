@@ -52,7 +52,7 @@ pub(crate) fn one_to_three_and_back(name: &str, times: usize) -> Result<Vec<f64>
     let (broker, over) = (shared()?, AtomicBool::new(false));
     let mut first = start(0)?;
     std::thread::scope(|scope| -> Result<()> {
-        let producer = scope.spawn(|| produce_evenly(broker.as_ref(), &world, &over));
+        let producer = scope.spawn(|| produce_evenly(broker.as_ref(), &world, 0, &over));
         let cycles = (1..=times).try_for_each(|cycle| {
             let mut others = [start(2 * cycle)?, start(2 * cycle + 1)?];
             for other in &others {
@@ -86,10 +86,9 @@ pub(crate) fn one_to_three_and_back(name: &str, times: usize) -> Result<Vec<f64>
     Ok(pauses(commits))
 }
 
-/// Produces the log a little at a time until `over`, then the rest at once.
-pub(crate) fn produce_evenly(broker: &Broker, world: &World, over: &AtomicBool) -> Result<()> {
+/// Produces the log behind its first `done` records a little at a time until `over`, then the rest at once.
+pub(crate) fn produce_evenly(broker: &Broker, world: &World, mut done: usize, over: &AtomicBool) -> Result<()> {
     const PART: usize = 50;
-    let mut done = 0;
     while !over.load(Ordering::Relaxed) && done + PART < world.len() {
         world.produce_part_to(broker, done..done + PART)?;
         done += PART;
