@@ -64,7 +64,13 @@ pub(crate) fn shared() -> Result<Arc<Broker>> {
 
 /// Stops the shared broker, if it runs.
 pub(crate) fn stop_shared() {
-    drop(SHARED.lock().unwrap_or_else(PoisonError::into_inner).take());
+    let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // Tests only see that nobody answers.
+    if let Some(mut broker) = shared.and_then(Arc::into_inner)
+        && let Ok(Some(code)) = broker.process.exit_code()
+    {
+        eprintln!("the shared broker had ended with {code}:\n{}", tail(&broker.process.stdout()));
+    }
 }
 
 /// Why no broker can run here.
