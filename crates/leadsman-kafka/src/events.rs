@@ -111,7 +111,10 @@ impl Repeats {
             Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 "the topic is gone: create it again, and its state starts anew"
             }
-            _ => "it is tried again by itself",
+            _ => {
+                tracing::warn!(%source, %error, "kafka reading disturbed, it is tried again by itself");
+                return;
+            }
         };
         tracing::error!(%source, %error, advice, "kafka reading disturbed");
     }

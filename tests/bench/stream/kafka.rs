@@ -36,8 +36,8 @@ pub(crate) fn bare(log: &Log) -> Result<f64> {
         .set("enable.auto.commit", "false")
         .set("fetch.min.bytes", "65536")
         .set("fetch.wait.max.ms", "100")
-        .set("max.partition.fetch.bytes", "4194304")
-        .set("queued.max.messages.kbytes", "32768")
+        .set("max.partition.fetch.bytes", "1048576")
+        .set("queued.max.messages.kbytes", "16384")
         .set("queued.min.messages", "20000")
         .set("fetch.queue.backoff.ms", "50")
         .set("check.crcs", "true")
@@ -122,6 +122,12 @@ fn measure(log: &Log, workers: &[Serve], directories: &[&Path]) -> Result<Measur
         Ok(None)
     })
     .and_then(|(begun, ended)| {
+        for worker in workers {
+            let refused = metric(&worker.http, "leadsman_dead_letters");
+            if refused != 0 {
+                return Err(format!("{refused} events were refused: that is no measurement of scoring").into());
+            }
+        }
         let (Some((from, low)), Some((to, high))) = (looks.first(), looks.last()) else { return Err("no look".into()) };
         let per_record = log.events as f64 / log.records as f64;
         let seconds = to.duration_since(*from).as_secs_f64();
@@ -148,9 +154,13 @@ fn slowest(looks: &[(Instant, u64)], records: u64) -> f64 {
 }
 
 fn position(http: &Http, topic: &str) -> u64 {
+    metric(http, &format!("leadsman_position_records{{source=\"kafka:{topic}\""))
+}
+
+/// The sum of a metric's series.
+fn metric(http: &Http, series: &str) -> u64 {
     let text = http.get("/metrics").map(|answer| answer.text).unwrap_or_default();
-    let series = format!("leadsman_position_records{{source=\"kafka:{topic}\"");
-    text.lines().filter(|l| l.starts_with(&series)).filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    text.lines().filter(|l| l.starts_with(series)).filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 /// Ids of the processes whose command line holds `part`, but for the shells that guard them.

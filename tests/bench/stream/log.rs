@@ -24,7 +24,9 @@ impl Log {
         shared()?.create_topic(topic, PARTITIONS)?;
         // About 27,000 events a day.
         let days = u32::try_from(events / 20_000 + 2)?;
-        let config = SimConfig { seed: 1, from_day: 28, days, attack: None, ..SimConfig::default() };
+        // Two years back, on the same day of the week: what lies in the future is refused.
+        let start = SimConfig::default().start.minus(Duration::from_secs(104 * 7 * DAY));
+        let config = SimConfig { start, from_day: 28, days, attack: None, ..SimConfig::default() };
         let lines = Simulation::new(&config)?.filter_map(|r| match r.payload {
             Payload::Audit(line) => Some(line),
             Payload::Metric(_) => None,

@@ -20,8 +20,6 @@ const BYTES_UNDER_WAY: usize = 16 << 20;
 pub const INGEST_BYTES_UNDER_WAY: usize = 32 << 20;
 /// After so long without a record a partition that was read to its end holds up no other.
 const INGEST_IDLE: Duration = Duration::from_millis(200);
-/// Small pieces of each partition, so that all of them are there when the oldest record is looked for.
-const INGEST_FETCH: (&str, &str) = ("max.partition.fetch.bytes", "1048576");
 
 /// Topics that telemetry is produced to.
 fn inputs(settings: &KafkaSettings) -> impl Iterator<Item = (&Topic, PayloadKind)> {
@@ -116,8 +114,6 @@ pub async fn join_scoring(
 ///
 /// Errors: when a setting is refused.
 pub async fn join_ingest(settings: &KafkaSettings) -> Result<(KafkaSource, Vec<Output>)> {
-    let mut extra = settings.properties.clone();
-    extra.entry(INGEST_FETCH.0.to_owned()).or_insert_with(|| INGEST_FETCH.1.to_owned());
     let config = KafkaConfig {
         bootstrap_servers: settings.bootstrap_servers.clone(),
         group_id: format!("{}-ingest", settings.group_id),
@@ -125,7 +121,7 @@ pub async fn join_ingest(settings: &KafkaSettings) -> Result<(KafkaSource, Vec<O
         batch: BatchLimits::default(),
         idle_after: INGEST_IDLE,
         max_bytes_under_way: INGEST_BYTES_UNDER_WAY,
-        extra,
+        extra: settings.properties.clone(),
     };
     discover(settings, &config).await?;
     let mut sources: BTreeMap<String, BTreeSet<SourceId>> = BTreeMap::new();
