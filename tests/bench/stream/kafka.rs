@@ -108,9 +108,10 @@ fn measure(log: &Log, workers: &[Serve], directories: &[&Path]) -> Result<Measur
     let (broker, mut looks) = (processes("kafka.Kafka"), Vec::new());
     let mut first = None;
     wait_until("the service has read all", PATIENCE, || {
-        let done: u64 = workers.iter().map(|worker| position(&worker.http, &log.topic)).sum();
-        let now = Instant::now();
-        if done > 0 {
+        let positions: Vec<u64> = workers.iter().map(|worker| position(&worker.http, &log.topic)).collect();
+        let (done, now) = (positions.iter().sum::<u64>(), Instant::now());
+        // From when each of them has its part: hand-overs are measured by themselves (`just workers`).
+        if first.is_some() || positions.iter().all(|position| *position > 0) {
             let used = || cores(directories, &broker);
             let (_, _, begun) = *first.get_or_insert_with(|| (now, done, used()));
             looks.push((now, done));

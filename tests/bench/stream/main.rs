@@ -51,7 +51,7 @@ fn main() -> support::Result<()> {
         rows.extend(paths("dense log", &log::Log::produce("bench.dense", events, 1, Some(DENSE))?)?);
     }
     if is_chosen("workers") {
-        rows.extend(workers(events.min(1_000_000))?);
+        rows.extend(workers(3 * events)?);
     }
     if is_chosen("webhook") {
         rows.extend(webhook::rows(WEBHOOK)?);
