@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use leadsman_domain::{RawBatch, RawRecord, SourceId, Span};
@@ -21,7 +22,8 @@ pub(crate) struct PartitionBuffer {
     /// Everything up to the end of the partition was taken.
     pub(crate) at_end: bool,
     idle_said: bool,
-    closed: Option<RawBatch>,
+    /// Batches that ended before a hole, and go before any other.
+    closed: VecDeque<RawBatch>,
 }
 
 impl PartitionBuffer {
@@ -38,7 +40,7 @@ impl PartitionBuffer {
             quiet_since: now,
             at_end: false,
             idle_said: false,
-            closed: None,
+            closed: VecDeque::new(),
         }
     }
 
@@ -69,7 +71,10 @@ impl PartitionBuffer {
     /// between two batches.
     pub(crate) fn skip_to(&mut self, offset: u64) {
         if offset > self.next {
-            self.closed = (!self.records.is_empty()).then(|| self.take());
+            if !self.records.is_empty() {
+                let ended = self.take();
+                self.closed.push_back(ended);
+            }
             self.next = offset;
             self.from = offset;
         }
@@ -77,12 +82,12 @@ impl PartitionBuffer {
 
     /// Whether a batch ended before a hole.
     pub(crate) fn has_closed(&self) -> bool {
-        self.closed.is_some()
+        !self.closed.is_empty()
     }
 
-    /// The batch that ended before a hole. It goes before any other.
+    /// The first batch that ended before a hole.
     pub(crate) fn take_closed(&mut self) -> Option<RawBatch> {
-        self.closed.take()
+        self.closed.pop_front()
     }
 
     /// Whether the batch reached one of its limits.

@@ -374,8 +374,11 @@ fn batches_are_contiguous_over_holes_and_repeats() {
     assert!(buffer.push(record(16), now));
     buffer.skip_to(20);
     assert!(!buffer.push(record(17), now) && buffer.push(record(21), now));
-    let before = buffer.take_closed().unwrap();
-    assert_eq!((before.span.from, before.span.to, before.records.len()), (16, 17, 1));
-    let after = buffer.take();
-    assert_eq!((after.span.from, after.span.to, after.records.len()), (20, 22, 1));
+    buffer.skip_to(30);
+    buffer.skip_to(40);
+    assert!(buffer.push(record(40), now));
+    let spans = [buffer.take_closed().unwrap(), buffer.take_closed().unwrap(), buffer.take()];
+    let spans = spans.map(|batch| (batch.span.from, batch.span.to, batch.records.len()));
+    assert_eq!(spans, [(16, 17, 1), (20, 22, 1), (40, 41, 1)]);
+    assert!(!buffer.has_closed());
 }
