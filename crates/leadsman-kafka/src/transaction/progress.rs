@@ -6,13 +6,37 @@ use leadsman_domain::{ContentHash, OutboxItem};
 /// findings that another process held for a while. As hexadecimal digits they stay below Kafka's usual 4,096 bytes.
 const REMEMBERED: usize = 64;
 /// How the metadata begins: its version.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
-/// What was published: how many findings in all, and the digest of each recent batch.
+/// What was published: how many findings in all, and each recent batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     published: u64,
-    batches: VecDeque<u128>,
+    batches: VecDeque<Batch>,
+}
+
+/// A batch that was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Batch {
+    /// From the digest of its first item: so only where one may begin is more than one item looked at.
+    first: u64,
+    /// The digest of all.
+    all: u128,
+}
+
+impl Batch {
+    fn of<'a>(items: impl IntoIterator<Item = &'a OutboxItem>) -> Self {
+        let (first, all) = items.into_iter().fold((None, START), |(first, running), item| {
+            let next = step(running, item);
+            (first.or(Some(head(next))), next)
+        });
+        Self { first: first.unwrap_or_default(), all }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        let (first, all) = word.split_at_checked(16)?;
+        Some(Self { first: u64::from_str_radix(first, 16).ok()?, all: u128::from_str_radix(all, 16).ok()? })
+    }
 }
 
 impl Progress {
@@ -22,7 +46,7 @@ impl Progress {
         if words.next() != Some(VERSION) {
             return Self::default();
         }
-        let batches = words.filter_map(|word| u128::from_str_radix(word, 16).ok()).collect();
+        let batches = words.filter_map(Batch::parse).collect();
         Self { published: u64::try_from(offset).unwrap_or(0), batches }
     }
 
@@ -32,7 +56,7 @@ impl Progress {
     }
 
     pub(super) fn metadata(&self) -> String {
-        let digests = self.batches.iter().map(|digest| format!(" {digest:032x}"));
+        let digests = self.batches.iter().map(|Batch { first, all }| format!(" {first:016x}{all:032x}"));
         std::iter::once(VERSION.to_owned()).chain(digests).collect()
     }
 
@@ -52,18 +76,23 @@ impl Progress {
 
     /// The length of the remembered batch that these items begin with; 0 when there is none.
     fn known(&self, items: &[OutboxItem]) -> usize {
+        let Some(first) = items.first().map(|item| head(step(START, item))) else { return 0 };
+        let begin_so: Vec<u128> = self.batches.iter().filter(|batch| batch.first == first).map(|b| b.all).collect();
+        if begin_so.is_empty() {
+            return 0;
+        }
         let digests = items.iter().scan(START, |running, item| {
             *running = step(*running, item);
             Some(*running)
         });
-        digests.zip(1..).filter(|(digest, _)| self.batches.contains(digest)).map(|(_, n)| n).next().unwrap_or(0)
+        digests.zip(1..).find(|(digest, _)| begin_so.contains(digest)).map_or(0, |(_, length)| length)
     }
 
     /// After one batch more.
     pub(super) fn with(&self, items: &[&OutboxItem]) -> Self {
         let mut next = self.clone();
         next.published += items.len() as u64;
-        next.batches.push_back(items.iter().fold(START, |running, item| step(running, item)));
+        next.batches.push_back(Batch::of(items.iter().copied()));
         if next.batches.len() > REMEMBERED {
             next.batches.pop_front();
         }
@@ -73,6 +102,10 @@ impl Progress {
 
 /// The digest of nothing.
 const START: u128 = 0;
+
+fn head(digest: u128) -> u64 {
+    (digest >> 64) as u64
+}
 
 fn step(before: u128, item: &OutboxItem) -> u128 {
     ContentHash::new("leadsman published batch")
@@ -134,7 +167,7 @@ mod tests {
         assert_eq!(progress.offset(), 200);
         assert!(fresh(&progress, &items(99..101)).is_empty());
         assert_eq!(fresh(&progress, &items(0..2)), [0, 1]);
-        for other in ["", "2 00", "something else"] {
+        for other in ["", "1 00", "3 00", "something else"] {
             assert_eq!(Progress::parse(7, other), Progress::default());
         }
     }
