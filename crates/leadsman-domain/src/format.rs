@@ -112,6 +112,17 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Control,
+        Self::OtherLog,
+        Self::Empty,
+        Self::Discovery,
+        Self::SourceLoss,
+        Self::ToolStatus,
+        Self::NoMeasurement,
+    ];
+
     /// The name in JSON and counters.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -165,6 +165,23 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Every reason.
+    pub const ALL: [Self; 13] = [
+        Self::MalformedJson,
+        Self::InvalidUtf8,
+        Self::TooLarge,
+        Self::TooDeep,
+        Self::UnknownShape,
+        Self::UnknownApiVersion,
+        Self::MissingField,
+        Self::InvalidField,
+        Self::Decompression,
+        Self::MalformedProtobuf,
+        Self::FutureEventTime,
+        Self::MalformedBase64,
+        Self::TooNested,
+    ];
+
     /// The name in counters, dead letters and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use leadsman_domain::{SourceId, Span, Timestamp};
+use leadsman_domain::{RejectReason, SkipReason, SourceId, Span, Timestamp};
 use leadsman_kafka::KafkaMonitor;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
@@ -123,6 +123,13 @@ impl Default for Metrics {
         let (events, samples, commits): (Family<BySource, Counter>, Family<_, _>, Family<_, _>) = Default::default();
         let position: Family<ByPartition, Gauge> = Family::default();
         let (rejected, skipped): (Family<ByReason, Counter>, Family<ByReason, Counter>) = Default::default();
+        // From 0, or what comes first of a reason is no increase to Prometheus.
+        for reason in RejectReason::ALL {
+            drop(rejected.get_or_create(&ByReason { reason: reason.as_str() }));
+        }
+        for reason in SkipReason::ALL {
+            drop(skipped.get_or_create(&ByReason { reason: reason.as_str() }));
+        }
         let decoded: Family<ByKind, Counter> = Family::default();
         let formats: Family<ByFormat, Counter> = Family::default();
         let [heard, sighted, lag, lag_seconds, snapshot_age, state_bytes]: [Family<ByPartition, Gauge>; 6] =
@@ -381,5 +388,22 @@ impl Metrics {
         let mut out = String::new();
         encode(&mut out, &self.registry)?;
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_counted_from_zero() {
+        let text = Metrics::default().render().unwrap();
+        let counted = |metric: &str, reason: &str| text.contains(&format!("{metric}_total{{reason=\"{reason}\"}} 0\n"));
+        for reason in RejectReason::ALL {
+            assert!(counted("leadsman_rejected_items", reason.as_str()), "{reason}: {text}");
+        }
+        for reason in SkipReason::ALL {
+            assert!(counted("leadsman_items_skipped", reason.as_str()), "{reason:?}: {text}");
+        }
     }
 }
