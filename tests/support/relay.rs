@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,9 +50,9 @@ impl Relay {
         let (mode, modes) = watch::channel(Mode::Pass);
         let (count, cuts) = watch::channel(0);
         runtime.spawn(async move {
-            let mut dice = Dice(seed);
+            let mut dice = ChaCha8Rng::seed_from_u64(seed);
             while let Ok((client, _)) = listener.accept().await {
-                let ends = [dice.split(), dice.split()];
+                let ends = [dice.random(), dice.random()].map(ChaCha8Rng::seed_from_u64);
                 tokio::spawn(relay(client, server.clone(), modes.clone(), ends, count.clone()));
             }
         });
@@ -82,7 +84,7 @@ async fn relay(
     client: TcpStream,
     server: String,
     mut mode: watch::Receiver<Mode>,
-    [up, down]: [Dice; 2],
+    [up, down]: [ChaCha8Rng; 2],
     cuts: watch::Sender<u64>,
 ) {
     if not_stalled(&mut mode).await == Some(Mode::Cut) {
@@ -110,17 +112,17 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
-    mut dice: Dice,
+    mut dice: ChaCha8Rng,
 ) -> bool {
     let mut chunk = vec![0; CHUNK];
-    let mut left = dice.within(UNTIL_CUT);
+    let mut left = dice.random_range(UNTIL_CUT);
     loop {
         let read = from.read(&mut chunk).await;
         // That an end has closed must not get through either.
         let now = not_stalled(&mut mode).await;
         let Ok(n @ 1..) = read else { return false };
         if now == Some(Mode::Lossy) {
-            tokio::time::sleep(Duration::from_millis(dice.within(0..DELAY_MS))).await;
+            tokio::time::sleep(Duration::from_millis(dice.random_range(0..DELAY_MS))).await;
             left = left.saturating_sub(n as u64);
             if left == 0 {
                 return true;
@@ -135,26 +137,4 @@ async fn pump(
 /// The mode, once it is not to stand still; `None` when the relay is gone.
 async fn not_stalled(mode: &mut watch::Receiver<Mode>) -> Option<Mode> {
     mode.wait_for(|mode| *mode != Mode::Stall).await.ok().map(|mode| *mode)
-}
-
-/// `SplitMix64`.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
-        range.start + self.next() % (range.end - range.start)
-    }
-
-    /// Dice of their own, for another direction.
-    fn split(&mut self) -> Self {
-        Self(self.next())
-    }
 }
