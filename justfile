@@ -30,7 +30,7 @@ golden:
     git diff --stat -- tests/golden
 
 # One benchmark by name; without a name, the names.
-bench NAME="":
+bench NAME="" *PARTS:
     #!/usr/bin/env bash
     set -euo pipefail
     # Each is built with the packages of its own crate, which is a matter of seconds for all but the first.
@@ -51,11 +51,12 @@ bench NAME="":
             export RUSTFLAGS="-C target-cpu=native" CARGO_PROFILE_BENCH_LTO=thin CARGO_PROFILE_BENCH_CODEGEN_UNITS=4
             cargo bench --target-dir target/native -p leadsman-decode --features peers --bench inspect
             ;;
-        # The binary as it is released, between a real broker and a real store; LEADSMAN_BENCH_EVENTS says how many.
+        # The binary as it is released, between a real broker and a real store; LEADSMAN_BENCH_EVENTS says how many,
+        # and further arguments which parts.
         stream)
             cargo build --release --workspace
             export LEADSMAN_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release/leadsman"
-            cargo bench --workspace --bench stream
+            cargo bench --workspace --bench stream -- {{PARTS}}
             ;;
         *) echo "pipeline detect lake rules forest adbench decode inspect stream"; [ -z "{{NAME}}" ] ;;
     esac

@@ -270,7 +270,7 @@ fn fenced_by_mistake() -> Result<()> {
     let stage = Stage::new("fenced", 2)?;
     stage.world.produce(..1_000)?;
     let mut serve = stage.worker(stage.here.path(), &[])?;
-    wait_until("all is read", LONG, || Ok((read(&serve) > 0.0).then_some(())))?;
+    wait_until("it is at work", LONG, || Ok((read(&serve) > 0.0).then_some(())))?;
     let store = block_on(AnyStore::open(&stage.sqlite()?))??;
     let source = leadsman_kafka::source_id(&stage.world.topic);
     for number in 0..2 {

@@ -10,7 +10,7 @@
 //!   writes each body and waits for the disk, then to the service, which does that, too, and scores meanwhile.
 //!
 //! `LEADSMAN_BIN` names a release build, `LEADSMAN_BENCH_EVENTS` the number of events (default 1,000,000). Arguments
-//! choose parts: `single`, `batched`, `dense`, `workers`, `webhook`.
+//! choose parts, as in `just bench stream dense workers`: see [`PARTS`].
 //! Results go to `target/bench/stream.json` and, as a table, to stdout. Nothing else may run.
 
 #![allow(dead_code, reason = "the support code is shared with the end-to-end tests, which use the rest of it")]
@@ -33,12 +33,18 @@ const SCORING: f64 = 0.85;
 const FULL: f64 = 0.5;
 const WEBHOOK: f64 = 0.5;
 const MEMORY_LIMIT_MIB: f64 = 256.0;
+/// What can be asked for by name.
+const PARTS: [&str; 5] = ["single", "batched", "dense", "workers", "webhook"];
 /// How long the dense log lasts.
 const DENSE: Duration = Duration::from_secs(4 * 3600);
 
 fn main() -> support::Result<()> {
     let events = environment("LEADSMAN_BENCH_EVENTS").map_or(Ok(1_000_000), |n| n.parse::<usize>())?;
-    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    // Cargo adds an option that says what it knows already.
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let Some(unknown) = chosen.iter().find(|part| !PARTS.contains(&part.as_str())) {
+        return Err(format!("{unknown} is none of {}", PARTS.join(", ")).into());
+    }
     let is_chosen = |part: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == part);
     let mut rows = Vec::new();
     if is_chosen("single") {

@@ -19,7 +19,7 @@ pub(super) fn is_secret(key: &str) -> bool {
 /// A password may hold characters that should have been escaped: all from the colon behind the user to the last `@` is
 /// taken for it.
 pub(super) fn address(text: &str) -> String {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + "://".len()));
     let user = rest.find([':', '@']).unwrap_or(0);
     let (login, rest) = match rest.rfind('@') {
         Some(at) if rest[user..].starts_with(':') => (format!("{}:{REDACTED}", &rest[..user]), &rest[at..]),
@@ -29,8 +29,7 @@ pub(super) fn address(text: &str) -> String {
         Some((base, options)) if options.to_ascii_lowercase().contains("pass") => format!("{base}?{REDACTED}"),
         _ => rest.to_owned(),
     };
-    let separator = if text.contains("://") { "://" } else { "" };
-    format!("{scheme}{separator}{login}{rest}")
+    format!("{scheme}{login}{rest}")
 }
 
 /// Whether text of a file may hold a secret, perhaps under a misspelt key or in the wrong section.

@@ -20,7 +20,7 @@ pub struct Rolls(Arc<()>);
 impl Rolls {
     /// Rows that each may let wait.
     fn share(&self) -> usize {
-        MOST_WAITING / Arc::strong_count(&self.0).max(2).saturating_sub(1)
+        MOST_WAITING / (Arc::strong_count(&self.0) - 1).max(1)
     }
 }
 
