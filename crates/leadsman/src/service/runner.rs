@@ -225,9 +225,11 @@ async fn consume(
             joined = kafka::join_ingest(&settings) => Some(joined?),
             _ = stop.wait_for(|stop| *stop) => None,
         };
-        let Some((source, outputs)) = joined else { return Ok(()) };
-        monitors.push(source.monitor());
-        parts.spawn(rekey::run(service.clone(), source, outputs, stop.clone()));
+        // Without it, too, what was joined comes to rest in the order of a stop.
+        if let Some((source, outputs)) = joined {
+            monitors.push(source.monitor());
+            parts.spawn(rekey::run(service.clone(), source, outputs, stop.clone()));
+        }
     }
     start_relay(&service, &settings, sink, &stop, &mut parts)?;
     members.get_or_init(|| monitors);
