@@ -117,7 +117,7 @@ pub(crate) fn check_once(target: &str, bytes: &[u8], limits: &Limits) -> Decoded
         "remote_write" => PayloadKind::PrometheusRemoteWrite,
         _ => PayloadKind::K8sAudit,
     };
-    let raw = RawRecord { offset: 0, received_at: NOW, kind, bytes: bytes.to_vec() };
+    let raw = RawRecord { offset: 0, received_at: NOW, kind, bytes: bytes.to_vec().into() };
     let decoded = record(&context(), limits, &raw);
     check_decoded(&decoded, &raw, limits);
     decoded

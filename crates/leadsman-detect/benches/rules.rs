@@ -38,7 +38,7 @@ fn events() -> Result<Vec<AuditEvent>, Failure> {
     let mut events = Vec::new();
     for item in Simulation::new(&config)? {
         if let Payload::Audit(bytes) = item.payload {
-            let raw = RawRecord { offset: 0, received_at: item.time, kind: PayloadKind::K8sAudit, bytes };
+            let raw = RawRecord { offset: 0, received_at: item.time, kind: PayloadKind::K8sAudit, bytes: bytes.into() };
             events.extend(record(&DecodeContext::default(), &Limits::default(), &raw).events);
         }
     }

@@ -37,7 +37,8 @@ fn matching_rules_allocates_nothing() {
         .expect("a day of the default cluster")
         .filter_map(|item| match item.payload {
             Payload::Audit(bytes) => {
-                let raw = RawRecord { offset: 0, received_at: item.time, kind: PayloadKind::K8sAudit, bytes };
+                let raw =
+                    RawRecord { offset: 0, received_at: item.time, kind: PayloadKind::K8sAudit, bytes: bytes.into() };
                 Some(record(&DecodeContext::default(), &Limits::default(), &raw).events)
             }
             Payload::Metric(_) => None,

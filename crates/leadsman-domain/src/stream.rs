@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::Future;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -68,8 +69,8 @@ pub struct RawRecord {
     pub received_at: Timestamp,
     /// What it should hold.
     pub kind: PayloadKind,
-    /// The bytes.
-    pub bytes: Vec<u8>,
+    /// The bytes; records that came together may share memory.
+    pub bytes: Bytes,
 }
 
 /// Consecutive records of one partition, not yet decoded.

@@ -2,14 +2,17 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 /// Text that a client of the API server chose: never an identity, never printed raw.
+///
+/// Most are short and many are kept in several places: up to 23 bytes stand in the value, longer text is shared.
 ///
 /// `Display` escapes control, bidirectional and invisible characters and caps the length, so it is safe in
 /// a terminal, a log line and plain text. HTML, CSV and the like need their own escaping on top.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(transparent)]
-pub struct Untrusted(Box<str>);
+pub struct Untrusted(SmolStr);
 
 /// Longest rendering of one untrusted text, in characters.
 const MAX_SHOWN: usize = 256;
@@ -18,7 +21,7 @@ const MAX_IDENTIFIER: usize = 253;
 
 impl Untrusted {
     /// Wraps text from telemetry.
-    pub fn new(text: impl Into<Box<str>>) -> Self {
+    pub fn new(text: impl Into<SmolStr>) -> Self {
         Self(text.into())
     }
 

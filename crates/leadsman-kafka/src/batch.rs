@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use leadsman_domain::{RawBatch, RawRecord, SourceId, Span};
 
 use crate::BatchLimits;
+use crate::page::Page;
 
 /// Records of one partition on their way into a batch.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct PartitionBuffer {
     /// Everything up to the end of the partition was taken.
     pub(crate) at_end: bool,
     idle_said: bool,
+    /// Where the payloads of its records are.
+    pub(crate) page: Page,
     /// Batches that ended before a hole, and go before any other.
     closed: VecDeque<RawBatch>,
 }
@@ -40,6 +43,7 @@ impl PartitionBuffer {
             quiet_since: now,
             at_end: false,
             idle_said: false,
+            page: Page::default(),
             closed: VecDeque::new(),
         }
     }

@@ -18,6 +18,7 @@ mod events;
 mod fault;
 mod group;
 mod member;
+mod page;
 mod producer;
 mod range;
 mod reader;

@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::discovery::{self, ANSWER_WITHIN, check_start, watermarks};
 use crate::events::Context;
+use crate::page::Page;
 use crate::reader::record;
 use crate::{KafkaConfig, KafkaError, StartOffset};
 
@@ -63,6 +64,7 @@ pub struct RangeReader {
     left: BTreeMap<i32, Bounds>,
     /// Partitions whose end was not told yet.
     ended: Vec<i32>,
+    page: Page,
     servers: String,
 }
 
@@ -107,7 +109,8 @@ impl RangeReader {
             added.map_err(|error| KafkaError::unavailable(&servers, &error))?;
         }
         consumer.assign(&assigned).map_err(|error| KafkaError::unavailable(&servers, &error))?;
-        Ok(Self { consumer, range, bounds, left, ended: ended.into_keys().collect(), servers })
+        let (ended, page) = (ended.into_keys().collect(), Page::default());
+        Ok(Self { consumer, range, bounds, left, ended, page, servers })
     }
 
     /// Where the range begins and ends in each partition.
@@ -132,7 +135,7 @@ impl RangeReader {
                 None => {}
                 Some(Ok(message)) => {
                     let number = message.partition();
-                    let taken = record(&message, self.range.kind);
+                    let taken = record(&message, self.range.kind, &mut self.page);
                     drop(message);
                     if let Some(taken) = taken.and_then(|record| self.take(number, record)) {
                         return Ok(Some(Ranged::Record(number, taken)));

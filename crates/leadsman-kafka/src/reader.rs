@@ -18,6 +18,7 @@ use crate::discovery::{ended_before, watermarks};
 use crate::events::{OffsetCommitError, PauseError, ReadingPaused, RebalanceError, RecordsSkipped, Repeats};
 use crate::group::{GroupBatch, GroupEvent};
 use crate::member::{Change, Member, lock};
+use crate::page::Page;
 use crate::{BatchLimits, KafkaError};
 
 /// Bounds how long a stop or a batch that becomes due waits for the thread.
@@ -243,7 +244,8 @@ impl TopicReader {
             None => Polled::Nothing,
             Some(Ok(message)) => {
                 let Some(buffer) = self.partitions.get_mut(&message.partition()) else { return Polled::Nothing };
-                let taken = record(&message, self.kind).is_some_and(|record| buffer.push(record, now));
+                let record = record(&message, self.kind, &mut buffer.page);
+                let taken = record.is_some_and(|record| buffer.push(record, now));
                 if taken { Polled::Record } else { Polled::Nothing }
             }
             Some(Err(ClientError::PartitionEOF(partition))) => {
@@ -373,7 +375,7 @@ fn start_again(consumer: &BaseConsumer<Member>, topic: &str, partition: i32, at:
 }
 
 /// Copies a message once. `None` for an offset that no broker assigns.
-pub(crate) fn record(message: &BorrowedMessage<'_>, kind: PayloadKind) -> Option<RawRecord> {
+pub(crate) fn record(message: &BorrowedMessage<'_>, kind: PayloadKind, page: &mut Page) -> Option<RawRecord> {
     // Without a timestamp (message format 0, gone since Kafka 4.0) nothing bounds event times.
     let received_at = message.timestamp().to_millis().unwrap_or(i64::MAX);
     Some(RawRecord {
@@ -381,6 +383,6 @@ pub(crate) fn record(message: &BorrowedMessage<'_>, kind: PayloadKind) -> Option
         received_at: Timestamp::from_millis(received_at),
         kind,
         // A tombstone has no payload; it keeps its place as an empty record.
-        bytes: message.payload().unwrap_or_default().to_vec(),
+        bytes: page.copy(message.payload().unwrap_or_default()),
     })
 }

@@ -107,7 +107,7 @@ async fn read_until_idle(
 
 fn check_numbers(read: &BTreeMap<String, Vec<RawRecord>>, numbers: std::ops::Range<usize>) {
     for (key, records) in read {
-        let bytes: Vec<String> = records.iter().map(|r| String::from_utf8(r.bytes.clone()).unwrap()).collect();
+        let bytes: Vec<String> = records.iter().map(|r| String::from_utf8(r.bytes.to_vec()).unwrap()).collect();
         let expected: Vec<String> =
             numbers.clone().map(|i| if i == 1 { String::new() } else { i.to_string() }).collect();
         assert_eq!(bytes, expected, "{key}");
@@ -357,7 +357,7 @@ fn batches_are_contiguous_over_holes_and_repeats() {
         offset,
         received_at: Timestamp::from_millis(1),
         kind: PayloadKind::K8sAudit,
-        bytes: vec![0; 3],
+        bytes: vec![0; 3].into(),
     };
     let now = Instant::now();
     let mut buffer = PartitionBuffer::new(source_id("t"), 0, 10, now);

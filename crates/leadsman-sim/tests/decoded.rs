@@ -13,7 +13,8 @@ fn decode<'a>(records: impl IntoIterator<Item = &'a SimRecord>) -> (Vec<String>,
     let (mut users, mut risks, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for record in records {
         let Payload::Audit(bytes) = &record.payload else { continue };
-        let raw = RawRecord { offset: 0, received_at: record.time, kind: PayloadKind::K8sAudit, bytes: bytes.clone() };
+        let raw =
+            RawRecord { offset: 0, received_at: record.time, kind: PayloadKind::K8sAudit, bytes: bytes.clone().into() };
         let decoded = leadsman_decode::record(&context, &limits, &raw);
         refused.extend(decoded.rejects.iter().map(|r| format!("{r:?}")));
         users.extend(decoded.events.iter().map(|e| e.actor.name.to_string()));

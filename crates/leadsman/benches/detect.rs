@@ -90,7 +90,7 @@ fn telemetry(days: u32) -> Result<impl Iterator<Item = AuditEvent>, Failure> {
         Payload::Metric(_) => None,
     });
     Ok(lines.flat_map(move |(received_at, bytes)| {
-        let record = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes };
+        let record = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes: bytes.into() };
         leadsman_decode::record(&context, &Limits::default(), &record).events
     }))
 }

@@ -43,7 +43,7 @@ fn main() -> Result<(), Failure> {
         .collect();
     let received_at = Timestamp::from_micros(i64::MAX / 2);
     let decode = |bytes: &Vec<u8>| {
-        let record = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes: bytes.clone() };
+        let record = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes: bytes.clone().into() };
         leadsman_decode::record(&context, &Limits::default(), &record).events
     };
     let events: Vec<AuditEvent> = lines.iter().flat_map(decode).collect();

@@ -110,7 +110,7 @@ fn main() -> Result<(), Failure> {
             offset: 0,
             received_at: Timestamp::from_micros(i64::MAX / 2),
             kind: PayloadKind::K8sAudit,
-            bytes,
+            bytes: bytes.into(),
         })
         .collect();
     let limits = Limits::default();

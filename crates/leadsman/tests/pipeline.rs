@@ -42,7 +42,7 @@ fn day() -> &'static Day {
                 Payload::Audit(_) => PayloadKind::K8sAudit,
                 Payload::Metric(_) => PayloadKind::MetricJson,
             };
-            let record = RawRecord { offset: 0, received_at: r.time, kind, bytes: r.payload.bytes().to_vec() };
+            let record = RawRecord { offset: 0, received_at: r.time, kind, bytes: r.payload.bytes().to_vec().into() };
             let decoded = leadsman_decode::record(&context, &Limits::default(), &record);
             assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
             events.extend(decoded.events);

@@ -38,7 +38,7 @@ pub(super) fn now() -> Timestamp {
 }
 
 pub(super) fn raw(kind: PayloadKind, bytes: impl Into<Vec<u8>>) -> RawRecord {
-    RawRecord { offset: 7, received_at: now(), kind, bytes: bytes.into() }
+    RawRecord { offset: 7, received_at: now(), kind, bytes: bytes.into().into() }
 }
 
 pub(super) fn audit(bytes: impl Into<Vec<u8>>) -> Decoded {

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use leadsman_domain::{PayloadKind, RawRecord, Timestamp};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::consumer::Consumer;
@@ -170,7 +171,7 @@ fn fetch(
             Some(Ok(record)) => {
                 let received_at = record.timestamp().to_millis().map(Timestamp::from_millis);
                 newest.insert(record.partition(), received_at);
-                let payload = record.payload().unwrap_or_default().to_vec();
+                let payload = Bytes::copy_from_slice(record.payload().unwrap_or_default());
                 bytes += payload.len();
                 sample.push(RawRecord {
                     offset: u64::try_from(record.offset()).unwrap_or(0),

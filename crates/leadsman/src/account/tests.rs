@@ -23,7 +23,7 @@ const MIXED: &str = concat!(
 #[test]
 fn every_item_is_counted_in_the_account_and_in_the_metrics() {
     let received_at = Timestamp::parse("2026-03-02T00:01:00Z").unwrap();
-    let raw = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes: MIXED.as_bytes().to_vec() };
+    let raw = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes: MIXED.into() };
     let decoded = record(&DecodeContext::default(), &Limits::default(), &raw);
     let mut account = Account::default();
     account.add(&decoded);

@@ -8,7 +8,7 @@ use crate::progress::{Progress, ProgressMode};
 
 fn inspect(lines: &str) -> Inspection {
     let received_at = Timestamp::parse("2026-06-02T00:00:00Z").unwrap();
-    let raw = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes: lines.into() };
+    let raw = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes: lines.to_owned().into() };
     let mut inspection = Inspection::default();
     inspection.add(&record(&DecodeContext::default(), &Limits::default(), &raw));
     assert_eq!(inspection.account.rejected.total(), 0);

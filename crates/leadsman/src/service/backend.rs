@@ -185,7 +185,7 @@ impl Backend for ServiceBackend {
 }
 
 fn score(service: &Service, body: Vec<u8>) -> Result<ScoreReport, ApiError> {
-    let record = RawRecord { offset: 0, received_at: clock::now(), kind: PayloadKind::K8sAudit, bytes: body };
+    let record = RawRecord { offset: 0, received_at: clock::now(), kind: PayloadKind::K8sAudit, bytes: body.into() };
     let decoded = leadsman_decode::record(&service.cluster.context, &service.limits, &record);
     if decoded.events.len() > MAX_SCORE_EVENTS {
         return Err(ApiError::invalid(format!("at most {MAX_SCORE_EVENTS} events can be scored in one request")));

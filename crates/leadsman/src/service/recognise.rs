@@ -77,7 +77,7 @@ mod tests {
         let received_at = Timestamp::from_millis(1);
         let record = |(n, body): (u64, &&str)| {
             let bytes = body.as_bytes().to_vec();
-            RawRecord { offset: from + n, received_at, kind: PayloadKind::K8sAudit, bytes }
+            RawRecord { offset: from + n, received_at, kind: PayloadKind::K8sAudit, bytes: bytes.into() }
         };
         let records: Vec<RawRecord> = (0..).zip(bodies).map(record).collect();
         let span = Span { source: SourceId::new("kafka:t"), partition: 0, from, to: from + records.len() as u64 };

@@ -75,7 +75,7 @@ pub(crate) fn write(lake: &Lake, days: &Days, cluster: &str) {
             let mut roll = Roll::default();
             for (offset, record) in (from..).zip(part) {
                 let bytes = record.payload.bytes().to_vec();
-                let raw = RawRecord { offset, received_at: later(), kind, bytes };
+                let raw = RawRecord { offset, received_at: later(), kind, bytes: bytes.into() };
                 let decoded = leadsman_decode::record(&context, &Limits::default(), &raw);
                 let place = |item| LogPlace { source: SOURCE.into(), partition, offset, item };
                 let events = (0..).zip(decoded.events);

@@ -12,7 +12,7 @@ use crate::action::is_routine;
 use crate::novelty::{NoveltyBuilder, NoveltyState};
 
 fn decode(context: &DecodeContext, bytes: &[u8], at: Timestamp) -> Vec<AuditEvent> {
-    let raw = RawRecord { offset: 0, received_at: at, kind: PayloadKind::K8sAudit, bytes: bytes.to_vec() };
+    let raw = RawRecord { offset: 0, received_at: at, kind: PayloadKind::K8sAudit, bytes: bytes.to_vec().into() };
     record(context, &Limits::default(), &raw).events
 }
 

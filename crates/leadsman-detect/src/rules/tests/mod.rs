@@ -23,7 +23,7 @@ pub(super) fn event(change: &Value) -> AuditEvent {
     merge(&mut document, change);
     let bytes = document.to_string().into_bytes();
     let received_at = Timestamp::parse("2026-03-02T10:00:01Z").unwrap();
-    let raw = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes };
+    let raw = RawRecord { offset: 0, received_at, kind: PayloadKind::K8sAudit, bytes: bytes.into() };
     let mut decoded = record(&context(), &Limits::default(), &raw);
     assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
     decoded.events.remove(0)

@@ -25,7 +25,7 @@ impl Timeline {
                 Payload::Audit(line) => (PayloadKind::K8sAudit, line),
                 Payload::Metric(line) => (PayloadKind::MetricJson, line),
             };
-            let record = RawRecord { offset: 0, received_at: time, kind, bytes };
+            let record = RawRecord { offset: 0, received_at: time, kind, bytes: bytes.into() };
             let decoded = leadsman_decode::record(context, &Limits::default(), &record);
             timeline.push(time, decoded.events, decoded.samples);
         }

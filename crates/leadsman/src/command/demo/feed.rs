@@ -101,7 +101,8 @@ impl Feeder {
     /// Notes which event a labelled line is. Ids are derived from content, so decoding it here gives the one
     /// the service will see.
     fn label(&mut self, line: &[u8], time: Timestamp, stage: usize) {
-        let record = RawRecord { offset: 0, received_at: time, kind: PayloadKind::K8sAudit, bytes: line.to_vec() };
+        let record =
+            RawRecord { offset: 0, received_at: time, kind: PayloadKind::K8sAudit, bytes: line.to_vec().into() };
         let decoded = leadsman_decode::record(&self.context, &Limits::default(), &record);
         self.fed.labels.note(&decoded.events, stage);
     }

@@ -29,7 +29,7 @@ const OF_POLICY: [&str; 8] = [
 
 /// Looks at the end of an audit log; `None` when it is not there or holds too little.
 pub(super) fn of_file(path: &Path) -> Option<Check> {
-    let bytes = end(path).ok()?;
+    let bytes = end(path).ok()?.into();
     let record = RawRecord { offset: 0, received_at: clock::now(), kind: PayloadKind::K8sAudit, bytes };
     judge(&path.display().to_string(), std::slice::from_ref(&record))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use bytes::Bytes;
 use leadsman_decode::{DecodeContext, Limits, PAYLOAD_CAP};
 use leadsman_domain::{DeadLetter, Decoded, PayloadKind, RawRecord, RejectReason, SourceId, Store, Timestamp};
 use leadsman_store::AnyStore;
@@ -86,8 +87,9 @@ fn judge(letter: &DeadLetter, context: &DecodeContext, config: &Config, now: Tim
         None => &[PayloadKind::K8sAudit],
     };
     let (mut refused, limits) = (None, Limits::default());
+    let payload = Bytes::copy_from_slice(&letter.reject.payload);
     for kind in kinds {
-        let record = RawRecord { offset: 0, received_at: now, kind: *kind, bytes: letter.reject.payload.clone() };
+        let record = RawRecord { offset: 0, received_at: now, kind: *kind, bytes: payload.clone() };
         let Decoded { events, samples, runtime, flows, rejects, .. } =
             leadsman_decode::record(context, &limits, &record);
         if rejects.is_empty() && events.len() + samples.len() + runtime.len() + flows.len() > 0 {

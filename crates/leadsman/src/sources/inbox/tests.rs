@@ -45,7 +45,7 @@ async fn read(writer: &InboxWriter, from: u64, to: u64) -> Vec<RawRecord> {
 }
 
 async fn texts(writer: &InboxWriter, from: u64) -> Vec<String> {
-    read(writer, from, writer.end()).await.into_iter().map(|r| String::from_utf8(r.bytes).unwrap()).collect()
+    read(writer, from, writer.end()).await.into_iter().map(|r| String::from_utf8(r.bytes.to_vec()).unwrap()).collect()
 }
 
 fn segments(dir: &Path) -> Vec<u64> {
@@ -64,7 +64,7 @@ async fn what_was_appended_is_read_back_in_order() {
     let back = read(&writer, 0, 3).await;
     for (n, (record, kind)) in back.into_iter().zip(kinds).enumerate() {
         let received_at = Timestamp::from_micros(n as i64);
-        assert_eq!(record, RawRecord { offset: n as u64, received_at, kind, bytes: vec![n as u8; n] });
+        assert_eq!(record, RawRecord { offset: n as u64, received_at, kind, bytes: vec![n as u8; n].into() });
     }
 }
 
@@ -162,7 +162,7 @@ async fn the_reader_wakes_up_says_idle_once_and_ends_with_the_writer() {
     }
     put(&writer, "last").await;
     drop(writer);
-    assert_eq!(batch(&mut reader).await.records[0].bytes, b"last");
+    assert_eq!(batch(&mut reader).await.records[0].bytes, "last");
     assert_eq!(timeout(DEADLINE, reader.next_batch()).await.unwrap().unwrap(), None);
 }
 

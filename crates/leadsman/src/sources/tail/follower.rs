@@ -137,7 +137,7 @@ impl Follower {
         let received_at = (self.clock)();
         let records = cut.records.into_iter().map(|(at, bytes)| {
             let kind = PayloadKind::K8sAudit;
-            RawRecord { offset: start + at, received_at, kind, bytes }
+            RawRecord { offset: start + at, received_at, kind, bytes: bytes.into() }
         });
         // Bytes that were lost are a hole inside the span: spans stay contiguous.
         let span = Span { source: self.source.clone(), partition: 0, from: self.next, to: start + cut.end };

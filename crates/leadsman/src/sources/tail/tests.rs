@@ -130,7 +130,7 @@ async fn bytes_that_are_no_utf8_pass_untouched() {
     let logs = Logs::new();
     logs.write(b"\xff\xfe\0{\n\n\x80\n");
     let mut reader = logs.start();
-    assert_eq!(reader.batch().await.records[0].bytes, b"\xff\xfe\0{\n\n\x80\n");
+    assert_eq!(reader.batch().await.records[0].bytes, b"\xff\xfe\0{\n\n\x80\n".as_slice());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ fn batch(records: Vec<String>) -> RawBatch {
         offset,
         received_at,
         kind: PayloadKind::K8sAudit,
-        bytes: text.into_bytes(),
+        bytes: text.into(),
     };
     let span = Span { source: SourceId::new("kafka:audit"), partition: 2, from: 10, to: 20 };
     RawBatch { span, records: (10..).zip(records).map(raw).collect() }
@@ -47,7 +47,7 @@ fn each_item_is_a_record_of_its_own_and_keeps_its_identity() {
         offset: 0,
         received_at: record.received_at,
         kind: PayloadKind::Canonical,
-        bytes: record.payload.clone(),
+        bytes: record.payload.clone().into(),
     };
     let got: Vec<_> = all.iter().flat_map(|p| &p.records).map(again).flat_map(|record| decode(&record)).collect();
     assert_eq!(got, wanted);
@@ -74,7 +74,7 @@ fn an_item_too_large_to_travel_is_cut_and_keeps_its_identity() {
     let wanted = leadsman_decode::record(&context("prod"), &Limits::default(), &directly.records[0]).events.remove(0);
     let piece = all("prod", vec![long], 0).remove(0);
     let small = cut(&piece.records[0].payload).unwrap();
-    let record = RawRecord { kind: PayloadKind::Canonical, bytes: small, ..directly.records[0].clone() };
+    let record = RawRecord { kind: PayloadKind::Canonical, bytes: small.into(), ..directly.records[0].clone() };
     let got = leadsman_decode::record(&context("prod"), &Limits::default(), &record).events.remove(0);
     assert_eq!(
         (got.id, got.request, &got.actor, &got.object),

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use leadsman_domain::EventSource;
 use proptest::prelude::*;
 use tokio::time::timeout;
@@ -88,8 +89,8 @@ async fn replay_starts_generations_before_the_tag_and_gives_the_same_offsets() {
             assert!(records.iter().all(|r| r.offset >= end || r.offset + r.bytes.len() as u64 <= end));
             again.extend(records.into_iter().map(|r| (r.offset, r.bytes)));
         }
-        let flat = |records: &[(u64, Vec<u8>)]| {
-            let byte = |(at, bytes): &(u64, Vec<u8>)| (*at..).zip(bytes.clone()).collect::<Vec<_>>();
+        let flat = |records: &[(u64, Bytes)]| {
+            let byte = |(at, bytes): &(u64, Bytes)| (*at..).zip(bytes.to_vec()).collect::<Vec<_>>();
             records.iter().flat_map(byte).collect::<Vec<_>>()
         };
         let mut expected = flat(&first);
