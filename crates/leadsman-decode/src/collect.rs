@@ -8,12 +8,14 @@ use leadsman_domain::{
 };
 use memchr::memmem::Finder;
 
+use crate::batch::Found;
 use crate::canonical;
 use crate::envelope::{Envelope, Kernel, Room};
 use crate::event;
 use crate::formats::{self, Document};
 use crate::json;
 use crate::line::{Item, RawItem};
+use crate::list;
 use crate::metric;
 use crate::redact::{self, RedactionKey};
 use crate::refusal::Refusal;
@@ -92,8 +94,10 @@ pub(crate) struct Collector<'w> {
     pub(crate) inflated: u64,
     /// Who is shown audit events, which then are not gathered.
     watcher: Option<Watcher<'w>>,
-    /// Memory for the texts of an event.
+    /// Memory for the texts of an event that are not written as they mean.
     room: Vec<u8>,
+    /// Memory for all texts of an event in one.
+    joined: Vec<u8>,
 }
 
 /// Is shown each audit event.
@@ -117,6 +121,7 @@ impl<'w> Collector<'w> {
             inflated: 0,
             watcher: None,
             room: Vec::new(),
+            joined: Vec::new(),
         }
     }
 
@@ -124,6 +129,18 @@ impl<'w> Collector<'w> {
     pub(crate) fn largest(&self) -> usize {
         let Decoded { events, samples, runtime, flows, rejects, .. } = &self.decoded;
         [events.len(), samples.len(), runtime.len(), flows.len(), rejects.len()].into_iter().fold(0, usize::max)
+    }
+
+    /// How much was gathered so far.
+    pub(crate) fn found(&self) -> Found {
+        let Decoded { events, samples, rejects, .. } = &self.decoded;
+        Found { events: events.len(), samples: samples.len(), rejects: rejects.len() }
+    }
+
+    /// Begins a record: its items count from 0.
+    pub(crate) fn begin_record(&mut self) {
+        self.items = 0;
+        self.list = List::Taken;
     }
 
     /// Ends one record or one step over a file: the bound on rejects starts anew.
@@ -257,6 +274,15 @@ impl<'w> Collector<'w> {
         if self.quick(item.bytes, terms) {
             return;
         }
+        if let Some(events) = list::items(item.bytes, terms.limits.max_item_bytes) {
+            self.format(Format::AuditEventList);
+            for bytes in events {
+                if !self.quick(bytes, terms) {
+                    self.other(Item { line: item.line, bytes }, terms);
+                }
+            }
+            return;
+        }
         let is_list = match item.bytes.trim_ascii_start().first() {
             Some(b'[') => true,
             Some(b'{') => ITEMS.find(item.bytes).is_some(),
@@ -385,7 +411,7 @@ impl<'w> Collector<'w> {
 
     /// Records an audit event.
     pub(crate) fn push(&mut self, mut event: AuditEvent, format: Format) {
-        redact::event(&mut event, self.key.as_ref());
+        redact::event(&mut event, self.key.as_ref(), &mut self.joined);
         self.format(format);
         self.items += 1;
         match &mut self.watcher {

@@ -4,13 +4,14 @@
 //! refused item. Nothing here opens a file, reads a clock or logs. Every input is treated as hostile: sizes,
 //! depth and inflation are bounded before memory is spent on them.
 //!
-//! [`record`] decodes one record of a numbered log; [`AuditReader`] and [`MetricReader`] decode files of any
+//! [`record`] decodes one record of a numbered log, [`BatchDecoder`] many; [`AuditReader`] and [`MetricReader`] decode files of any
 //! size in chunks.
 //!
 //! [`Reject`]: leadsman_domain::Reject
 
 mod accounts;
 mod asked;
+mod batch;
 mod body;
 pub mod canonical;
 mod collect;
@@ -21,6 +22,7 @@ mod inflate;
 mod json;
 mod limits;
 mod line;
+mod list;
 mod metric;
 mod nested;
 mod reader;
@@ -39,12 +41,9 @@ mod workload;
 #[cfg(test)]
 mod tests;
 
-use leadsman_domain::{ActorRules, Decoded, PayloadKind, RawRecord, SkipReason};
+use leadsman_domain::{ActorRules, Decoded, RawRecord};
 
-use crate::collect::{Collector, Shape, Terms};
-use crate::inflate::Inflate;
-use crate::stream::Documents;
-
+pub use batch::{BatchDecoder, Found};
 pub use collect::PAYLOAD_CAP;
 pub use envelope::Envelope;
 pub use limits::Limits;
@@ -75,42 +74,7 @@ pub struct DecodeContext {
 /// minutes after `record.received_at` are refused.
 #[must_use]
 pub fn record(ctx: &DecodeContext, limits: &Limits, record: &RawRecord) -> Decoded {
-    let terms = Terms { ctx, limits, received_at: record.received_at, depth: 0, from_file: false };
-    let mut out = Collector::new(ctx);
-    match record.kind {
-        PayloadKind::K8sAudit => text(&record.bytes, Shape::Audit, terms, &mut out),
-        PayloadKind::MetricJson => text(&record.bytes, Shape::Metric, terms, &mut out),
-        PayloadKind::PrometheusRemoteWrite => remote_write::decode(&record.bytes, terms, &mut out),
-        PayloadKind::Canonical => canonical::record(&record.bytes, Terms { from_file: true, ..terms }, &mut out),
-    }
-    if out.accounted() == 0 && !json::is_blank(&record.bytes) {
-        out.skip(SkipReason::Empty);
-    }
-    out.take()
-}
-
-fn text(bytes: &[u8], shape: Shape, terms: Terms<'_>, out: &mut Collector) {
-    if !inflate::is_compressed(bytes) {
-        let event = bytes.trim_ascii_end();
-        let one = event.len() <= terms.limits.max_item_bytes && memchr::memchr(b'\n', event).is_none();
-        if shape == Shape::Audit && one && out.quick(event, terms) {
-            return;
-        }
-        return drain(Documents::new(bytes, shape, terms.limits), terms, out);
-    }
-    match Inflate::record(bytes, terms.limits) {
-        Ok(inflated) => drain(Documents::new(inflated, shape, terms.limits), terms, out),
-        Err(_) => out.reject(1, inflate::refusal(), bytes),
-    }
-}
-
-/// Reads to the end. The bytes are in memory, so the only errors are those of decompression.
-fn drain<R: std::io::BufRead>(mut documents: Documents<R>, terms: Terms<'_>, out: &mut Collector) {
-    loop {
-        match documents.step(terms, out) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(_) => return documents.broken(terms, out),
-        }
-    }
+    let mut batch = BatchDecoder::new(ctx, limits);
+    batch.push(record);
+    batch.finish()
 }

@@ -24,6 +24,15 @@ impl RawItem {
     }
 }
 
+/// The line that all of `bytes` is, without its end; `None` when it is blank or longer than `max`, when there are more,
+/// and when [`LineReader`] would see more in it: a byte order mark, or something compressed.
+pub(crate) fn only(bytes: &[u8], max: usize) -> Option<&[u8]> {
+    let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+    let (line, rest) = (without_return(&bytes[..end]), &bytes[end..]);
+    let is_only = line.len() <= max && crate::json::is_blank(rest) && !crate::json::is_blank(line);
+    (is_only && !line.starts_with(BYTE_ORDER_MARK) && !crate::inflate::is_compressed(bytes)).then_some(line)
+}
+
 /// One line that is not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {

@@ -7,6 +7,7 @@ mod documents;
 mod envelope;
 mod golden;
 mod hostile;
+mod list;
 mod metrics;
 mod nested;
 mod properties;

@@ -6,7 +6,7 @@ use leadsman_domain::{Decoded, PayloadKind};
 use proptest::prelude::*;
 
 use super::{EVENT, context, gzip, ids, now, numbered, raw, read_all, zstd};
-use crate::{AuditReader, Limits, record};
+use crate::{AuditReader, BatchDecoder, Found, Limits, record};
 
 const KINDS: [PayloadKind; 3] = [PayloadKind::K8sAudit, PayloadKind::PrometheusRemoteWrite, PayloadKind::MetricJson];
 
@@ -105,6 +105,32 @@ proptest! {
             all.append(chunk);
         }
         prop_assert_eq!(&all, &whole);
+    }
+}
+
+/// A batch holds what its records hold by themselves: whole ones, cut ones, refused lists and more rejects than are kept.
+#[test]
+fn a_batch_is_its_records() {
+    let mut payloads: Vec<Vec<u8>> = seeds();
+    payloads.extend(seeds().into_iter().map(|mut seed| seed.split_off(seed.len() / 3)));
+    payloads.extend([b"".to_vec(), b" \n".to_vec(), br#"{"kind":"Lease"}"#.to_vec(), vec![b'['; 90]]);
+    payloads.push(format!("[{}1]", "1,".repeat(1_500)).into_bytes());
+    payloads.push(EVENT.as_bytes().to_vec());
+    let limits = Limits::default();
+    for kind in KINDS {
+        let ctx = context();
+        let (mut batch, mut alone) = (BatchDecoder::new(&ctx, &limits), Decoded::default());
+        for payload in &payloads {
+            let raw = raw(kind, payload.clone());
+            let of_record = record(&ctx, &limits, &raw);
+            let (events, samples, rejects) = (of_record.events.len(), of_record.samples.len(), of_record.rejects.len());
+            assert_eq!(batch.push(&raw), Found { events, samples, rejects });
+            alone.append(of_record);
+        }
+        let together = batch.finish();
+        assert_eq!(together, alone);
+        let most = if kind == PayloadKind::K8sAudit { 1_000 } else { 5 };
+        assert!(together.rejects.len() > most, "{kind:?}: {}", together.rejects.len());
     }
 }
 

@@ -127,6 +127,20 @@ fn no_planted_secret_is_found_in_anything_decoded() {
     }
 }
 
+/// Each secret in one field, and the others without: the beginning and the end of a text are those of what is searched.
+#[test]
+fn a_secret_is_found_in_any_field_alone() {
+    let fields = ["U", "I", "S", "A", "Q", "R", "B", "N", "M", "G", "D"];
+    let audit = r#"{"auditID":"D","stage":"ResponseComplete","verb":"get","user":{"username":"U"},"impersonatedUser":{"username":"I"},"sourceIPs":["S"],"userAgent":"A","requestURI":"Q","objectRef":{"resource":"R","subresource":"B","namespace":"N","name":"M","apiGroup":"G"},"requestReceivedTimestamp":"2026-03-02T10:00:00Z"}"#;
+    for (text, secret) in &secrets() {
+        for field in fields {
+            let shown = format!("{:?}", decode(&audit.replace(&format!("\"{field}\""), &format!("\"{text}\""))).events);
+            assert!(shown.contains("[redacted:") && !shown.contains(secret.as_str()), "{secret} in {field}: {shown}");
+        }
+    }
+    assert!(!format!("{:?}", decode(audit).events).contains("[redacted:"));
+}
+
 /// Bodies in documents that cannot be read, plain and wrapped once more.
 #[test]
 fn bodies_of_what_is_refused_are_not_kept() {

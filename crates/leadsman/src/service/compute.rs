@@ -1,6 +1,9 @@
 //! From the records of a batch to what has to be stored: no store, no clock, one partition's state.
 
+use std::iter::repeat_n;
+
 use anyhow::Result;
+use leadsman_decode::BatchDecoder;
 use leadsman_domain::{DeadLetter, Finding, RawRecord, SourceId};
 
 use super::Service;
@@ -76,7 +79,6 @@ pub(super) fn compute(service: &Service, mut shard: Shard, records: &[RawRecord]
 }
 
 /// What several records held.
-#[derive(Default)]
 struct Batch {
     rows: Placed,
     dead_letters: Vec<DeadLetter>,
@@ -84,20 +86,21 @@ struct Batch {
 }
 
 fn decode(service: &Service, records: &[RawRecord], work: &Work) -> Batch {
-    let context = &service.scope(&work.source).context;
-    let mut batch = Batch::default();
+    let mut decoder = BatchDecoder::new(&service.scope(&work.source).context, &service.limits);
+    let (mut rows, mut refused) = (Placed::default(), Vec::new());
     for record in records {
-        let decoded = leadsman_decode::record(context, &service.limits, record);
-        batch.account.add(&decoded);
-        let rows = &mut batch.rows;
-        rows.event_offsets.extend(std::iter::repeat_n(record.offset, decoded.events.len()));
-        rows.sample_offsets.extend(std::iter::repeat_n(record.offset, decoded.samples.len()));
-        rows.events.extend(decoded.events);
-        rows.samples.extend(decoded.samples);
-        batch.dead_letters.extend(decoded.rejects.into_iter().map(|reject| {
-            let (source, partition) = (work.source.clone(), work.number);
-            DeadLetter { source, partition, offset: record.offset, reject }
-        }));
+        let found = decoder.push(record);
+        rows.event_offsets.extend(repeat_n(record.offset, found.events));
+        rows.sample_offsets.extend(repeat_n(record.offset, found.samples));
+        refused.extend(repeat_n(record.offset, found.rejects));
     }
-    batch
+    let decoded = decoder.finish();
+    let mut account = Account::default();
+    account.add(&decoded);
+    (rows.events, rows.samples) = (decoded.events, decoded.samples);
+    let dead_letters = refused.into_iter().zip(decoded.rejects).map(|(offset, reject)| {
+        let (source, partition) = (work.source.clone(), work.number);
+        DeadLetter { source, partition, offset, reject }
+    });
+    Batch { rows, dead_letters: dead_letters.collect(), account }
 }
