@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use ndarray::Array2;
 
 use crate::{ContentHash, Window};
@@ -5,7 +7,8 @@ use crate::{ContentHash, Window};
 /// Ordered feature names. Two schemas are the same if their hashes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureSchema {
-    names: Vec<String>,
+    /// Every matrix has its schema, and there are many of a few windows.
+    names: Arc<[String]>,
     hash: u128,
 }
 
@@ -14,7 +17,7 @@ impl FeatureSchema {
     #[must_use]
     pub fn new(names: Vec<String>) -> Self {
         let hash = names.iter().fold(ContentHash::new("leadsman feature schema v1"), ContentHash::field).finish();
-        Self { names, hash }
+        Self { names: names.into(), hash }
     }
 
     /// Column names, in order.

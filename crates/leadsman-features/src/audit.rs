@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use leadsman_domain::{FeatureMatrix, FeatureSchema, RowKey, Timestamp};
@@ -42,7 +43,9 @@ const NAMES: [&str; 27] = [
 /// The schema of audit windows.
 #[must_use]
 pub fn audit_schema() -> FeatureSchema {
-    FeatureSchema::new(NAMES.iter().map(ToString::to_string).collect())
+    static SCHEMA: LazyLock<FeatureSchema> =
+        LazyLock::new(|| FeatureSchema::new(NAMES.iter().map(ToString::to_string).collect()));
+    SCHEMA.clone()
 }
 
 /// One row per (actor, window) of `closed`, ordered by window, then actor.

@@ -128,21 +128,27 @@ pub(crate) struct Columns<'a> {
 impl<'a> Columns<'a> {
     pub(crate) fn of(frame: &'a DataFrame) -> Result<Self, FeatureError> {
         Ok(Self {
-            time: frame.column("time")?.i64()?,
-            verb: frame.column("verb")?.str()?,
-            api: frame.column("api")?.str()?,
-            namespace: frame.column("namespace")?.str()?,
-            name: frame.column("name")?.str()?,
-            client: frame.column("client")?.str()?,
-            source: frame.column("source")?.str()?,
-            code: frame.column("code")?.u32()?,
-            denied: frame.column("denied")?.bool()?,
-            impersonated: frame.column("impersonated")?.bool()?,
-            risks: frame.column("risks")?.u32()?,
-            surprise: frame.column("surprise")?.f64()?,
-            first_seen: frame.column("first_seen")?.u32()?,
+            time: column(frame, "time")?.i64()?,
+            verb: column(frame, "verb")?.str()?,
+            api: column(frame, "api")?.str()?,
+            namespace: column(frame, "namespace")?.str()?,
+            name: column(frame, "name")?.str()?,
+            client: column(frame, "client")?.str()?,
+            source: column(frame, "source")?.str()?,
+            code: column(frame, "code")?.u32()?,
+            denied: column(frame, "denied")?.bool()?,
+            impersonated: column(frame, "impersonated")?.bool()?,
+            risks: column(frame, "risks")?.u32()?,
+            surprise: column(frame, "surprise")?.f64()?,
+            first_seen: column(frame, "first_seen")?.u32()?,
         })
     }
+}
+
+/// The column of a name. A frame of one window has few rows, and for those an index of its columns is not worth its while.
+pub(crate) fn column<'f>(frame: &'f DataFrame, name: &str) -> PolarsResult<&'f Column> {
+    let found = frame.columns().iter().find(|column| column.name() == name);
+    found.map_or_else(|| frame.column(name), Ok)
 }
 
 /// Hour of the day, UTC, of a time in microseconds.

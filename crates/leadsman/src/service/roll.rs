@@ -10,8 +10,8 @@ use leadsman_features::{LogPlace, PlacedSample, ScoredEvent};
 
 use crate::lake::{Lake, LakeError, Roll, RollWriter};
 
-/// Rows of all partitions that may wait in memory: some 60 MB.
-const MOST_WAITING: usize = 24_000;
+/// Rows of all partitions that may wait in memory: some 50 MB.
+const MOST_WAITING: usize = 20_000;
 
 /// The rolls of this process, which share its memory. The one that is kept counts itself.
 #[derive(Debug, Clone, Default)]
