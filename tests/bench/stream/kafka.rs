@@ -159,7 +159,7 @@ fn position(http: &Http, topic: &str) -> u64 {
 }
 
 /// The sum of a metric's series.
-fn metric(http: &Http, series: &str) -> u64 {
+pub(crate) fn metric(http: &Http, series: &str) -> u64 {
     let text = http.get("/metrics").map(|answer| answer.text).unwrap_or_default();
     text.lines().filter(|l| l.starts_with(series)).filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
