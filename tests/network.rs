@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::chaos::settings_of;
 use crate::faults::{LONG, Stage, read};
 use crate::stream::metric;
-use crate::support::broker::{Broker, Extras};
+use crate::support::broker::{Broker, Extras, shared};
 use crate::support::leadsman::Serve;
 use crate::support::postgres::{self, Postgres};
 use crate::support::relay::{Mode, Relay};
@@ -24,6 +24,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "network::a_partition_from_the_store_is_waited_for",
         needs: &[Need::Broker, Need::Postgres],
         run: store_out_of_reach,
+    },
+    Case {
+        name: "network::a_worker_without_its_store_is_replaced",
+        needs: &[Need::Broker, Need::Postgres],
+        run: store_out_of_reach_of_one,
     },
     Case {
         name: "network::a_restarted_postgresql_costs_nothing",
@@ -150,6 +155,52 @@ fn store_out_of_reach() -> Result<()> {
     wait_until("it is ready again", DEADLINE, || Ok((serve.http.get("/readyz")?.status == 200).then_some(())))?;
     stage.settles(&serve, &settings)?;
     assert_eq!(serve.process.stop()?, 0, "{}", serve.process.stderr());
+    Ok(())
+}
+
+/// A worker that hears nothing of the store that the others work on leaves its partitions to them, those of the re-key
+/// stage, too, and comes back when it hears again.
+fn store_out_of_reach_of_one() -> Result<()> {
+    const LEAVE: (&str, &str) = ("LEADSMAN_KAFKA__LEAVE_AFTER_SECONDS", "3");
+    for rekeyed in [false, true] {
+        let stage = Stage::new(if rekeyed { "storelostrekeyed" } else { "storelost" }, 3)?;
+        let events = format!("{}.events", stage.findings);
+        shared()?.create_topic(&events, 3)?;
+        let rekey = [("LEADSMAN_KAFKA__REKEY", "true"), ("LEADSMAN_KAFKA__EVENTS_TOPIC", events.as_str())];
+        let settings = |more: &[_]| [more, if rekeyed { rekey.as_slice() } else { &[] }].concat();
+        let server = postgres::shared()?;
+        let schema = server.schema()?;
+        let relay = Relay::start(0, format!("127.0.0.1:{}", server.port()), 4)?;
+        let [first, second] = ["first", "second"].map(|name| stage.here.path().join(name));
+        [&first, &second].into_iter().try_for_each(std::fs::create_dir_all)?;
+        settings_of(&first, &server.url_through(relay.port(), &schema))?;
+        let direct = settings_of(&second, &server.url(&schema))?;
+        stage.world.produce(..)?;
+        let mut cut_off = stage.worker(&first, &settings(&[LEAVE]))?;
+        wait_until("it is at work", LONG, || Ok((read(&cut_off) > 500.0).then_some(())))?;
+        relay.set(Mode::Stall);
+        // It has the brokers still, so nobody else would take it for dead.
+        let mut successor = stage.worker(&second, &settings(&[]))?;
+        let all = if rekeyed { 6 } else { 3 };
+        wait_until("it is replaced", LONG, || Ok((assigned(&successor) == all).then_some(())))?;
+        assert_eq!(cut_off.http.get("/livez")?.status, 200, "a store that is away is no reason to die");
+        assert_eq!(assigned(&cut_off), 0);
+        assert!(cut_off.process.stderr().contains("left the consumer group"), "{}", cut_off.process.stderr());
+        if !rekeyed {
+            stage.settles(&successor, &direct)?;
+        }
+        relay.set(Mode::Pass);
+        wait_until("it is a member again", LONG, || {
+            let shares = [assigned(&cut_off), assigned(&successor)];
+            Ok((shares.iter().all(|share| *share > 0) && shares.iter().sum::<usize>() == all).then_some(()))
+        })?;
+        assert_eq!(successor.process.stop()?, 0, "{}", successor.process.stderr());
+        wait_until("it has all", LONG, || Ok((assigned(&cut_off) == all).then_some(())))?;
+        if !rekeyed {
+            stage.settles(&cut_off, &direct)?;
+        }
+        assert_eq!(cut_off.process.stop()?, 0, "{}", cut_off.process.stderr());
+    }
     Ok(())
 }
 

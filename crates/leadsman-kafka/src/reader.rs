@@ -62,7 +62,24 @@ pub(crate) struct Reader {
     pub(crate) events: Sender<GroupEvent>,
     pub(crate) durable: Durable,
     pub(crate) again: Again,
+    pub(crate) aside: Standing,
     pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// Whether the group is left for a while.
+pub(crate) struct Standing {
+    /// What the caller wants.
+    pub(crate) wanted: Arc<AtomicBool>,
+    /// It was wanted, and a batch may have been let go for it: the group has to be left, whatever is wanted by now.
+    pub(crate) leaving: bool,
+    pub(crate) left: bool,
+}
+
+impl Standing {
+    fn is_leaving(&mut self) -> bool {
+        self.leaving |= self.wanted.load(Ordering::Relaxed) && !self.left;
+        self.leaving
+    }
 }
 
 /// What one poll of a topic brought.
@@ -99,9 +116,17 @@ impl Reader {
         self.leave();
     }
 
-    /// Takes up what needs more than a poll: partitions that are wanted anew, and those that retention outran.
+    /// Takes up what needs more than a poll: leaving for a while, partitions that are wanted anew, and those that
+    /// retention outran.
     fn look_after(&mut self) {
         let wanted = std::mem::take(&mut *lock(&self.again));
+        if self.aside.is_leaving() {
+            self.topics.iter().for_each(TopicReader::step_aside);
+            (self.aside.leaving, self.aside.left) = (false, true);
+        } else if self.aside.left && !self.aside.wanted.load(Ordering::Relaxed) {
+            self.topics.iter().for_each(TopicReader::come_back);
+            self.aside.left = false;
+        }
         for topic in &mut self.topics {
             let source = topic.source.clone();
             for (_, number) in wanted.iter().filter(|(of, _)| *of == source) {
@@ -178,7 +203,7 @@ impl Reader {
             if let Some(room) = self.budget.room(&batch, POLL_WAIT) {
                 break Some(room);
             }
-            if self.stopped() {
+            if self.stopped() || self.aside.is_leaving() {
                 break None;
             }
             if waiting_since.elapsed() >= self.pause_after {
@@ -281,6 +306,17 @@ impl TopicReader {
                 // The group takes it away at this moment.
                 Err(error) => RebalanceError { source: &self.source, error: &error }.emit(),
             }
+        }
+    }
+
+    /// Leaves the group; the partitions are revoked while it is polled.
+    fn step_aside(&self) {
+        self.consumer.unsubscribe();
+    }
+
+    fn come_back(&self) {
+        if let Err(error) = self.consumer.subscribe(&[&self.topic]) {
+            RebalanceError { source: &self.source, error: &error }.emit();
         }
     }
 

@@ -14,7 +14,7 @@ use crate::discovery;
 use crate::events::{ReaderCloseError, Repeats};
 use crate::group::GroupEvent;
 use crate::member::{Member, Progress, lock};
-use crate::reader::{Again, Durable, Reader, TopicReader};
+use crate::reader::{Again, Durable, Reader, Standing, TopicReader};
 use crate::{KafkaConfig, KafkaError};
 
 /// Closing a consumer can hang (librdkafka 4884, rust-rdkafka 509); a shutdown must not.
@@ -37,6 +37,7 @@ pub struct KafkaSource {
     monitor: KafkaMonitor,
     thread: Option<JoinHandle<()>>,
     again: Again,
+    aside: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
@@ -96,7 +97,7 @@ impl KafkaSource {
         }
         let monitor =
             KafkaMonitor { durable: Durable::default(), progress, budget: Budget::new(config.max_bytes_under_way) };
-        let again = Again::default();
+        let (again, aside) = (Again::default(), Arc::new(AtomicBool::new(false)));
         let reader = Reader {
             topics,
             limits: config.batch,
@@ -106,10 +107,11 @@ impl KafkaSource {
             events: sender,
             durable: Arc::clone(&monitor.durable),
             again: Arc::clone(&again),
+            aside: Standing { wanted: Arc::clone(&aside), leaving: false, left: false },
             stop: Arc::clone(&stop),
         };
         let thread = thread::Builder::new().name("kafka-source".to_owned()).spawn(move || reader.run())?;
-        Ok(Self { events, monitor, thread: Some(thread), again, stop })
+        Ok(Self { events, monitor, thread: Some(thread), again, aside, stop })
     }
 
     /// The next event; `None` when the group was left.
@@ -122,7 +124,18 @@ impl KafkaSource {
         lock(&self.again).insert((source.clone(), partition));
     }
 
-    /// Begins to leave the group. Go on taking events until there is none.
+    /// Leaves the group until [`Self::come_back`]: every partition is revoked. Those that are assigned before that takes
+    /// effect must not be answered.
+    pub fn step_aside(&self) {
+        self.aside.store(true, Ordering::Relaxed);
+    }
+
+    /// Joins the group again.
+    pub fn come_back(&self) {
+        self.aside.store(false, Ordering::Relaxed);
+    }
+
+    /// Begins to leave the group for good. Go on taking events until there is none.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }

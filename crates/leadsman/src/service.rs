@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod again;
+pub mod aside;
 pub mod backend;
 mod compute;
 pub mod events;
@@ -25,6 +26,7 @@ pub mod token;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use leadsman_decode::{DecodeContext, Limits};
 use leadsman_detect::rules::RuleSet;
@@ -62,6 +64,8 @@ pub struct Shared {
     pub sinks: Vec<String>,
     /// As many computations at a time as there are cores.
     pub cores: Semaphore,
+    /// How long a store that others share may be out of reach until they take over; `None` when nobody could.
+    pub patience: Option<Duration>,
     /// Rung when the outbox may hold something.
     pub outbox: Notify,
     /// Where state, models and datasets lie.

@@ -66,7 +66,7 @@ enum Setter {
 const DAY: u64 = 24 * 60 * 60;
 
 /// Every key, in the order of the shipped file.
-const KEYS: [(&str, Setter); 43] = [
+const KEYS: [(&str, Setter); 44] = [
     ("data_dir", Setter::Text(|d, v| put(&mut d.config.data_dir, check::filled(v).map(PathBuf::from)))),
     ("server.listen", Setter::Text(|d, v| put(&mut d.config.server.listen, check::address(v)))),
     ("server.auth", Setter::Text(|d, v| put(&mut d.config.server.auth, check::choice(v)))),
@@ -120,6 +120,10 @@ const KEYS: [(&str, Setter); 43] = [
     ("kafka.events_topic", Setter::Text(|d, v| put(&mut d.kafka.events_topic, check::topic(v)))),
     ("kafka.findings_topic", Setter::Text(|d, v| put(&mut d.kafka.findings_topic, check::topic(v)))),
     ("kafka.batch_records", Setter::Whole(|d, v| put(&mut d.kafka.batch_records, check::whole(v, 100_000, "records")))),
+    (
+        "kafka.leave_after_seconds",
+        Setter::Whole(|d, v| put(&mut d.kafka.leave_after, check::whole(v, DAY, "seconds").map(Duration::from_secs))),
+    ),
     ("kafka.exactly_once", Setter::Bool(|d, v| d.kafka.exactly_once = v)),
     ("store.url", Setter::Text(|d, v| put(&mut d.config.store.postgres, check::database(v)))),
     (

@@ -110,6 +110,8 @@ pub struct KafkaSettings {
     pub findings_topic: String,
     /// Most records that are scored and stored together.
     pub batch_records: u64,
+    /// After how long without an answer of a store that others share a worker leaves its groups.
+    pub leave_after: Duration,
     /// Whether findings are written in transactions.
     pub exactly_once: bool,
     /// Further settings of librdkafka.
@@ -307,6 +309,7 @@ impl KafkaSettings {
             events_topic: "leadsman.events".to_owned(),
             findings_topic: "leadsman.findings".to_owned(),
             batch_records: 2_000,
+            leave_after: Duration::from_secs(60),
             exactly_once: false,
             properties: BTreeMap::new(),
         }
@@ -325,6 +328,7 @@ impl fmt::Debug for KafkaSettings {
             .field("events_topic", &self.events_topic)
             .field("findings_topic", &self.findings_topic)
             .field("batch_records", &self.batch_records)
+            .field("leave_after", &self.leave_after)
             .field("exactly_once", &self.exactly_once)
             .field("properties", &self.properties.keys())
             .finish()

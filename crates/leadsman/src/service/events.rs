@@ -149,6 +149,32 @@ impl StoreCommitError<'_> {
     }
 }
 
+/// The store was out of reach for too long: the worker leaves its group.
+pub struct StoreSilent<'a> {
+    /// For how long.
+    pub error: &'a anyhow::Error,
+}
+
+impl StoreSilent<'_> {
+    /// Tells the operator.
+    pub fn emit(&self) {
+        tracing::warn!(
+            error = %self.error,
+            "left the consumer group, so that others read its partitions; it is joined again when the store answers"
+        );
+    }
+}
+
+/// The store is back: the worker joins its group.
+pub struct StoreAnswers;
+
+impl StoreAnswers {
+    /// Tells the operator.
+    pub fn emit(&self) {
+        tracing::info!("the store answers: joining the consumer group again");
+    }
+}
+
 /// What the configuration no longer keeps is gone.
 pub struct OldRowsDeleted {
     /// How much.

@@ -10,9 +10,11 @@ use anyhow::Result;
 use leadsman_kafka::{Assigned, GroupBatch, GroupEvent, KafkaMonitor, KafkaSource, Revoked};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinHandle};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::Service;
 use super::again::{self, Again, Key};
+use super::aside::{self, Aside, patiently};
 use super::events::PartitionStopped;
 use super::partition::{Durable, Partition, SnapshotPolicy, insist};
 use super::recognise::{Tail, recognise};
@@ -45,123 +47,180 @@ struct Common {
     ended: mpsc::UnboundedSender<Ended>,
 }
 
+/// What a member has to act on.
+enum Next {
+    Ended(Ended),
+    Look,
+    Event(Option<GroupEvent>),
+}
+
+/// A member of the group, and its lanes.
+struct Worker {
+    common: Common,
+    source: KafkaSource,
+    lanes: BTreeMap<Key, Lane>,
+    again: Again,
+    aside: Aside,
+}
+
 /// Runs a member until `stop`, then leaves the group with every state written down.
 ///
 /// A lane whose commit was fenced, or that the lake failed, is no error: what Kafka still takes for ours is claimed
-/// anew.
+/// anew. When the store is out of reach for long, the group is left until it answers.
 ///
 /// Errors: when reading fails for good or a lane breaks.
 pub async fn run(
     service: Service,
-    mut source: KafkaSource,
+    source: KafkaSource,
     policy: SnapshotPolicy,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let (ended, mut ends) = mpsc::unbounded_channel();
     let common = Common { service, policy, monitor: source.monitor(), ended };
-    let (mut lanes, mut again) = (BTreeMap::new(), Again::default());
-    let mut look = tokio::time::interval(LOOK);
+    let (lanes, again, aside) = (BTreeMap::new(), Again::default(), Aside::default());
+    let mut worker = Worker { common, source, lanes, again, aside };
+    let mut look = interval(LOOK);
+    // What is looked at may take longer than that, and the group's events are served in between.
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stopping = false;
     loop {
-        let event = tokio::select! {
+        let next = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
-                source.stop();
+                worker.source.stop();
                 continue;
             }
-            Some(Ended { key, lane, error }) = ends.recv() => {
-                let after = again::after(&common.service, &key, error)?;
-                // The group may have taken it away since, and given it back.
-                if lanes.get(&key).is_some_and(|of: &Lane| of.task.id() == lane) {
-                    lanes.remove(&key);
-                    again.at(key, Instant::now() + after);
-                }
-                continue;
-            }
-            _ = look.tick(), if !stopping => {
-                for (of, partition) in again.take_due(Instant::now()) {
-                    source.assign_again(&of, partition);
-                }
-                continue;
-            }
-            event = source.next() => event,
+            Some(ended) = ends.recv() => Next::Ended(ended),
+            _ = look.tick(), if !stopping => Next::Look,
+            event = worker.source.next() => Next::Event(event),
         };
-        match event {
-            None => break,
-            Some(GroupEvent::Assigned(assigned)) => {
-                again.forget(&assigned.partitions);
-                assign(&common, &mut lanes, assigned, &stop).await?;
-            }
-            Some(GroupEvent::Revoked(revoked)) => {
-                again.forget(&revoked.partitions);
-                revoke(&mut lanes, revoked).await;
-            }
-            Some(GroupEvent::Batch(batch)) => {
-                let span = &batch.batch.span;
-                if let Some(lane) = lanes.get(&(span.source.clone(), span.partition)) {
-                    // A lane that ended takes nothing: whoever claims its partition reads the batch again.
-                    drop(lane.batches.send(batch));
-                }
-            }
-            Some(GroupEvent::Stopped { source, partition, error }) => {
-                PartitionStopped { error: &error }.emit(&common.service.metrics);
-                let key = (source, partition);
-                again.forget([&key]);
-                drop(lanes.remove(&key));
-            }
-            Some(GroupEvent::Failed(error)) => return Err(error.into()),
+        match next {
+            Next::Ended(ended) => worker.ended(ended).await?,
+            Next::Look => worker.look().await,
+            Next::Event(None) => break,
+            Next::Event(Some(event)) => worker.event(event, &stop).await?,
         }
     }
     // The source ended without revoking: whatever is left comes to rest, too.
-    rest(std::mem::take(&mut lanes).into_values()).await;
+    rest(std::mem::take(&mut worker.lanes).into_values()).await;
     while let Ok(Ended { key, error, .. }) = ends.try_recv() {
-        again::after(&common.service, &key, error)?;
+        if !aside::is_silent(&error) {
+            again::after(&worker.common.service, &key, error)?;
+        }
     }
     Ok(())
 }
 
-async fn assign(
-    common: &Common,
-    lanes: &mut BTreeMap<Key, Lane>,
-    assigned: Assigned,
-    stop: &watch::Receiver<bool>,
-) -> Result<()> {
-    let mut starts = Vec::with_capacity(assigned.partitions.len());
-    for key in &assigned.partitions {
-        let ask = || Partition::claim(&common.service, &key.0, key.1);
-        let Some(claimed) = insist(&common.service, stop, ask).await? else { return Ok(()) };
-        let tail = claimed.source_tag.as_deref().and_then(Tail::parse);
-        starts.push(Tail::start(tail.as_ref(), claimed.start, claimed.next_offset));
-        let (batches, incoming) = mpsc::unbounded_channel();
-        let (stop, stopped) = watch::channel(false);
-        let (common, of) = (common.clone(), key.clone());
-        let task = tokio::spawn(async move {
-            if let Err(error) = work(&common, claimed.partition, tail, incoming, stopped).await {
-                // Nobody listens only when the loop has ended with another failure.
-                drop(common.ended.send(Ended { key: of, lane: task::id(), error }));
+impl Worker {
+    /// A lane ended with an error.
+    async fn ended(&mut self, Ended { key, lane, error }: Ended) -> Result<()> {
+        // The group may have taken its partition away since, and given it back.
+        let is_ours = self.lanes.get(&key).is_some_and(|of| of.task.id() == lane);
+        if aside::is_silent(&error) {
+            if is_ours {
+                self.step_aside(&error).await;
             }
-        });
-        lanes.insert(key.clone(), Lane { batches, stop, task });
+            return Ok(());
+        }
+        let after = again::after(&self.common.service, &key, error)?;
+        if is_ours {
+            self.lanes.remove(&key);
+            self.again.at(key, Instant::now() + after);
+        }
+        Ok(())
     }
-    assigned.start_at(starts);
-    Ok(())
+
+    /// Leaves the group: the store is out of reach for all lanes alike.
+    async fn step_aside(&mut self, error: &anyhow::Error) {
+        self.aside.leave(&self.source, error);
+        drop_all(std::mem::take(&mut self.lanes).into_values()).await;
+    }
+
+    async fn look(&mut self) {
+        for (of, partition) in self.again.take_due(Instant::now()) {
+            self.source.assign_again(&of, partition);
+        }
+        self.aside.look(&self.common.service, &self.source).await;
+    }
+
+    async fn event(&mut self, event: GroupEvent, stop: &watch::Receiver<bool>) -> Result<()> {
+        match event {
+            // Without an answer none is read: the group is being left.
+            GroupEvent::Assigned(_) if self.aside.is_away() => {}
+            GroupEvent::Assigned(assigned) => {
+                self.again.forget(&assigned.partitions);
+                match self.assign(assigned, stop).await {
+                    Err(error) if aside::is_silent(&error) => self.step_aside(&error).await,
+                    assigned => assigned?,
+                }
+            }
+            GroupEvent::Revoked(revoked) => {
+                self.again.forget(&revoked.partitions);
+                revoke(&mut self.lanes, revoked).await;
+            }
+            GroupEvent::Batch(batch) => {
+                let span = &batch.batch.span;
+                if let Some(lane) = self.lanes.get(&(span.source.clone(), span.partition)) {
+                    // A lane that ended takes nothing: whoever claims its partition reads the batch again.
+                    drop(lane.batches.send(batch));
+                }
+            }
+            GroupEvent::Stopped { source, partition, error } => {
+                PartitionStopped { error: &error }.emit(&self.common.service.metrics);
+                let key = (source, partition);
+                self.again.forget([&key]);
+                drop(self.lanes.remove(&key));
+            }
+            GroupEvent::Failed(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    async fn assign(&mut self, assigned: Assigned, stop: &watch::Receiver<bool>) -> Result<()> {
+        let service = &self.common.service;
+        let mut starts = Vec::with_capacity(assigned.partitions.len());
+        for key in &assigned.partitions {
+            let claim = async { Ok(insist(service, stop, || Partition::claim(service, &key.0, key.1)).await?) };
+            let Some(claimed) = patiently(service, claim).await? else { return Ok(()) };
+            let tail = claimed.source_tag.as_deref().and_then(Tail::parse);
+            starts.push(Tail::start(tail.as_ref(), claimed.start, claimed.next_offset));
+            let (batches, incoming) = mpsc::unbounded_channel();
+            let (stop, stopped) = watch::channel(false);
+            let (common, of) = (self.common.clone(), key.clone());
+            let task = tokio::spawn(async move {
+                if let Err(error) = work(&common, claimed.partition, tail, incoming, stopped).await {
+                    // Nobody listens only when the loop has ended with another failure.
+                    drop(common.ended.send(Ended { key: of, lane: task::id(), error }));
+                }
+            });
+            self.lanes.insert(key.clone(), Lane { batches, stop, task });
+        }
+        assigned.start_at(starts);
+        Ok(())
+    }
 }
 
 async fn revoke(lanes: &mut BTreeMap<Key, Lane>, revoked: Revoked) {
     let gone = revoked.partitions.iter().filter_map(|key| lanes.remove(key)).collect::<Vec<_>>();
     if revoked.lost {
         // Another member may own them already. What is under way in the store is fenced by its claim.
-        gone.iter().for_each(|lane| lane.task.abort());
-        for lane in gone {
-            // Cancelled, which is what was asked for: nothing of it is left when the partition comes back.
-            drop(lane.task.await);
-        }
+        drop_all(gone).await;
     } else {
         rest(gone).await;
     }
     // The next owner gets them now.
     drop(revoked);
+}
+
+/// Lets go of lanes that have nothing to store any more.
+async fn drop_all(lanes: impl IntoIterator<Item = Lane>) {
+    let lanes: Vec<Lane> = lanes.into_iter().collect();
+    lanes.iter().for_each(|lane| lane.task.abort());
+    for lane in lanes {
+        // Cancelled, which is what was asked for: nothing of it is left when the partition comes back.
+        drop(lane.task.await);
+    }
 }
 
 /// Lets lanes finish the batch they are at and write their state down. What still waits is read by the next owner.

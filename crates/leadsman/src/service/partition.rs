@@ -12,10 +12,10 @@ use leadsman_engine::Gap;
 use leadsman_store::failpoint::reach;
 use tokio::sync::watch;
 
-use super::Service;
 use super::compute::{Work, compute};
 use super::events::{BatchCommitted, CommitFenced, DataGap, StateReset, StoreCommitError};
 use super::roll::PartitionRoll;
+use super::{Service, aside};
 use crate::clock;
 use crate::lake::LakeError;
 use crate::pipeline::Shard;
@@ -351,8 +351,13 @@ impl Partition {
 
 /// Commits, waiting for a store that is out of reach.
 ///
-/// Errors: when the commit is fenced (see [`is_fenced`]) or the store is broken.
+/// Errors: when the commit is fenced (see [`is_fenced`]), the store is broken, or others could reach it
+/// ([`aside::is_silent`]).
 pub(super) async fn commit(service: &Service, commit: Commit) -> Result<()> {
+    aside::patiently(service, Box::pin(commit_at_last(service, commit))).await
+}
+
+async fn commit_at_last(service: &Service, commit: Commit) -> Result<()> {
     let mut pause = Duration::from_millis(50);
     loop {
         match service.store.commit(commit.clone()).await {

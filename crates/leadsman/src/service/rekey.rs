@@ -22,11 +22,13 @@ use leadsman_kafka::{
     Assigned, GroupBatch, GroupEvent, KafkaMonitor, KafkaProducer, KafkaSource, Outgoing, Revoked, Room,
 };
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
 use self::merge::Merge;
 use self::route::Piece;
 use super::Service;
 use super::again::{self, Again, Key};
+use super::aside::{Aside, is_silent, patiently};
 use super::events::{DataGap, ItemsRekeyed, PartitionSilent, PartitionStopped};
 use super::partition::{commit, insist};
 use super::recognise::{Tail, recognise};
@@ -64,7 +66,7 @@ pub fn checkpoint_of(source: &SourceId) -> SourceId {
 /// Runs a member of the ingest group until `stop`.
 ///
 /// Errors: when reading, delivering or the store fails for good. A fenced commit is no error: what Kafka still takes for
-/// ours is claimed anew.
+/// ours is claimed anew. When the store is out of reach for long, the group is left until it answers.
 pub async fn run(
     service: Service,
     mut source: KafkaSource,
@@ -75,8 +77,9 @@ pub async fn run(
     let (monitor, delivered_at) = (source.monitor(), Instant::now());
     let (inputs, again) = (BTreeMap::new(), Again::default());
     let mut stage = Stage { service, monitor, outputs, inputs, again, delivered_at };
-    let mut look = tokio::time::interval(LOOK);
-    let mut stopping = false;
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut aside, mut stopping) = (Aside::default(), false);
     loop {
         let event = tokio::select! {
             biased;
@@ -88,22 +91,39 @@ pub async fn run(
             _ = look.tick() => None,
             event = source.next() => Some(event),
         };
-        match event {
+        let done = match event {
             None => {
                 stage.wait_no_longer();
                 for (of, partition) in stage.again.take_due(Instant::now()) {
                     source.assign_again(&of, partition);
                 }
+                aside.look(&stage.service, &source).await;
+                Ok(())
             }
             Some(None) => return Ok(()),
-            Some(Some(GroupEvent::Assigned(assigned))) => stage.assign(assigned, &stop).await?,
-            Some(Some(GroupEvent::Revoked(revoked))) => stage.revoke(revoked),
-            Some(Some(GroupEvent::Batch(batch))) => stage.take(batch).await?,
-            Some(Some(GroupEvent::Stopped { source, partition, error })) => stage.leave(&(source, partition), &error),
+            // Without an answer none is read: the group is being left.
+            Some(Some(GroupEvent::Assigned(_))) if aside.is_away() => Ok(()),
+            Some(Some(GroupEvent::Assigned(assigned))) => stage.assign(assigned, &stop).await,
+            Some(Some(GroupEvent::Revoked(revoked))) => {
+                stage.revoke(revoked);
+                Ok(())
+            }
+            Some(Some(GroupEvent::Batch(batch))) => stage.take(batch).await,
+            Some(Some(GroupEvent::Stopped { source, partition, error })) => {
+                stage.leave(&(source, partition), &error);
+                Ok(())
+            }
             Some(Some(GroupEvent::Failed(error))) => return Err(error.into()),
-        }
+        };
         // Nothing is under way between two events: what a partition gave is committed, or still waits.
-        stage.advance().await?;
+        let done = if done.is_ok() { stage.advance().await } else { done };
+        match done {
+            Err(error) if is_silent(&error) => {
+                aside.leave(&source, &error);
+                stage.forget_all();
+            }
+            done => done?,
+        }
     }
 }
 
@@ -149,7 +169,8 @@ impl Stage {
         for key in &assigned.partitions {
             let (source, number) = (checkpoint_of(&key.0), key.1);
             let ask = || self.service.store.claim(&source, number);
-            let Some(stands) = insist(&self.service, stop, ask).await? else { return Ok(()) };
+            let stands = async { Ok(insist(&self.service, stop, ask).await?) };
+            let Some(stands) = patiently(&self.service, stands).await? else { return Ok(()) };
             let expected = stands.source_tag.as_deref().and_then(Tail::parse);
             starts.push(Tail::start(expected.as_ref(), stands.next_offset, stands.next_offset));
             let (cluster, next) = (&self.service.scope(&key.0).context.cluster, stands.next_offset);
@@ -177,6 +198,12 @@ impl Stage {
             self.service.metrics.released(&key.0, key.1);
         }
         self.outputs.iter_mut().for_each(|(_, merge)| merge.remove(key));
+    }
+
+    fn forget_all(&mut self) {
+        let all: Vec<Key> = self.inputs.keys().cloned().collect();
+        all.iter().for_each(|key| self.forget(key));
+        self.again = Again::default();
     }
 
     fn leave(&mut self, key: &Key, error: &SourceError) {

@@ -128,6 +128,10 @@ pub async fn start(setup: Setup) -> Result<Running> {
         rolls: Rolls::default(),
         sinks: sink.iter().cloned().collect(),
         cores: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+        patience: match &setup.store {
+            StoreSettings::Sqlite(_) => None,
+            StoreSettings::Postgres(_) => setup.kafka.as_ref().map(|kafka| kafka.leave_after),
+        },
         outbox: Notify::new(),
         data_dir: setup.data_dir.clone(),
         model: setup.model.clone(),

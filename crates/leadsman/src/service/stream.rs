@@ -9,6 +9,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::Service;
 use super::again;
+use super::aside::is_silent;
 use super::events::LakeWaits;
 use super::partition::{Claimed, Durable, Partition, SnapshotPolicy, insist, lake_error};
 
@@ -34,6 +35,10 @@ pub async fn run<S: EventSource>(
     while let Some(claimed) = insist(&service, &stop, || Partition::claim(&service, &source, 0)).await? {
         let log = open(&claimed)?;
         let Err(error) = drive(log, claimed.partition, policy, &mut hooks, &mut stop).await else { return Ok(()) };
+        if is_silent(&error) {
+            // Nobody else reads this source: it is claimed anew as soon as the store answers.
+            continue;
+        }
         let Some(lake) = lake_error(&error) else { return Err(error) };
         LakeWaits { source: &source, partition: 0, error: lake }.emit(&service.metrics);
         // A timeout is as good as a stop: both are looked at next.
