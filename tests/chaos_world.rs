@@ -188,7 +188,7 @@ impl World {
         count("the output topic", &self.wanted, &published);
         tally.published_again = revisions.values().map(|n| n - 1).sum();
 
-        let letters = runtime.block_on(store.dead_letters(usize::MAX))?;
+        let letters = runtime.block_on(store.dead_letters(usize::MAX, None))?;
         let dead: BTreeSet<_> = letters.iter().map(|l| (l.partition, l.offset)).collect();
         tally.lost += self.poison.difference(&dead).count() as u64;
         tally.doubled += dead.difference(&self.poison).count() as u64 + (letters.len() - dead.len()) as u64;

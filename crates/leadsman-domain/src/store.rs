@@ -1,8 +1,8 @@
 use std::future::Future;
 
 use crate::{
-    DeadLetter, DeadLetterKey, ErrorKind, Finding, FindingId, FindingKind, IncidentId, Severity, SourceId, Span,
-    Timestamp, Triage, TriageError,
+    DeadLetter, DeadLetterKey, ErrorKind, Finding, FindingId, FindingKind, IncidentId, RejectReason, Severity,
+    SourceId, Span, Timestamp, Triage, TriageError,
 };
 
 /// Why the store could not do it.
@@ -221,11 +221,13 @@ pub trait Store: Send + Sync {
         until: Timestamp,
     ) -> impl Future<Output = Result<Vec<OutboxItem>, StoreError>> + Send;
 
-    /// Gives back what was not published. `until` is that of the lease: one that has passed on to another stays.
-    fn release_outbox(
+    /// Holds items until `to`; a time that has passed gives them back. `until` is that of the lease: one that has passed
+    /// on to another stays as it is.
+    fn hold_outbox(
         &self,
         items: &[OutboxItem],
         until: Timestamp,
+        to: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Forgets published items.
@@ -253,8 +255,12 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> impl Future<Output = Result<Pruned, StoreError>> + Send;
 
-    /// Dead letters, newest first.
-    fn dead_letters(&self, limit: usize) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;
+    /// Dead letters, newest first; those refused for `reason` alone, if one is given.
+    fn dead_letters(
+        &self,
+        limit: usize,
+        reason: Option<RejectReason>,
+    ) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;
 
     /// Forgets dead letters; says how many there were. A key that is gone already is no error.
     fn delete_dead_letters(&self, keys: &[DeadLetterKey]) -> impl Future<Output = Result<u64, StoreError>> + Send;

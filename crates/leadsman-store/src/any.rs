@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use leadsman_domain::{
     Checkpoint, Commit, DeadLetter, DeadLetterKey, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned,
-    SourceId, Store, StoreError, StoreStats, Timestamp, Triage, TriageError,
+    RejectReason, SourceId, Store, StoreError, StoreStats, Timestamp, Triage, TriageError,
 };
 
 use crate::{PostgresSettings, PostgresStore, SqliteStore};
@@ -81,8 +81,8 @@ impl Store for AnyStore {
         either!(self, store => store.lease_outbox(sink, limit, now, until).await)
     }
 
-    async fn release_outbox(&self, items: &[OutboxItem], until: Timestamp) -> Result<(), StoreError> {
-        either!(self, store => store.release_outbox(items, until).await)
+    async fn hold_outbox(&self, items: &[OutboxItem], until: Timestamp, to: Timestamp) -> Result<(), StoreError> {
+        either!(self, store => store.hold_outbox(items, until, to).await)
     }
 
     async fn ack_outbox(&self, items: &[OutboxItem]) -> Result<(), StoreError> {
@@ -114,8 +114,8 @@ impl Store for AnyStore {
         either!(self, store => store.prune(findings_before, dead_letters_before, limit).await)
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        either!(self, store => store.dead_letters(limit).await)
+    async fn dead_letters(&self, limit: usize, reason: Option<RejectReason>) -> Result<Vec<DeadLetter>, StoreError> {
+        either!(self, store => store.dead_letters(limit, reason).await)
     }
 
     async fn delete_dead_letters(&self, keys: &[DeadLetterKey]) -> Result<u64, StoreError> {

@@ -37,8 +37,9 @@ pub(crate) const CHECKPOINTS: &str = "SELECT source, part, epoch, next_offset, s
 
 pub(crate) const FINDING: &str = "SELECT commit_seq, body FROM finding WHERE id = $1";
 
+/// Those of one reason, if that is not null, and at most so many. SQLite numbers parameters in the order of the text.
 pub(crate) const DEAD_LETTERS: &str = "SELECT source, part, off, item, line, reason, detail, payload
-     FROM dead_letter ORDER BY seq DESC LIMIT $1";
+     FROM dead_letter WHERE reason = COALESCE($1, reason) ORDER BY seq DESC LIMIT $2";
 
 pub(crate) const STATS: &str = "SELECT (SELECT count(*) FROM finding), (SELECT count(*) FROM dead_letter),
      (SELECT count(*) FROM outbox)";

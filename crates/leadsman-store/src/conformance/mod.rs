@@ -31,6 +31,7 @@ macro_rules! checks {
             a_shared_secret_is_chosen_once, another_number_of_partitions_is_refused, partitions_commit_side_by_side, a_race_of_owners_loses_nothing,
             numbers_become_visible_in_their_order, hostile_text_is_stored_and_found,
             leases_keep_other_relays_away_until_they_end, what_is_given_back_is_free_at_once,
+            what_is_held_on_stays_with_its_relay,
             relays_share_the_outbox, words_are_found, hostile_searches_find_nothing_and_fail_nothing,
             more_filters_apply, triage_survives_replay, triage_is_compared_before_it_is_set,
             retention_spares_what_is_not_done, retention_counts_from_the_last_change,
@@ -223,9 +224,17 @@ pub(crate) async fn dead_letters_are_unique(store: impl Store) {
     commit.dead_letters = vec![dead_letter(1, 1, "again"), dead_letter(5, 0, "c")];
     store.commit(commit).await.unwrap();
     let expected = [dead_letter(5, 0, "c"), dead_letter(1, 1, "b"), dead_letter(1, 0, "a")];
-    assert_eq!(store.dead_letters(10).await.unwrap(), expected);
-    assert_eq!(store.dead_letters(1).await.unwrap(), expected[..1]);
-    assert_eq!(store.stats().await.unwrap().dead_letters, 3);
+    assert_eq!(store.dead_letters(10, None).await.unwrap(), expected);
+    assert_eq!(store.dead_letters(1, None).await.unwrap(), expected[..1]);
+    // What is asked for by its reason is found behind whatever came since.
+    let mut rare = dead_letter(0, 0, "d");
+    rare.reject.reason = RejectReason::TooDeep;
+    let mut commit = batch(epoch, 6, 9, vec![]);
+    commit.dead_letters = vec![rare.clone(), dead_letter(7, 0, "e"), dead_letter(8, 0, "f")];
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.dead_letters(1, Some(RejectReason::TooDeep)).await.unwrap(), [rare]);
+    assert_eq!(store.dead_letters(9, Some(RejectReason::TooNested)).await.unwrap(), []);
+    assert_eq!(store.stats().await.unwrap().dead_letters, 6);
 }
 
 pub(crate) async fn dead_letters_are_deleted_by_key(store: impl Store) {
@@ -242,7 +251,7 @@ pub(crate) async fn dead_letters_are_deleted_by_key(store: impl Store) {
     let keys = [letters[1].key(), letters[1].key(), letters[2].key()];
     assert_eq!(store.delete_dead_letters(&keys).await.unwrap(), 2, "named twice, deleted once");
     assert_eq!(store.delete_dead_letters(&keys).await.unwrap(), 0);
-    assert_eq!(store.dead_letters(9).await.unwrap(), letters[..1]);
+    assert_eq!(store.dead_letters(9, None).await.unwrap(), letters[..1]);
     assert_eq!(store.delete_dead_letters(&[]).await.unwrap(), 0);
 }
 
@@ -449,5 +458,5 @@ pub(crate) async fn hostile_text_is_stored_and_found(store: impl Store) {
     }
     let keys: BTreeSet<_> = lease(&store, "kafka", 9, 0, 1).await.into_iter().map(|i| i.key).collect();
     assert_eq!(keys, names.into_iter().collect());
-    assert_eq!(store.dead_letters(9).await.unwrap()[0].reject.payload, [0, 255]);
+    assert_eq!(store.dead_letters(9, None).await.unwrap()[0].reject.payload, [0, 255]);
 }

@@ -56,12 +56,25 @@ pub(crate) async fn what_is_given_back_is_free_at_once(store: impl Store) {
     store.commit(batch(epoch, 0, 1, vec![finding(1, 1, 50)])).await.unwrap();
     let at = Timestamp::from_micros;
     let first = lease(&store, "kafka", 9, 0, 100).await;
-    store.release_outbox(&first, at(100)).await.unwrap();
+    store.hold_outbox(&first, at(100), at(0)).await.unwrap();
     let second = lease(&store, "kafka", 9, 1, 200).await;
     assert_eq!(second, first);
     // Too late: it is held by another by now.
-    store.release_outbox(&first, at(100)).await.unwrap();
+    store.hold_outbox(&first, at(100), at(0)).await.unwrap();
     assert_eq!(lease(&store, "kafka", 9, 2, 300).await, []);
+}
+
+pub(crate) async fn what_is_held_on_stays_with_its_relay(store: impl Store) {
+    let epoch = store.claim(&source(), 0).await.unwrap().epoch;
+    store.commit(batch(epoch, 0, 1, vec![finding(1, 1, 50)])).await.unwrap();
+    let at = Timestamp::from_micros;
+    let held = lease(&store, "kafka", 9, 0, 100).await;
+    store.hold_outbox(&held, at(100), at(200)).await.unwrap();
+    assert_eq!(lease(&store, "kafka", 9, 150, 300).await, []);
+    assert_eq!(lease(&store, "kafka", 9, 200, 300).await, held);
+    // Too late: it is held by another by now.
+    store.hold_outbox(&held, at(200), at(900)).await.unwrap();
+    assert_eq!(lease(&store, "kafka", 9, 300, 400).await, held);
 }
 
 /// Several relays at once publish each item, and none twice while leases last.

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use deadpool_postgres::Pool;
 use leadsman_domain::{
     Checkpoint, Commit, DeadLetter, DeadLetterKey, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned,
-    SourceId, Store, StoreError, StoreStats, Timestamp, Triage, TriageError,
+    RejectReason, SourceId, Store, StoreError, StoreStats, Timestamp, Triage, TriageError,
 };
 
 use crate::rows::OutboxKey;
@@ -133,9 +133,9 @@ impl Store for PostgresStore {
             .await
     }
 
-    async fn release_outbox(&self, items: &[OutboxItem], until: Timestamp) -> Result<(), StoreError> {
+    async fn hold_outbox(&self, items: &[OutboxItem], until: Timestamp, to: Timestamp) -> Result<(), StoreError> {
         let keys = OutboxKey::all(items)?;
-        self.lease().await?.run(|client| Box::pin(async move { outbox::release(client, &keys, until).await })).await
+        self.lease().await?.run(|client| Box::pin(async move { outbox::hold(client, &keys, until, to).await })).await
     }
 
     async fn ack_outbox(&self, items: &[OutboxItem]) -> Result<(), StoreError> {
@@ -175,8 +175,8 @@ impl Store for PostgresStore {
         self.lease().await?.run(|client| Box::pin(async move { write::delete_dead_letters(client, &keys).await })).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        self.lease().await?.run(|client| Box::pin(read::dead_letters(client, limit))).await
+    async fn dead_letters(&self, limit: usize, reason: Option<RejectReason>) -> Result<Vec<DeadLetter>, StoreError> {
+        self.lease().await?.run(|client| Box::pin(read::dead_letters(client, limit, reason))).await
     }
 
     /// `outbox` counts deliveries: a finding on its way to two sinks counts twice.

@@ -67,13 +67,19 @@ fn item(row: &Row, sink: &str) -> Result<OutboxItem, StoreError> {
     outbox_item(&id, get(row, 1)?, sink, key, get(row, 3)?)
 }
 
-/// Ends leases that still are the caller's.
-pub(super) async fn release(client: &Client, keys: &[OutboxKey], until: Timestamp) -> Result<(), StoreError> {
-    const RELEASE: &str = "UPDATE outbox SET leased_until = 0
+/// Moves the end of leases that still are the caller's.
+pub(super) async fn hold(
+    client: &Client,
+    keys: &[OutboxKey],
+    until: Timestamp,
+    to: Timestamp,
+) -> Result<(), StoreError> {
+    const HOLD: &str = "UPDATE outbox SET leased_until = $5
          FROM unnest($1::text[], $2::bigint[], $3::text[]) AS given(id, rev, sink)
          WHERE outbox.item_id = given.id AND outbox.rev = given.rev AND outbox.sink = given.sink AND leased_until = $4";
     let (ids, revs, sinks) = columns(keys);
-    client.execute(RELEASE, &[&ids, &revs, &sinks, &until.as_micros()]).await.map_err(pg_error).map(drop)
+    let (until, to) = (until.as_micros(), to.as_micros());
+    client.execute(HOLD, &[&ids, &revs, &sinks, &until, &to]).await.map_err(pg_error).map(drop)
 }
 
 /// Deletes published rows; a row that is gone already was acknowledged before.

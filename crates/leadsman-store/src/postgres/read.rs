@@ -1,6 +1,7 @@
 use deadpool_postgres::Client;
 use leadsman_domain::{
-    Checkpoint, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, SourceId, StoreError, StoreStats,
+    Checkpoint, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, RejectReason, SourceId, StoreError,
+    StoreStats,
 };
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{IsolationLevel, Row};
@@ -78,8 +79,13 @@ pub(super) async fn findings(client: &mut Client, query: &FindingQuery) -> Resul
     Ok(filter::page(items.collect::<Result<_, StoreError>>()?, query.limit, total))
 }
 
-pub(super) async fn dead_letters(client: &Client, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-    let rows = client.query(sql::DEAD_LETTERS, &[&row_limit(limit)]).await.map_err(pg_error)?;
+pub(super) async fn dead_letters(
+    client: &Client,
+    limit: usize,
+    reason: Option<RejectReason>,
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let reason = reason.map(RejectReason::as_str);
+    let rows = client.query(sql::DEAD_LETTERS, &[&reason, &row_limit(limit)]).await.map_err(pg_error)?;
     rows.iter()
         .map(|row| {
             let stored = DeadLetterRow {

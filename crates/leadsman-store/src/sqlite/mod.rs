@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use leadsman_domain::{
     Checkpoint, Commit, DeadLetter, DeadLetterKey, Finding, FindingId, FindingPage, FindingQuery, OutboxItem, Pruned,
-    SourceId, Store, StoreError, StoreStats, Timestamp, Triage, TriageError,
+    RejectReason, SourceId, Store, StoreError, StoreStats, Timestamp, Triage, TriageError,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -102,9 +102,9 @@ impl Store for SqliteStore {
         blocking(&self.writer, move |conn| outbox::lease(conn, &sink, limit, now, until)).await
     }
 
-    async fn release_outbox(&self, items: &[OutboxItem], until: Timestamp) -> Result<(), StoreError> {
+    async fn hold_outbox(&self, items: &[OutboxItem], until: Timestamp, to: Timestamp) -> Result<(), StoreError> {
         let keys = OutboxKey::all(items)?;
-        blocking(&self.writer, move |conn| outbox::release(conn, &keys, until)).await
+        blocking(&self.writer, move |conn| outbox::hold(conn, &keys, until, to)).await
     }
 
     async fn ack_outbox(&self, items: &[OutboxItem]) -> Result<(), StoreError> {
@@ -138,8 +138,8 @@ impl Store for SqliteStore {
         blocking(&self.writer, move |conn| care::prune(conn, findings_before, dead_letters_before, limit)).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        blocking(&self.reader, move |conn| read::dead_letters(conn, limit)).await
+    async fn dead_letters(&self, limit: usize, reason: Option<RejectReason>) -> Result<Vec<DeadLetter>, StoreError> {
+        blocking(&self.reader, move |conn| read::dead_letters(conn, limit, reason)).await
     }
 
     async fn delete_dead_letters(&self, keys: &[DeadLetterKey]) -> Result<u64, StoreError> {

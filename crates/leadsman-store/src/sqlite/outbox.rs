@@ -49,35 +49,47 @@ pub(super) fn lease(
         }
     }
     let lease = "UPDATE outbox SET leased_until = ?4 WHERE item_id = ?1 AND rev = ?2 AND sink = ?3";
-    each(&tx, lease, &OutboxKey::all(&items)?, Some(until))?;
+    let until = until.as_micros();
+    each(&tx, lease, &OutboxKey::all(&items)?, |statement, key| {
+        statement.execute(params![key.id, key.rev, key.sink, until])
+    })?;
     tx.commit().map_err(sql_error)?;
     Ok(items)
 }
 
-/// Ends leases that still are the caller's.
-pub(super) fn release(conn: &mut Connection, keys: &[OutboxKey], until: Timestamp) -> Result<(), StoreError> {
-    let release = "UPDATE outbox SET leased_until = 0 WHERE item_id = ?1 AND rev = ?2 AND sink = ?3
-         AND leased_until = ?4";
+/// Moves the end of leases that still are the caller's.
+pub(super) fn hold(
+    conn: &mut Connection,
+    keys: &[OutboxKey],
+    until: Timestamp,
+    to: Timestamp,
+) -> Result<(), StoreError> {
+    let hold =
+        "UPDATE outbox SET leased_until = ?5 WHERE item_id = ?1 AND rev = ?2 AND sink = ?3 AND leased_until = ?4";
+    let (until, to) = (until.as_micros(), to.as_micros());
     let tx = begin(conn)?;
-    each(&tx, release, keys, Some(until))?;
+    each(&tx, hold, keys, |statement, key| statement.execute(params![key.id, key.rev, key.sink, until, to]))?;
     tx.commit().map_err(sql_error)
 }
 
 /// Deletes published rows; a row that is gone already was acknowledged before.
 pub(super) fn ack(conn: &mut Connection, keys: &[OutboxKey]) -> Result<(), StoreError> {
+    let ack = "DELETE FROM outbox WHERE item_id = ?1 AND rev = ?2 AND sink = ?3";
     let tx = begin(conn)?;
-    each(&tx, "DELETE FROM outbox WHERE item_id = ?1 AND rev = ?2 AND sink = ?3", keys, None)?;
+    each(&tx, ack, keys, |statement, key| statement.execute(params![key.id, key.rev, key.sink]))?;
     tx.commit().map_err(sql_error)
 }
 
-fn each(tx: &Transaction<'_>, sql: &str, keys: &[OutboxKey], until: Option<Timestamp>) -> Result<(), StoreError> {
+/// Runs a statement for each key.
+fn each(
+    tx: &Transaction<'_>,
+    sql: &str,
+    keys: &[OutboxKey],
+    run: impl Fn(&mut Statement<'_>, &OutboxKey) -> rusqlite::Result<usize>,
+) -> Result<(), StoreError> {
     let mut statement = tx.prepare(sql).map_err(sql_error)?;
     for key in keys {
-        let done = match until {
-            Some(until) => statement.execute(params![key.id, key.rev, key.sink, until.as_micros()]),
-            None => statement.execute(params![key.id, key.rev, key.sink]),
-        };
-        done.map_err(sql_error)?;
+        run(&mut statement, key).map_err(sql_error)?;
     }
     Ok(())
 }

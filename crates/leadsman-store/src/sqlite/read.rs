@@ -1,5 +1,6 @@
 use leadsman_domain::{
-    Checkpoint, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, SourceId, StoreError, StoreStats,
+    Checkpoint, DeadLetter, Finding, FindingId, FindingPage, FindingQuery, RejectReason, SourceId, StoreError,
+    StoreStats,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -73,8 +74,13 @@ pub(super) fn findings(conn: &mut Connection, query: &FindingQuery) -> Result<Fi
     Ok(filter::page(items, query.limit, total))
 }
 
-pub(super) fn dead_letters(conn: &Connection, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-    collect(conn, sql::DEAD_LETTERS, vec![row_limit(limit).into()], |row| {
+pub(super) fn dead_letters(
+    conn: &Connection,
+    limit: usize,
+    reason: Option<RejectReason>,
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let reason = reason.map(|reason| reason.as_str().to_owned());
+    collect(conn, sql::DEAD_LETTERS, vec![reason.into(), row_limit(limit).into()], |row| {
         let stored = DeadLetterRow {
             source: get(row, 0)?,
             partition: get(row, 1)?,

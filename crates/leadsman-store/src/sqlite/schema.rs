@@ -203,6 +203,6 @@ mod tests {
         store.ack_outbox(&store.lease_outbox("kafka", 9, at(0), at(1)).await.unwrap()).await.unwrap();
         let yesterday = at(1_600_000_000_000_000);
         assert_eq!(store.prune(yesterday, yesterday, 9).await.unwrap(), leadsman_domain::Pruned::default());
-        assert_eq!(store.dead_letters(9).await.unwrap(), [dead_letter(3, 0, "bad")]);
+        assert_eq!(store.dead_letters(9, None).await.unwrap(), [dead_letter(3, 0, "bad")]);
     }
 }

@@ -51,7 +51,7 @@ async fn reopening_keeps_everything() {
     let back = store.claim(&source(), 0).await.unwrap();
     assert_eq!((back.epoch, back.next_offset, back.state_offset), (epoch + 1, 5, 5));
     assert_eq!((back.snapshot, back.source_tag.as_deref()), (Some(vec![1, 2, 3]), Some("tag")));
-    assert_eq!(store.dead_letters(9).await.unwrap(), [dead_letter(3, 0, "bad")]);
+    assert_eq!(store.dead_letters(9, None).await.unwrap(), [dead_letter(3, 0, "bad")]);
 }
 
 #[tokio::test]

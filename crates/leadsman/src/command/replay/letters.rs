@@ -42,14 +42,14 @@ pub(super) fn run(args: &ReplayArgs, global: &Global, config: &Config) -> Result
     let runtime = runtime()?;
     let (settings, store) = runtime.block_on(store(config))?;
     let redaction_key = runtime.block_on(redaction::key(&settings, &store, &config.data_dir))?;
-    let letters = runtime.block_on(store.dead_letters(MOST))?;
-    let wanted = letters.into_iter().filter(|letter| reason.is_none_or(|reason| letter.reject.reason == reason));
+    let letters = runtime.block_on(store.dead_letters(MOST, reason))?;
     let context = DecodeContext {
         cluster: config.cluster.name.clone(),
         redaction_key: Some(redaction_key),
         ..DecodeContext::default()
     };
-    let judged: Vec<(DeadLetter, Verdict)> = wanted
+    let judged: Vec<(DeadLetter, Verdict)> = letters
+        .into_iter()
         .map(|letter| {
             let verdict = judge(&letter, &context, config, clock::now());
             (letter, verdict)
