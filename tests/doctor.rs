@@ -147,12 +147,16 @@ fn positions() -> Result<()> {
 
 /// The doctor's words about one way in.
 fn way_in(directory: &Path, access: &Access) -> Result<Findings> {
+    way_in_with(directory, access, &[])
+}
+
+fn way_in_with(directory: &Path, access: &Access, more: &[(&str, &str)]) -> Result<Findings> {
     let mut variables = kafka(&access.bootstrap, "secure");
     for (name, value) in &access.settings {
         let variable = format!("LEADSMAN_KAFKA__PROPERTIES__{}", name.to_uppercase().replace('.', "_"));
         variables.push((variable, value.clone()));
     }
-    doctor(directory, &borrowed(&variables))
+    doctor(directory, &[&borrowed(&variables), more].concat())
 }
 
 fn logins() -> Result<()> {
@@ -223,6 +227,25 @@ fn rights() -> Result<()> {
     found.say("group", "ok", "`leadsman` may be used");
     found.say("publish", "ok", "`secure.findings` may be written to");
     assert_eq!(broker.broker.records("secure.findings")?.len(), 0, "the question leaves no record");
+
+    // The re-key stage and publishing in transactions have groups of their own, and the stage writes to its topic.
+    broker.broker.create_topic("secure.events", 2)?;
+    let staged = [
+        ("LEADSMAN_KAFKA__REKEY", "true"),
+        ("LEADSMAN_KAFKA__EVENTS_TOPIC", "secure.events"),
+        ("LEADSMAN_KAFKA__EXACTLY_ONCE", "true"),
+    ];
+    broker.allow(&["--operation", "Read", "--operation", "DescribeConfigs", "--topic", "secure.events"])?;
+    let found = way_in_with(directory.path(), &access, &staged)?;
+    found.say("group", "ok", "`leadsman` may be used");
+    found.say("group", "fail", "`leadsman-ingest`: the group may not be used");
+    found.say("group", "fail", "`leadsman-outbox`: the group may not be used");
+    found.say("publish", "fail", "`secure.events`: the topic may not be used");
+    broker.allow(&["--operation", "Read", "--group", "leadsman-ingest", "--group", "leadsman-outbox"])?;
+    broker.allow(&["--operation", "Write", "--topic", "secure.events"])?;
+    let found = way_in_with(directory.path(), &access, &staged)?;
+    found.all("group", "ok");
+    found.say("publish", "ok", "`secure.events` may be written to");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! Nothing is joined, committed or written: another worker of the group does not notice that somebody looks.
 //!
 //! - **Reading** is tried: the newest records of each partition are fetched.
-//! - **The group**: an offset is offered for a partition that does not exist. A broker checks the right to the group
+//! - **The groups**: an offset is offered for a partition that does not exist. A broker checks the right to a group
 //!   first, the same right that joining takes, and only then that it knows no such partition.
 //! - **Writing**: a record just above the topic's `max.message.bytes` is offered. A broker checks the right to write
 //!   first, and then refuses the record for its size.
@@ -31,12 +31,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 pub struct Subject {
     /// `host:port`, comma separated.
     pub bootstrap_servers: String,
-    /// Consumer group.
-    pub group_id: String,
+    /// Consumer groups that read.
+    pub groups: Vec<String>,
+    /// The group in which publishing in transactions keeps its marks.
+    pub publishing_group: Option<String>,
     /// Topics that are read, and what their records hold.
     pub topics: Vec<(String, PayloadKind)>,
-    /// Topic that findings are written to.
-    pub findings_topic: String,
+    /// Topics that are written to.
+    pub written: Vec<String>,
     /// Further librdkafka settings.
     pub extra: BTreeMap<String, String>,
 }
@@ -47,11 +49,19 @@ pub struct Diagnosis {
     pub brokers: Vec<BrokerState>,
     /// Each topic that is read.
     pub topics: Vec<(String, Result<TopicState, TopicError>)>,
-    /// The findings topic.
-    pub findings: Option<Result<TopicState, TopicError>>,
-    /// Whether the group may be used; `None` when no topic is usable, without which it cannot be asked.
-    pub group: Option<Result<(), Fault>>,
-    /// Whether findings can be written; `None` when their topic cannot be looked at.
+    /// Whether each group may be used; empty when no topic is usable, without which that cannot be asked.
+    pub groups: Vec<(String, Result<(), Fault>)>,
+    /// Each topic that is written to.
+    pub written: Vec<Written>,
+}
+
+/// A topic that is written to.
+pub struct Written {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub topic: Result<TopicState, TopicError>,
+    /// Whether it can be written to; `None` when it cannot be looked at.
     pub writing: Option<Writing>,
 }
 
@@ -103,8 +113,12 @@ pub fn obstacle(subject: &Subject) -> Result<Option<Obstacle>, KafkaError> {
         }
     }
     let Some((topic, _)) = subject.topics.first() else { return Ok(None) };
-    let group = group::look(subject, topic)?;
-    Ok(group.err().map(|fault| Obstacle::Group { name: subject.group_id.clone(), fault }))
+    for name in &subject.groups {
+        if let Err(fault) = group::look(subject, name, topic)? {
+            return Ok(Some(Obstacle::Group { name: name.clone(), fault }));
+        }
+    }
+    Ok(None)
 }
 
 /// Looks at everything; takes up to about five seconds for each thing that does not answer.
@@ -113,14 +127,23 @@ pub fn obstacle(subject: &Subject) -> Result<Option<Obstacle>, KafkaError> {
 pub fn diagnose(subject: &Subject) -> Result<Diagnosis, KafkaError> {
     let (mut brokers, reached) = reach::configured(subject)?;
     let Some(client) = reached else {
-        return Ok(Diagnosis { brokers, topics: Vec::new(), findings: None, group: None, writing: None });
+        return Ok(Diagnosis { brokers, topics: Vec::new(), groups: Vec::new(), written: Vec::new() });
     };
     brokers.extend(reach::advertised(&client, &brokers));
     let look = |(name, kind): &(String, PayloadKind)| (name.clone(), topic::look(subject, &client, name, Some(*kind)));
     let topics: Vec<_> = subject.topics.iter().map(look).collect();
     let usable = topics.iter().find(|(_, state)| state.is_ok());
-    let group = usable.map(|(name, _)| group::look(subject, name)).transpose()?;
-    let findings = topic::look(subject, &client, &subject.findings_topic, None);
-    let writing = sink::look(subject, &findings)?;
-    Ok(Diagnosis { brokers, topics, findings: Some(findings), group, writing })
+    let mut groups = Vec::new();
+    if let Some((topic, _)) = usable {
+        for name in subject.groups.iter().chain(&subject.publishing_group) {
+            groups.push((name.clone(), group::look(subject, name, topic)?));
+        }
+    }
+    let mut written = Vec::new();
+    for name in &subject.written {
+        let topic = topic::look(subject, &client, name, None);
+        let writing = sink::look(subject, name, &topic)?;
+        written.push(Written { name: name.clone(), topic, writing });
+    }
+    Ok(Diagnosis { brokers, topics, groups, written })
 }

@@ -58,10 +58,16 @@ impl ExactlyOnceSink {
     ///
     /// Errors: [`KafkaError::InvalidSetting`] and [`KafkaError::ReservedSetting`].
     pub fn open(config: KafkaSinkConfig, group: &str) -> Result<Self, KafkaError> {
-        let sink = Self { config, group: format!("{group}-outbox"), session: None };
+        let sink = Self { config, group: Self::group(group), session: None };
         // Settings are refused now, not when the first finding waits.
         producer(&sink.config, &sink.transactional_id())?;
         Ok(sink)
+    }
+
+    /// The group that holds the marks of what the consumer group `group` publishes.
+    #[must_use]
+    pub fn group(group: &str) -> String {
+        format!("{group}-outbox")
     }
 
     /// The name of the sink, `kafka:<topic>`.

@@ -4,7 +4,7 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::reach::{Client, consumer, drain};
+use super::reach::{Client, consumer_of, drain};
 use super::{ANSWER_WITHIN, Subject};
 use crate::{Fault, KafkaError};
 
@@ -12,8 +12,8 @@ use crate::{Fault, KafkaError};
 const NOWHERE: i32 = i32::MAX;
 
 /// Whether the group may be used. `topic` must be one that may be read.
-pub(super) fn look(subject: &Subject, topic: &str) -> Result<Result<(), Fault>, KafkaError> {
-    let client = consumer(subject, &subject.bootstrap_servers)?;
+pub(super) fn look(subject: &Subject, group: &str, topic: &str) -> Result<Result<(), Fault>, KafkaError> {
+    let client = consumer_of(subject, &subject.bootstrap_servers, group)?;
     let mut offsets = TopicPartitionList::new();
     offsets
         .add_partition_offset(topic, NOWHERE, Offset::Offset(0))

@@ -62,8 +62,14 @@ pub(super) type Client = BaseConsumer<Witness>;
 
 /// A consumer that joins nothing.
 pub(super) fn consumer(subject: &Subject, servers: &str) -> Result<Client, KafkaError> {
+    // The client wants a name of a group for whatever it does.
+    consumer_of(subject, servers, subject.groups.first().map_or("leadsman", String::as_str))
+}
+
+/// The same in the name of a group.
+pub(super) fn consumer_of(subject: &Subject, servers: &str, group: &str) -> Result<Client, KafkaError> {
     let mut config = client(servers, &CONSUMER, &subject.extra)?;
-    config.set("group.id", &subject.group_id).set("reconnect.backoff.max.ms", "500");
+    config.set("group.id", group).set("reconnect.backoff.max.ms", "500");
     config.create_with_context(Witness::default()).map_err(|error| KafkaError::creation(servers, &error))
 }
 

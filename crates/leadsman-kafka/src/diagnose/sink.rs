@@ -12,7 +12,7 @@ use crate::{Fault, KafkaError};
 /// A topic whose records may be larger is not offered one.
 const LARGEST_OFFER: u64 = 64 * 1024 * 1024;
 
-/// Whether findings can be written.
+/// Whether a topic can be written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writing {
     /// The broker would take them.
@@ -26,7 +26,11 @@ pub enum Writing {
 }
 
 /// Offers a record that is too large to be taken.
-pub(super) fn look(subject: &Subject, topic: &Result<TopicState, TopicError>) -> Result<Option<Writing>, KafkaError> {
+pub(super) fn look(
+    subject: &Subject,
+    name: &str,
+    topic: &Result<TopicState, TopicError>,
+) -> Result<Option<Writing>, KafkaError> {
     let limit = match topic {
         Ok(TopicState { settings: Some(settings), .. }) => settings.max_message_bytes,
         Ok(TopicState { settings: None, .. }) => return Ok(Some(Writing::Unknown)),
@@ -47,7 +51,7 @@ pub(super) fn look(subject: &Subject, topic: &Result<TopicState, TopicError>) ->
         config.create_with_context(Witness::default()).map_err(|error| KafkaError::creation(servers, &error))?;
     let (sender, report) = sync_channel(1);
     let payload = vec![0_u8; size + 1];
-    let record = BaseRecord::<(), [u8], _>::with_opaque_to(&subject.findings_topic, Box::new(sender)).payload(&payload);
+    let record = BaseRecord::<(), [u8], _>::with_opaque_to(name, Box::new(sender)).payload(&payload);
     if let Err((error, _)) = producer.send(record) {
         return Ok(Some(Writing::Failed(error.to_string())));
     }

@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use leadsman_kafka::KafkaError;
 use leadsman_kafka::diagnose::{Obstacle, Subject, obstacle};
+use leadsman_kafka::{ExactlyOnceSink, KafkaError};
 use tokio::sync::oneshot;
 
 use super::events::{KafkaObstructed, KafkaOpened};
@@ -20,7 +20,7 @@ pub const AGAIN: Duration = Duration::from_secs(3);
 /// How often what has not changed is told.
 const TELL_AGAIN: Duration = Duration::from_secs(300);
 
-/// Returns when every topic and the group can be read.
+/// Returns when every topic can be read and every group be joined.
 ///
 /// Errors: when a setting is refused, which no waiting mends.
 pub async fn wait(settings: &KafkaSettings) -> Result<()> {
@@ -52,14 +52,15 @@ async fn look(subject: Subject) -> Result<Option<Obstacle>> {
 }
 
 impl KafkaSettings {
-    /// What is looked at: every topic that is read, those of the re-key stage among them.
+    /// What is looked at: every topic that is read or written and every group, those of the re-key stage among them.
     #[must_use]
     pub fn subject(&self) -> Subject {
         Subject {
             bootstrap_servers: self.bootstrap_servers.clone(),
-            group_id: self.group_id.clone(),
+            groups: kafka::groups(self),
+            publishing_group: self.exactly_once.then(|| ExactlyOnceSink::group(&self.group_id)),
             topics: kafka::read(self),
-            findings_topic: self.findings_topic.clone(),
+            written: kafka::written(self),
             extra: self.properties.clone(),
         }
     }

@@ -56,6 +56,31 @@ pub fn read(settings: &KafkaSettings) -> Vec<(String, PayloadKind)> {
     topics
 }
 
+/// Every topic that is written to, by whichever stage.
+#[must_use]
+pub fn written(settings: &KafkaSettings) -> Vec<String> {
+    let mut topics = vec![settings.findings_topic.clone()];
+    if settings.rekey {
+        topics.extend(scored(settings).into_iter().map(|(topic, _)| topic));
+    }
+    topics
+}
+
+/// Every group that reads.
+#[must_use]
+pub fn groups(settings: &KafkaSettings) -> Vec<String> {
+    let mut groups = vec![settings.group_id.clone()];
+    if settings.rekey {
+        groups.push(ingest_group(settings));
+    }
+    groups
+}
+
+/// The group of the re-key stage.
+fn ingest_group(settings: &KafkaSettings) -> String {
+    format!("{}-ingest", settings.group_id)
+}
+
 /// The name under which the store knows where reading a topic stands.
 #[must_use]
 pub fn checkpoint_of(settings: &KafkaSettings, topic: &str) -> SourceId {
@@ -116,7 +141,7 @@ pub async fn join_scoring(
 pub async fn join_ingest(settings: &KafkaSettings) -> Result<(KafkaSource, Vec<Output>)> {
     let config = KafkaConfig {
         bootstrap_servers: settings.bootstrap_servers.clone(),
-        group_id: format!("{}-ingest", settings.group_id),
+        group_id: ingest_group(settings),
         topics: inputs(settings).map(|(topic, kind)| (topic.name.clone(), kind)).collect(),
         batch: BatchLimits::default(),
         idle_after: INGEST_IDLE,

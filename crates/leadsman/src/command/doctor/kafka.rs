@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leadsman_domain::{PayloadKind, Timestamp};
 use leadsman_kafka::diagnose::{
-    BrokerState, Diagnosis, PartitionState, Subject, TopicSettings, TopicState, Writing, diagnose,
+    BrokerState, Diagnosis, PartitionState, Subject, TopicSettings, TopicState, Writing, Written, diagnose,
 };
 
 use super::position::Topic;
@@ -50,22 +50,20 @@ fn report(of: &KafkaSettings, subject: &Subject, diagnosis: Diagnosis) -> Seen {
             }
         }
     }
-    if let Some(outcome) = &diagnosis.group {
-        let group = &subject.group_id;
-        seen.checks.push(match outcome {
-            Ok(()) => check("group", Verdict::Ok, format!("`{group}` may be used")),
-            Err(fault) => check("group", Verdict::Fail, format!("`{group}`: {fault}")),
-        });
-    }
-    let name = &subject.findings_topic;
-    match diagnosis.findings {
-        None => {}
-        Some(Err(e)) => seen.checks.push(check("topic", Verdict::Fail, format!("`{name}`: {e}"))),
-        Some(Ok(TopicState { partitions, settings, .. })) => {
-            seen.checks.push(topic(name, &partitions, settings.as_ref(), false));
+    seen.checks.extend(diagnosis.groups.into_iter().map(|(group, outcome)| match outcome {
+        Ok(()) => check("group", Verdict::Ok, format!("`{group}` may be used")),
+        Err(fault) => check("group", Verdict::Fail, format!("`{group}`: {fault}")),
+    }));
+    for Written { name, topic: outcome, writing } in diagnosis.written {
+        // A topic of the re-key stage is read, too, and was looked at as such.
+        if !subject.topics.iter().any(|(read, _)| *read == name) {
+            seen.checks.push(match outcome {
+                Err(e) => check("topic", Verdict::Fail, format!("`{name}`: {e}")),
+                Ok(TopicState { partitions, settings, .. }) => topic(&name, &partitions, settings.as_ref(), false),
+            });
         }
+        seen.checks.extend(writing.map(|writing| publish(&name, &writing)));
     }
-    seen.checks.extend(diagnosis.writing.map(|writing| publish(name, &writing)));
     seen
 }
 
