@@ -4,8 +4,8 @@
 //! refused item. Nothing here opens a file, reads a clock or logs. Every input is treated as hostile: sizes,
 //! depth and inflation are bounded before memory is spent on them.
 //!
-//! [`record`] decodes one record of a numbered log, [`BatchDecoder`] many; [`AuditReader`] and [`MetricReader`] decode files of any
-//! size in chunks.
+//! [`record`] decodes one record of a numbered log, [`BatchDecoder`] many; [`AuditReader`] and [`MetricReader`] decode
+//! files of any size in chunks.
 //!
 //! [`Reject`]: leadsman_domain::Reject
 

@@ -144,7 +144,7 @@ mod tests {
             sinks: vec!["kafka:f".to_owned()],
         };
         store.commit(commit).await.unwrap();
-        let lease = Duration::from_millis(400);
+        let lease = Duration::from_millis(1_500);
         let take = || async {
             let now = clock::now();
             (store.lease_outbox("kafka:f", 9, now, now.plus(lease)).await.unwrap(), now.plus(lease))
@@ -155,7 +155,7 @@ mod tests {
         let until = Mutex::new(until);
         let held = Held { store: &store, metrics: &metrics, sink: "kafka:f", items: &items, lease, until };
         let others = held.during(async {
-            tokio::time::sleep(3 * lease).await;
+            tokio::time::sleep(2 * lease).await;
             take().await.0
         });
         assert_eq!(others.await, [], "another relay took what was being published");
