@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use leadsman_decode::{DecodeContext, Limits};
 use leadsman_detect::rules::RuleSet;
-use leadsman_domain::SourceId;
+use leadsman_domain::{SourceId, Store, StoreError, StoreStats};
 use leadsman_engine::Engine;
 use leadsman_store::AnyStore;
 use tokio::sync::{Notify, Semaphore};
@@ -80,7 +80,19 @@ pub struct Scope {
     pub context: DecodeContext,
 }
 
+/// How long the store has to say what it holds. A commit is waited for much longer, but who asks whether all is well must
+/// hear that it is not.
+const ANSWER: Duration = Duration::from_secs(3);
+
 impl Shared {
+    /// What the store holds, if it says so in time.
+    ///
+    /// Errors: when it does not answer within three seconds, or is out of reach.
+    pub async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let silent = || StoreError::Unavailable(format!("the store did not answer for {} s", ANSWER.as_secs()));
+        tokio::time::timeout(ANSWER, self.store.stats()).await.unwrap_or_else(|_| Err(silent()))
+    }
+
     /// The cluster that writes a source: configuration, never payload.
     #[must_use]
     pub fn scope(&self, source: &SourceId) -> &Scope {

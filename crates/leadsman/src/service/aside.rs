@@ -4,14 +4,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use leadsman_domain::{Store, StoreError};
 use leadsman_kafka::KafkaSource;
 
 use super::Service;
 use super::events::{StoreAnswers, StoreCommitError, StoreSilent};
-
-/// How long the store has to answer whether it is back.
-const ANSWER: Duration = Duration::from_secs(3);
 
 /// The store was out of reach for as long as others are expected to wait for it.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -55,8 +51,7 @@ impl Aside {
         if !self.0 {
             return;
         }
-        let silent = || StoreError::Unavailable(format!("no answer for {} s", ANSWER.as_secs()));
-        match tokio::time::timeout(ANSWER, service.store.stats()).await.unwrap_or_else(|_| Err(silent())) {
+        match service.stats().await {
             Ok(_) => {
                 StoreAnswers.emit();
                 source.come_back();

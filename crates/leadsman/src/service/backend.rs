@@ -1,7 +1,6 @@
 //! What the API asks of the service.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use leadsman_api::{
     ApiError, Backend, BoxFuture, Job, JobId, JobSpec, JobStream, MAX_SCORE_EVENTS, ScoreReport, ScoredWindow,
@@ -9,7 +8,6 @@ use leadsman_api::{
 };
 use leadsman_domain::{
     ErrorKind, Finding, FindingId, FindingPage, FindingQuery, ModelSummary, PayloadKind, RawRecord, Store, StoreError,
-    StoreStats,
 };
 use leadsman_kafka::KafkaMonitor;
 use leadsman_store::ModelDirectory;
@@ -26,10 +24,6 @@ use crate::sources::inbox::{InboxError, InboxWriter};
 /// The members of consumer groups, once they have joined.
 pub type Members = Arc<OnceLock<Vec<KafkaMonitor>>>;
 
-/// How long probes and metrics wait for the store. A commit is waited for much longer, but who asks whether all is well
-/// must hear that it is not.
-const ANSWER: Duration = Duration::from_secs(3);
-
 /// The service behind the API.
 pub struct ServiceBackend {
     service: Service,
@@ -43,12 +37,6 @@ impl ServiceBackend {
     #[must_use]
     pub fn new(service: Service, inbox: Option<InboxWriter>, kafka: Option<Members>) -> Self {
         Self { service, inbox, kafka, jobs: Arc::default() }
-    }
-
-    /// What the store holds, if it says so in time.
-    async fn stats(&self) -> Result<StoreStats, StoreError> {
-        let silent = || StoreError::Unavailable(format!("the store did not answer for {} s", ANSWER.as_secs()));
-        tokio::time::timeout(ANSWER, self.service.store.stats()).await.unwrap_or_else(|_| Err(silent()))
     }
 }
 
@@ -147,7 +135,7 @@ impl Backend for ServiceBackend {
                 ("leadsman_disk_free_bytes", "what can still be written to it", disk.free),
             ];
             // Without a store the rest is worth more than ever: it says that commits are tried again.
-            if let Ok(stats) = self.stats().await {
+            if let Ok(stats) = self.service.stats().await {
                 gauges.extend([
                     ("leadsman_stored_findings", "findings in the store", stats.findings),
                     ("leadsman_dead_letters", "refused items in the store", stats.dead_letters),
@@ -166,7 +154,7 @@ impl Backend for ServiceBackend {
 
     fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
         Box::pin(async move {
-            match self.stats().await {
+            match self.service.stats().await {
                 Ok(_) if self.kafka.as_ref().is_some_and(|members| members.get().is_none()) => {
                     Err(vec!["kafka is not joined yet".to_owned()])
                 }

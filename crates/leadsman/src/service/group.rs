@@ -134,6 +134,7 @@ impl Worker {
     /// Leaves the group: the store is out of reach for all lanes alike.
     async fn step_aside(&mut self, error: &anyhow::Error) {
         self.aside.leave(&self.source, error);
+        self.again = Again::default();
         drop_all(std::mem::take(&mut self.lanes).into_values()).await;
     }
 
