@@ -51,7 +51,7 @@ fn of(source: &SourceId, partition: i32) -> ByPartition {
 }
 
 /// The map, whoever panicked with it: each change to it is whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

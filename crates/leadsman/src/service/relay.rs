@@ -1,6 +1,5 @@
 //! Publishes findings from the outbox: at least once, always with the same id and revision.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,7 +9,7 @@ use leadsman_store::failpoint::reach;
 
 use super::Service;
 use super::events::PublishError;
-use super::metrics::{Metrics, lock};
+use super::metrics::Metrics;
 use crate::clock;
 
 /// Findings published at a time.
@@ -40,8 +39,8 @@ pub async fn run(service: Service, name: String, mut sink: impl FindingSink) -> 
             continue;
         }
         reach("outbox-read");
-        let (store, metrics, until) = (&service.store, &service.metrics, Mutex::new(until));
-        let held = Held { store, metrics, sink: &name, items: &items, lease: LEASE, until };
+        let (store, metrics) = (&service.store, &service.metrics);
+        let mut held = Held { store, metrics, sink: &name, items: &items, lease: LEASE, until };
         match held.during(sink.publish(&items)).await {
             Ok(()) => {
                 reach("outbox-published");
@@ -72,12 +71,12 @@ struct Held<'a> {
     /// For how long at a time.
     lease: Duration,
     /// Until when.
-    until: Mutex<Timestamp>,
+    until: Timestamp,
 }
 
 impl Held<'_> {
     /// Holds them for as long as `work` takes: brokers may keep a publication waiting for minutes.
-    async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
             let renewed = async {
@@ -92,10 +91,9 @@ impl Held<'_> {
     }
 
     /// Holds them until `to` instead. When that fails, another relay may publish the same, too.
-    async fn hold(&self, to: Timestamp) {
-        let until = *lock(&self.until);
-        match self.store.hold_outbox(self.items, until, to).await {
-            Ok(()) => *lock(&self.until) = to,
+    async fn hold(&mut self, to: Timestamp) {
+        match self.store.hold_outbox(self.items, self.until, to).await {
+            Ok(()) => self.until = to,
             Err(error) => PublishError { sink: self.sink, error: &error }.emit(self.metrics),
         }
     }
@@ -152,8 +150,7 @@ mod tests {
         let (items, until) = take().await;
         assert_eq!(items.len(), 1);
         let metrics = Metrics::default();
-        let until = Mutex::new(until);
-        let held = Held { store: &store, metrics: &metrics, sink: "kafka:f", items: &items, lease, until };
+        let mut held = Held { store: &store, metrics: &metrics, sink: "kafka:f", items: &items, lease, until };
         let others = held.during(async {
             tokio::time::sleep(2 * lease).await;
             take().await.0
