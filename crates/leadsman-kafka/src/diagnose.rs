@@ -31,8 +31,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 pub struct Subject {
     /// `host:port`, comma separated.
     pub bootstrap_servers: String,
-    /// Consumer groups that read.
-    pub groups: Vec<String>,
+    /// The consumer group that scores.
+    pub group_id: String,
+    /// The group of the re-key stage.
+    pub stage_group: Option<String>,
     /// The group in which publishing in transactions keeps its marks.
     pub publishing_group: Option<String>,
     /// Topics that are read, and what their records hold.
@@ -41,6 +43,12 @@ pub struct Subject {
     pub written: Vec<String>,
     /// Further librdkafka settings.
     pub extra: BTreeMap<String, String>,
+}
+
+impl Subject {
+    fn reading_groups(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.group_id).chain(&self.stage_group)
+    }
 }
 
 /// What was found. Where no broker answers there is nothing beyond [`Diagnosis::brokers`].
@@ -113,7 +121,7 @@ pub fn obstacle(subject: &Subject) -> Result<Option<Obstacle>, KafkaError> {
         }
     }
     let Some((topic, _)) = subject.topics.first() else { return Ok(None) };
-    for name in &subject.groups {
+    for name in subject.reading_groups() {
         if let Err(fault) = group::look(subject, name, topic)? {
             return Ok(Some(Obstacle::Group { name: name.clone(), fault }));
         }
@@ -135,7 +143,7 @@ pub fn diagnose(subject: &Subject) -> Result<Diagnosis, KafkaError> {
     let usable = topics.iter().find(|(_, state)| state.is_ok());
     let mut groups = Vec::new();
     if let Some((topic, _)) = usable {
-        for name in subject.groups.iter().chain(&subject.publishing_group) {
+        for name in subject.reading_groups().chain(&subject.publishing_group) {
             groups.push((name.clone(), group::look(subject, name, topic)?));
         }
     }

@@ -62,8 +62,7 @@ pub(super) type Client = BaseConsumer<Witness>;
 
 /// A consumer that joins nothing.
 pub(super) fn consumer(subject: &Subject, servers: &str) -> Result<Client, KafkaError> {
-    // The client wants a name of a group for whatever it does.
-    consumer_of(subject, servers, subject.groups.first().map_or("leadsman", String::as_str))
+    consumer_of(subject, servers, &subject.group_id)
 }
 
 /// The same in the name of a group.

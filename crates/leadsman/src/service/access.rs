@@ -57,7 +57,8 @@ impl KafkaSettings {
     pub fn subject(&self) -> Subject {
         Subject {
             bootstrap_servers: self.bootstrap_servers.clone(),
-            groups: kafka::groups(self),
+            group_id: self.group_id.clone(),
+            stage_group: self.rekey.then(|| kafka::ingest_group(self)),
             publishing_group: self.exactly_once.then(|| ExactlyOnceSink::group(&self.group_id)),
             topics: kafka::read(self),
             written: kafka::written(self),

@@ -66,18 +66,9 @@ pub fn written(settings: &KafkaSettings) -> Vec<String> {
     topics
 }
 
-/// Every group that reads.
-#[must_use]
-pub fn groups(settings: &KafkaSettings) -> Vec<String> {
-    let mut groups = vec![settings.group_id.clone()];
-    if settings.rekey {
-        groups.push(ingest_group(settings));
-    }
-    groups
-}
-
 /// The group of the re-key stage.
-fn ingest_group(settings: &KafkaSettings) -> String {
+#[must_use]
+pub fn ingest_group(settings: &KafkaSettings) -> String {
     format!("{}-ingest", settings.group_id)
 }
 
