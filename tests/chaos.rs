@@ -182,6 +182,9 @@ pub(crate) fn settings_of(directory: &Path, url: &str) -> Result<StoreSettings> 
     Ok(StoreSettings::Postgres(PostgresSettings::parse(url)?))
 }
 
+/// The group protocol in which the broker assigns partitions (KIP-848); how long sessions last, it says as well.
+pub(crate) const NEWER_PROTOCOL: (&str, &str) = ("LEADSMAN_KAFKA__PROPERTIES__GROUP_PROTOCOL", "consumer");
+
 /// A process of the group, with `more` variables; it is not waited for.
 pub(crate) fn worker(
     world: &World,
@@ -208,10 +211,12 @@ pub(crate) fn worker(
         ("LEADSMAN_KAFKA__GROUP_ID", group),
         ("LEADSMAN_KAFKA__FINDINGS_TOPIC", findings),
         ("LEADSMAN_KAFKA__BATCH_RECORDS", "60"),
-        ("LEADSMAN_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "1000"),
-        ("LEADSMAN_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "200"),
         ("LEADSMAN_KAFKA__PROPERTIES__STATISTICS_INTERVAL_MS", "200"),
     ];
+    if !more.contains(&NEWER_PROTOCOL) {
+        variables.push(("LEADSMAN_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "1000"));
+        variables.push(("LEADSMAN_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "200"));
+    }
     variables.extend(more);
     Serve::launch(&args, directory, &variables, (&base, None))
 }

@@ -133,7 +133,7 @@ fn broker_dies() -> Result<()> {
     let address = broker.bootstrap().to_owned();
     let mut serve = stage.worker(stage.here.path(), &[("LEADSMAN_KAFKA__BOOTSTRAP_SERVERS", &address)])?;
     wait_until("it is at work", LONG, || Ok((read(&serve) > 500.0).then_some(())))?;
-    broker.kill_now()?;
+    broker.kill_now([1])?;
     wait_until("its absence is noticed", DEADLINE, || {
         Ok(serve.process.stderr().contains("kafka connection disturbed").then_some(()))
     })?;

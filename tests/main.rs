@@ -10,6 +10,7 @@ mod chaos;
 mod chaos_world;
 mod cli;
 mod clocks;
+mod cluster;
 mod compose;
 mod datasets;
 mod doctor;
@@ -52,6 +53,7 @@ const CASES: &[&[Case]] = &[
     stream::CASES,
     chaos::CASES,
     faults::CASES,
+    cluster::CASES,
     network::CASES,
     clocks::CASES,
     workers::CASES,

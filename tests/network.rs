@@ -103,7 +103,8 @@ fn broker_out_of_reach() -> Result<()> {
         let played = played();
         over.store(true, Ordering::Relaxed);
         let produced = producer.join().map_err(|_| "the producer panicked")?;
-        played.and(produced)
+        played?;
+        stage.world.produce_part_to(&broker, produced?..)
     })?;
     stage.settles_on(&broker, &cut_off, &settings)?;
     assert_eq!(cut_off.process.stop()?, 0, "{}", cut_off.process.stderr());

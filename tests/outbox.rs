@@ -171,7 +171,7 @@ fn broker_killed() -> Result<()> {
     broker.create_topic("survives", 2)?;
     let mut publisher = sink(&broker, "survives")?;
     block_on(publisher.publish(&items(0..10)))??;
-    broker.kill_now()?;
+    broker.kill_now([1])?;
     let refused = block_on(publisher.publish(&items(10..20)))?;
     assert!(refused.is_err(), "nobody was there to take it");
     broker.start_again()?;

@@ -9,21 +9,30 @@ use leadsman_store::AnyStore;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::chaos::{database, worker};
+use crate::chaos::{NEWER_PROTOCOL, database, worker};
 use crate::chaos_world::World;
 use crate::support::broker::{Broker, runtime, shared};
 use crate::support::leadsman::Serve;
 use crate::support::{Case, DEADLINE, Need, Result, wait_until};
 
-pub(crate) const CASES: &[Case] = &[Case {
-    name: "workers::one_to_three_and_back_finds_the_same_as_one",
-    needs: &[Need::Broker, Need::Postgres],
-    run: || {
-        let pauses = one_to_three_and_back("few", 3)?;
-        assert!(pauses.len() >= 6, "partitions changed hands: {pauses:?}");
-        Ok(())
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "workers::one_to_three_and_back_finds_the_same_as_one",
+        needs: &[Need::Broker, Need::Postgres],
+        run: || few("few", &[]),
     },
-}];
+    Case {
+        name: "workers::a_group_whose_broker_assigns_finds_the_same_as_one",
+        needs: &[Need::Broker, Need::Postgres],
+        run: || few("newer", &[NEWER_PROTOCOL]),
+    },
+];
+
+fn few(name: &str, settings: &[(&str, &str)]) -> Result<()> {
+    let pauses = one_to_three_and_back(name, 3, settings)?;
+    assert!(pauses.len() >= 6, "partitions changed hands: {pauses:?}");
+    Ok(())
+}
 
 const PARTITIONS: i32 = 6;
 const LONG: Duration = Duration::from_secs(180);
@@ -32,12 +41,12 @@ const IDLE: &str = "15";
 
 /// Goes from one worker to three and back, `times` over, while records come in; gives the pause of every hand-over in
 /// seconds, sorted.
-pub(crate) fn one_to_three_and_back(name: &str, times: usize) -> Result<Vec<f64>> {
+pub(crate) fn one_to_three_and_back(name: &str, times: usize, settings: &[(&str, &str)]) -> Result<Vec<f64>> {
     let world = World::build(&format!("workers.{name}"), PARTITIONS, 7)?;
     let findings = format!("workers.{name}.findings");
     shared()?.create_topic(&findings, 1)?;
     let here = TempDir::new()?;
-    let settings = database(here.path())?;
+    let database = database(here.path())?;
     let start = |n: usize| -> Result<Serve> {
         let directory = here.path().join(format!("worker-{n}"));
         std::fs::create_dir_all(&directory)?;
@@ -47,13 +56,13 @@ pub(crate) fn one_to_three_and_back(name: &str, times: usize) -> Result<Vec<f64>
             ("LEADSMAN_LOG__LEVEL", "debug"),
             ("LEADSMAN_LOG__FORMAT", "json"),
         ];
-        worker(&world, &directory, (name, &findings), &more)
+        worker(&world, &directory, (name, &findings), &[&more, settings].concat())
     };
     let (broker, over) = (shared()?, AtomicBool::new(false));
     let mut first = start(0)?;
     std::thread::scope(|scope| -> Result<()> {
         let producer = scope.spawn(|| produce_evenly(broker.as_ref(), &world, 0, &over));
-        let cycles = (1..=times).try_for_each(|cycle| {
+        let cycles: Result<()> = (1..=times).try_for_each(|cycle| {
             let mut others = [start(2 * cycle)?, start(2 * cycle + 1)?];
             for other in &others {
                 wait_until("every worker has its share", DEADLINE, || Ok((assigned(other) > 0).then_some(())))?;
@@ -67,10 +76,11 @@ pub(crate) fn one_to_three_and_back(name: &str, times: usize) -> Result<Vec<f64>
         });
         over.store(true, Ordering::Relaxed);
         let produced = producer.join().map_err(|_| "the producer panicked")?;
-        cycles.and(produced)
+        cycles?;
+        world.produce_part_to(broker.as_ref(), produced?..)
     })?;
     let runtime = runtime()?;
-    let store = runtime.block_on(AnyStore::open(&settings))?;
+    let store = runtime.block_on(AnyStore::open(&database))?;
     let settled = wait_until("the last worker finds what one would have", LONG, || {
         Ok((world.is_settled(&first.http)? && world.equals(&runtime, &store)?).then_some(()))
     });
@@ -86,15 +96,15 @@ pub(crate) fn one_to_three_and_back(name: &str, times: usize) -> Result<Vec<f64>
     Ok(pauses(commits))
 }
 
-/// Produces the log behind its first `done` records a little at a time until `over`, then the rest at once.
-pub(crate) fn produce_evenly(broker: &Broker, world: &World, mut done: usize, over: &AtomicBool) -> Result<()> {
+/// Produces the log behind its first `done` records a little at a time until `over`; how many records there are then.
+pub(crate) fn produce_evenly(broker: &Broker, world: &World, mut done: usize, over: &AtomicBool) -> Result<usize> {
     const PART: usize = 50;
     while !over.load(Ordering::Relaxed) && done + PART < world.len() {
         world.produce_part_to(broker, done..done + PART)?;
         done += PART;
         std::thread::sleep(Duration::from_millis(150));
     }
-    world.produce_part_to(broker, done..)
+    Ok(done)
 }
 
 /// How many partitions a worker has committed for.

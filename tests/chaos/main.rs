@@ -60,7 +60,7 @@ fn kills(first: u64, seeds: u64) -> support::Result<bool> {
 
 /// From one worker to three and back; how long a partition stands still while it changes hands.
 fn workers(times: usize) -> support::Result<bool> {
-    let pauses = workers::one_to_three_and_back("many", times)?;
+    let pauses = workers::one_to_three_and_back("many", times, &[])?;
     let at = |share: f64| pauses.get(((pauses.len() as f64 - 1.0) * share) as usize).copied().unwrap_or(f64::NAN);
     println!(
         "{times} times from one worker to three and back, same findings; {} hand-overs, pause median {:.2} s, \

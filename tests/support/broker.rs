@@ -1,7 +1,8 @@
-//! Apache Kafka as one process: KRaft, one node, one temporary directory.
+//! Apache Kafka: KRaft, one node or several, each of which is controller and broker, one temporary directory.
 
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,24 +23,33 @@ use super::{DEADLINE, Result, environment, free_ports, tail, wait_until, workspa
 const POM: &str = include_str!("../kafka/pom.xml");
 const PROPERTIES: &str = include_str!("../kafka/server.properties");
 const LOGGING: &str = include_str!("../kafka/log4j2.properties");
-/// Any 16 bytes in base64; a cluster of one needs no other.
+/// Any 16 bytes in base64: the clusters of the tests never meet.
 const CLUSTER_ID: &str = "bGVhZHNtYW4tdGVzdHMhIQ";
 
 static SHARED: Mutex<Option<Arc<Broker>>> = Mutex::new(None);
 
-/// A running broker. Dropping it stops the process and removes its data.
+/// A running broker, or several that are one cluster. Dropping it stops the processes and removes their data.
 pub(crate) struct Broker {
-    process: Process,
+    nodes: Vec<Node>,
     bootstrap: String,
     further: Vec<String>,
     libraries: PathBuf,
+    #[expect(dead_code, reason = "it is removed with the broker")]
     directory: TempDir,
+}
+
+/// One process of a cluster; its id is its place in [`Broker::nodes`] and one more.
+struct Node {
+    process: Process,
+    directory: PathBuf,
 }
 
 /// What a broker has beyond one plain listener.
 #[derive(Default)]
 pub(crate) struct Extras {
-    /// Names of further listeners.
+    /// How many nodes there are beside the first. Each holds a replica of every partition.
+    pub(crate) more_nodes: usize,
+    /// Names of further listeners of each node.
     pub(crate) listeners: &'static [&'static str],
     /// Settings, appended to the file and filled in like it: the last of two settings of one name holds.
     pub(crate) settings: String,
@@ -67,9 +77,10 @@ pub(crate) fn stop_shared() {
     let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
     // Tests only see that nobody answers.
     if let Some(mut broker) = shared.and_then(Arc::into_inner)
-        && let Ok(Some(code)) = broker.process.exit_code()
+        && let Some(node) = broker.nodes.first_mut()
+        && let Ok(Some(code)) = node.process.exit_code()
     {
-        eprintln!("the shared broker had ended with {code}:\n{}", tail(&broker.process.stdout()));
+        eprintln!("the shared broker had ended with {code}:\n{}", tail(&node.process.stdout()));
     }
 }
 
@@ -152,43 +163,48 @@ impl Broker {
     pub(crate) fn start_with(extras: &Extras) -> Result<Self> {
         let libraries = libraries()?;
         let directory = tempfile::tempdir()?;
-        let ports = free_ports(2 + extras.listeners.len())?;
-        let (port, further) = (ports[0], &ports[2..]);
-        let listeners: String =
-            extras.listeners.iter().zip(further).map(|(name, port)| format!(",{name}://127.0.0.1:{port}")).collect();
-        let settings = (PROPERTIES.to_owned() + &extras.settings)
-            .replace("@BROKER@", &format!("127.0.0.1:{port}"))
-            .replace("@CONTROLLER@", &format!("127.0.0.1:{}", ports[1]))
-            .replace("@DATA@", &directory.path().join("data").display().to_string())
-            .replace("@FURTHER@", &listeners);
-        fs::write(directory.path().join("server.properties"), settings)?;
-        fs::write(directory.path().join("log4j2.properties"), LOGGING)?;
-        for (name, text) in &extras.files {
-            fs::write(directory.path().join(name), text)?;
-        }
-        let mut format = java(&libraries, directory.path(), "kafka.tools.StorageTool");
-        format.args(["format", "--standalone", "-t", CLUSTER_ID, "-c", "server.properties"]);
-        for (name, password) in &extras.users {
-            format.arg("--add-scram").arg(format!("SCRAM-SHA-512=[name={name},password={password}]"));
-        }
-        let format = format.output()?;
-        if !format.status.success() {
-            return Err(format!(
-                "cannot format the broker's storage: {}",
-                tail(&String::from_utf8_lossy(&format.stderr))
-            )
-            .into());
+        let count = 1 + extras.more_nodes;
+        let held = free_ports(count * (2 + extras.listeners.len()))?;
+        let ports: Vec<&[u16]> = held.chunks(2 + extras.listeners.len()).collect();
+        let voters: Vec<_> = (1..).zip(&ports).map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports[1])).collect();
+        for (id, ports) in (1..).zip(&ports) {
+            let listeners: String = (extras.listeners.iter().zip(&ports[2..]))
+                .map(|(name, port)| format!(",{name}://127.0.0.1:{port}"))
+                .collect();
+            let here = directory.path().join(format!("node-{id}"));
+            fs::create_dir(&here)?;
+            let settings = (PROPERTIES.to_owned() + &extras.settings)
+                .replace("@NODE@", &id.to_string())
+                .replace("@VOTERS@", &voters.join(","))
+                .replace("@REPLICAS@", &count.to_string())
+                .replace("@IN_SYNC@", &(count / 2 + 1).to_string())
+                .replace("@BROKER@", &format!("127.0.0.1:{}", ports[0]))
+                .replace("@CONTROLLER@", &format!("127.0.0.1:{}", ports[1]))
+                .replace("@DATA@", &here.join("data").display().to_string())
+                .replace("@FURTHER@", &listeners);
+            fs::write(here.join("server.properties"), settings)?;
+            fs::write(here.join("log4j2.properties"), LOGGING)?;
+            for (name, text) in &extras.files {
+                fs::write(here.join(name), text)?;
+            }
+            format_storage(&libraries, &here, &extras.users)?;
         }
         let started = Instant::now();
-        let process = launch(&libraries, directory.path())?;
-        let further = further.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let mut broker = Self { process, bootstrap: format!("127.0.0.1:{port}"), further, libraries, directory };
+        let launched = (1..=count).map(|id| {
+            let directory = directory.path().join(format!("node-{id}"));
+            Ok(Node { process: launch(&libraries, &directory)?, directory })
+        });
+        let nodes = launched.collect::<Result<_>>()?;
+        let at = |port: &u16| format!("127.0.0.1:{port}");
+        let bootstrap = ports.iter().map(|ports| at(&ports[0])).collect::<Vec<_>>().join(",");
+        let further = ports.iter().flat_map(|ports| &ports[2..]).map(at).collect();
+        let mut broker = Self { nodes, bootstrap, further, libraries, directory };
         broker.wait_healthy()?;
         eprintln!("kafka broker on {} ready after {:.1} s", broker.bootstrap, started.elapsed().as_secs_f64());
         Ok(broker)
     }
 
-    /// `host:port` for clients.
+    /// `host:port` of every node, for clients.
     pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
@@ -198,26 +214,51 @@ impl Broker {
         &self.further
     }
 
-    /// Kills the broker with SIGKILL and waits for its end. Its data stay for [`Broker::start_again`].
-    pub(crate) fn kill_now(&mut self) -> Result<()> {
-        self.process.signal("KILL")?;
-        self.process.wait(DEADLINE).map(drop)
+    /// The id of every node.
+    pub(crate) fn ids(&self) -> RangeInclusive<i32> {
+        1..=self.nodes.len() as i32
     }
 
-    /// Starts a killed broker again, with the same data and address.
+    /// Kills the nodes of these ids with SIGKILL and waits for their end. Their data stay for [`Broker::start_again`].
+    pub(crate) fn kill_now(&mut self, ids: impl IntoIterator<Item = i32>) -> Result<()> {
+        for id in ids {
+            let node = self.node(id)?;
+            node.process.signal("KILL")?;
+            node.process.wait(DEADLINE)?;
+        }
+        Ok(())
+    }
+
+    /// Starts every killed node again, with the same data and address.
     pub(crate) fn start_again(&mut self) -> Result<()> {
-        self.process = launch(&self.libraries, self.directory.path())?;
+        for node in &mut self.nodes {
+            if node.process.exit_code()?.is_some() {
+                node.process = launch(&self.libraries, &node.directory)?;
+            }
+        }
         self.wait_healthy()
     }
 
-    /// Runs one of Kafka's own administration tools against this broker, and waits for its end.
-    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) -> Result<()> {
-        let output = java(&self.libraries, self.directory.path(), class)
+    /// The node that leads a partition.
+    pub(crate) fn leader(&self, topic: &str, partition: i32) -> Result<i32> {
+        let metadata = self.admin()?.inner().fetch_metadata(Some(topic), DEADLINE)?;
+        let found = metadata.topics().iter().flat_map(|topic| topic.partitions()).find(|p| p.id() == partition);
+        Ok(found.ok_or_else(|| format!("{topic} has no partition {partition}"))?.leader())
+    }
+
+    fn node(&mut self, id: i32) -> Result<&mut Node> {
+        let place = usize::try_from(id - 1)?;
+        Ok(self.nodes.get_mut(place).ok_or_else(|| format!("there is no node {id}"))?)
+    }
+
+    /// Runs one of Kafka's own administration tools against this broker, and waits for its end; what it wrote.
+    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) -> Result<String> {
+        let output = java(&self.libraries, &self.nodes[0].directory, class)
             .args(["--bootstrap-server", &self.bootstrap])
             .args(arguments)
             .output()?;
         if output.status.success() {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = [output.stdout, output.stderr].concat();
         Err(format!("{class} {}: {}", arguments.join(" "), tail(&String::from_utf8_lossy(&said))).into())
@@ -231,18 +272,20 @@ impl Broker {
 
     fn wait_healthy(&mut self) -> Result<()> {
         let consumer: BaseConsumer = self.client().create()?;
-        let process = &mut self.process;
+        let nodes = &mut self.nodes;
         wait_until("the broker answers", DEADLINE, || {
-            if let Some(code) = process.exit_code()? {
-                return Err(format!(
-                    "the broker ended with {code}:\n{}\n{}",
-                    tail(&process.stdout()),
-                    tail(&process.stderr())
-                )
-                .into());
+            for Node { process, .. } in &mut *nodes {
+                if let Some(code) = process.exit_code()? {
+                    return Err(format!(
+                        "the broker ended with {code}:\n{}\n{}",
+                        tail(&process.stdout()),
+                        tail(&process.stderr())
+                    )
+                    .into());
+                }
             }
             let answer = consumer.fetch_metadata(None, Duration::from_millis(500));
-            Ok(answer.ok().filter(|metadata| !metadata.brokers().is_empty()).map(drop))
+            Ok(answer.ok().filter(|metadata| metadata.brokers().len() == nodes.len()).map(drop))
         })
     }
 
@@ -265,7 +308,7 @@ impl Broker {
     /// Creates a topic and waits until every partition has a leader.
     pub(crate) fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
         let admin = self.admin()?;
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.nodes.len() as i32));
         let created = block_on(admin.create_topics([&topic], &AdminOptions::new()))?;
         for outcome in created? {
             outcome.map_err(|(topic, code)| format!("cannot create {topic}: {code}"))?;
@@ -287,7 +330,13 @@ impl Broker {
 
     /// Appends records to the partitions that stand beside them and waits until they are acknowledged.
     pub(crate) fn produce_all<'a>(&self, topic: &str, records: impl Iterator<Item = (i32, &'a [u8])>) -> Result<()> {
-        let producer: BaseProducer = self.client().set("acks", "all").set("message.max.bytes", "10485760").create()?;
+        let producer: BaseProducer = self
+            .client()
+            .set("acks", "all")
+            // What is sent again to another leader must not stand there twice.
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", "10485760")
+            .create()?;
         for (partition, payload) in records {
             let record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(payload);
             producer.send(record).map_err(|(error, _)| error)?;
@@ -329,6 +378,21 @@ impl Broker {
         records.sort_by_key(|record: &OwnedMessage| (record.partition(), record.offset()));
         Ok(records)
     }
+}
+
+/// Makes a node's directory ready for its first start.
+fn format_storage(libraries: &Path, directory: &Path, users: &[(String, String)]) -> Result<()> {
+    let mut format = java(libraries, directory, "kafka.tools.StorageTool");
+    format.args(["format", "-t", CLUSTER_ID, "-c", "server.properties"]);
+    for (name, password) in users {
+        format.arg("--add-scram").arg(format!("SCRAM-SHA-512=[name={name},password={password}]"));
+    }
+    let output = format.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = tail(&String::from_utf8_lossy(&output.stderr));
+    Err(format!("cannot format the broker's storage: {said}").into())
 }
 
 fn java(libraries: &Path, directory: &Path, class: &str) -> Command {

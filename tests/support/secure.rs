@@ -60,6 +60,7 @@ impl SecureBroker {
             settings: SETTINGS.to_owned(),
             files: vec![("broker.pem", key_store(identity)), ("ca.pem", authority.certificate())],
             users: vec![(USER.to_owned(), PASSWORD.to_owned())],
+            ..Extras::default()
         })?;
         let directory = tempfile::tempdir()?;
         fs::write(directory.path().join("ca.pem"), authority.certificate())?;
@@ -121,21 +122,19 @@ impl SecureBroker {
     pub(crate) fn take_back(&self, what: &[&str]) -> Result<()> {
         let user = format!("User:{USER}");
         let arguments = [&["--remove", "--force", "--allow-principal", &user], what].concat();
-        self.broker.tool(ACLS, &arguments)
+        self.broker.tool(ACLS, &arguments).map(drop)
     }
 
     fn acl(&self, action: &str, effect: &str, what: &[&str]) -> Result<()> {
         let user = format!("User:{USER}");
-        self.broker.tool(ACLS, &[&[action, effect, &user], what].concat())
+        self.broker.tool(ACLS, &[&[action, effect, &user], what].concat()).map(drop)
     }
 
     /// Gives the user another password.
     pub(crate) fn set_password(&self, password: &str) -> Result<()> {
         let config = format!("SCRAM-SHA-512=[password={password}]");
-        self.broker.tool(
-            "kafka.admin.ConfigCommand",
-            &["--alter", "--entity-type", "users", "--entity-name", USER, "--add-config", &config],
-        )
+        let arguments = ["--alter", "--entity-type", "users", "--entity-name", USER, "--add-config", &config];
+        self.broker.tool("kafka.admin.ConfigCommand", &arguments).map(drop)
     }
 }
 
