@@ -4,7 +4,6 @@ use leadsman_domain::{Timestamp, Window};
 use polars::prelude::*;
 
 use crate::FeatureError;
-use crate::frame::column;
 
 /// Rows of windows that are still open, as one polars frame with the columns `entity` and `window`.
 ///
@@ -100,7 +99,7 @@ pub(crate) struct Group<'f> {
 ///
 /// Windows hold tens to thousands of rows: sorting them costs a fraction of what setting up a hashed grouping does.
 pub(crate) fn groups(frame: &DataFrame) -> Result<Vec<Group<'_>>, FeatureError> {
-    let (entity, window) = (column(frame, "entity")?.str()?, column(frame, "window")?.i64()?);
+    let (entity, window) = (frame.column("entity")?.str()?, frame.column("window")?.i64()?);
     let keys = window.iter().zip(entity.iter()).enumerate();
     let mut order: Vec<(i64, &str, usize)> = keys.filter_map(|(i, (w, e))| Some((w?, e?, i))).collect();
     order.sort_unstable();

@@ -18,7 +18,7 @@ use leadsman_decode::{DecodeContext, Limits};
 use leadsman_detect::rules::RuleSet;
 use leadsman_domain::{AuditEvent, PayloadKind, RawRecord, Surprise, Timestamp};
 use leadsman_engine::{Engine, EngineSettings, Polarity};
-use leadsman_features::{EventBuffer, extract_audit};
+use leadsman_features::ActivityBuffer;
 use leadsman_sim::{Payload, SimConfig, Simulation};
 use serde::Deserialize;
 
@@ -136,11 +136,9 @@ fn main() -> Result<(), Failure> {
             for chunk in 0..EVENTS / 2_000 {
                 let part = chunk * 2_000..(chunk + 1) * 2_000;
                 let local: Vec<Surprise> = (0..2_000).map(|i| surprises[i]).collect();
-                let mut buffer = EventBuffer::new(window);
+                let mut buffer = ActivityBuffer::new(window);
                 buffer.push(&events[part], &local);
-                if let Some(frame) = buffer.take_closed(Timestamp::from_micros(i64::MAX))? {
-                    extract_audit(&frame, window)?;
-                }
+                std::hint::black_box(buffer.take_closed(Timestamp::from_micros(i64::MAX))?);
             }
             Ok(())
         })?;

@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use leadsman_domain::{AuditEvent, FeatureMatrix, Finding, FindingId, MetricSample, Surprise, Timestamp};
 use leadsman_engine::{Engine, EngineError, ScoredWindow, ShardState, Trainer};
-use leadsman_features::{
-    EventBuffer, EventRow, FeatureError, SampleFrame, SampleRow, WindowBuffer, extract_audit, extract_metrics,
-};
-use serde::{Deserialize, Serialize};
+use leadsman_features::{ActivityBuffer, FeatureError, SampleFrame, SampleRow, WindowBuffer, extract_metrics};
 
 /// Why the line broke. None of these is the input's fault.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +50,7 @@ pub trait Judge {
 #[derive(Debug, Clone)]
 pub struct Windows {
     length: Duration,
-    audit: EventBuffer,
+    audit: ActivityBuffer,
     samples: WindowBuffer,
 }
 
@@ -64,7 +61,7 @@ impl Windows {
     /// No open window.
     #[must_use]
     pub fn new(length: Duration) -> Self {
-        Self { length, audit: EventBuffer::new(length), samples: WindowBuffer::new(length) }
+        Self { length, audit: ActivityBuffer::new(length), samples: WindowBuffer::new(length) }
     }
 
     /// Takes audit events.
@@ -122,7 +119,7 @@ impl Windows {
 
     fn close_audit(&mut self, judge: &mut impl Judge, watermark: Timestamp) -> Result<(), PipelineError> {
         if let Some(closed) = self.audit.take_closed(watermark)? {
-            judge.close(&extract_audit(&closed, self.length)?)?;
+            judge.close(&closed)?;
         }
         Ok(())
     }
@@ -274,14 +271,6 @@ pub struct Shard {
     model_digest: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Snapshot {
-    model_digest: String,
-    state: Vec<u8>,
-    events: Vec<EventRow>,
-    samples: Vec<SampleRow>,
-}
-
 impl Shard {
     /// An empty shard for `engine`'s model.
     #[must_use]
@@ -339,13 +328,8 @@ impl Shard {
     ///
     /// Errors: [`PipelineError::Snapshot`] when it cannot be encoded.
     pub fn to_bytes(&mut self) -> Result<Vec<u8>, PipelineError> {
-        let snapshot = Snapshot {
-            model_digest: self.model_digest.clone(),
-            state: self.state.to_bytes()?,
-            events: self.windows.audit.rows(),
-            samples: self.windows.samples.contiguous().map_or(Ok(Vec::new()), SampleFrame::rows)?,
-        };
-        Ok(postcard::to_stdvec(&snapshot)?)
+        let samples = self.windows.samples.contiguous().map_or(Ok(Vec::new()), SampleFrame::rows)?;
+        Ok(postcard::to_stdvec(&(&self.model_digest, self.state.to_bytes()?, &self.windows.audit, samples))?)
     }
 
     /// Reads a checkpointed shard; `None` when it was made with another model, whose keys mean nothing to
@@ -353,14 +337,16 @@ impl Shard {
     ///
     /// Errors: [`PipelineError`] when it is damaged or of another format.
     pub fn from_bytes(engine: &Engine, model_digest: &str, bytes: &[u8]) -> Result<Option<Self>, PipelineError> {
-        let snapshot: Snapshot = postcard::from_bytes(bytes)?;
-        if snapshot.model_digest != model_digest {
+        let ((of_model, state), windows): ((String, Vec<u8>), _) = postcard::take_from_bytes(bytes)?;
+        if of_model != model_digest {
             return Ok(None);
         }
         let mut shard = Self::new(engine, model_digest);
-        shard.state = ShardState::from_bytes(&snapshot.state)?;
-        shard.windows.audit.restore(&snapshot.events);
-        shard.windows.samples.push(SampleFrame::from_rows(&snapshot.samples)?.into_inner())?;
+        // The state tells the format of the windows behind it, too.
+        shard.state = ShardState::from_bytes(&state)?;
+        let (activity, samples): (_, Vec<SampleRow>) = postcard::from_bytes(windows)?;
+        shard.windows.audit = activity;
+        shard.windows.samples.push(SampleFrame::from_rows(&samples)?.into_inner())?;
         Ok(Some(shard))
     }
 }
