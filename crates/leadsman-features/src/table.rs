@@ -15,13 +15,18 @@ use crate::FeatureError;
 
 /// Rows of a row group: some tens of megabytes while it is put together.
 const ROW_GROUP: usize = 1 << 16;
+/// A file of fewer rows is compressed by what costs little to set up: zstd has a context for each page, and those of two
+/// hundred rows were half of the price of their file.
+const FEW: usize = 1 << 10;
 
 /// Writes one kind of rows into a Parquet file, row group by row group, so that memory holds one of them.
 ///
-/// Text is UTF-8, times are microseconds since the epoch in UTC, and everything is compressed with zstd. What has no
-/// value is null. Rows stand in the order in which they were given.
+/// Text is UTF-8, times are microseconds since the epoch in UTC, and everything is compressed with zstd, but with Snappy in
+/// files of fewer than 1,024 rows. What has no value is null. Rows stand in the order in which they were given.
 pub struct TableWriter<W: Write, T: Row> {
-    writer: BatchedWriter<W>,
+    /// Until it is known whether the file has many rows.
+    to: Option<W>,
+    begun: Option<BatchedWriter<W>>,
     rows: Vec<T>,
     written: u64,
 }
@@ -38,13 +43,10 @@ pub trait Row: Sized {
 }
 
 impl<W: Write, T: Row> TableWriter<W, T> {
-    /// Begins a file.
-    ///
-    /// Errors: [`FeatureError::Frame`] when `to` cannot be written.
-    pub fn new(to: W) -> Result<Self, FeatureError> {
-        let none = T::columns(&[])?;
-        let writer = ParquetWriter::new(to).with_compression(ParquetCompression::Zstd(None)).batched(none.schema())?;
-        Ok(Self { writer, rows: Vec::new(), written: 0 })
+    /// A file that is written to `to`.
+    #[must_use]
+    pub fn new(to: W) -> Self {
+        Self { to: Some(to), begun: None, rows: Vec::new(), written: 0 }
     }
 
     /// Adds rows.
@@ -70,18 +72,29 @@ impl<W: Write, T: Row> TableWriter<W, T> {
     ///
     /// Errors: [`FeatureError::Frame`] when it cannot be written.
     pub fn finish(mut self) -> Result<u64, FeatureError> {
-        self.flush()?;
-        self.writer.finish()?;
+        self.flush()?.finish()?;
         Ok(self.written)
     }
 
-    fn flush(&mut self) -> Result<(), FeatureError> {
-        if !self.rows.is_empty() {
-            self.writer.write_batch(&T::columns(&self.rows)?)?;
-            self.written += self.rows.len() as u64;
-            self.rows.clear();
+    /// Writes what waits, into a file that is begun if it was not.
+    fn flush(&mut self) -> Result<&mut BatchedWriter<W>, FeatureError> {
+        let rows = T::columns(&self.rows)?;
+        if let Some(to) = self.to.take() {
+            let few = self.rows.len() < FEW;
+            let compression = if few { ParquetCompression::Snappy } else { ParquetCompression::Zstd(None) };
+            // Threads of polars help a long table, and cost more than a short one is worth.
+            let writer = ParquetWriter::new(to).with_compression(compression).set_parallel(!few);
+            // Polars forgets the zone of times where there are some, and keeps it where there are none.
+            self.begun = Some(writer.batched(T::columns(&[])?.schema())?);
         }
-        Ok(())
+        let failed = || PolarsError::ComputeError("the table could not be begun".into());
+        let writer = self.begun.as_mut().ok_or_else(failed)?;
+        if rows.height() > 0 {
+            writer.write_batch(&rows)?;
+        }
+        self.written += self.rows.len() as u64;
+        self.rows.clear();
+        Ok(writer)
     }
 }
 

@@ -43,7 +43,7 @@ fn event(n: u32) -> AuditEvent {
 fn table<T: Row>(rows: Vec<T>) -> DataFrame {
     let mut file = Vec::new();
     let count = rows.len() as u64;
-    let mut writer = TableWriter::new(&mut file).unwrap();
+    let mut writer = TableWriter::new(&mut file);
     writer.write(rows).unwrap();
     assert_eq!(writer.finish().unwrap(), count);
     ParquetReader::new(Cursor::new(file)).finish().unwrap()
@@ -56,7 +56,15 @@ fn strings(frame: &DataFrame, column: &str) -> Vec<Option<String>> {
 
 #[test]
 fn a_table_is_read_back_over_row_groups() {
-    let count = ROW_GROUP as u32 + 5;
+    is_read_back(ROW_GROUP as u32 + 5);
+}
+
+#[test]
+fn a_short_table_is_read_back() {
+    is_read_back(5);
+}
+
+fn is_read_back(count: u32) {
     let frame = table((0..count).map(event).collect());
     assert_eq!(frame.height(), count as usize);
     let all: Vec<AuditEvent> = (0..count).map(event).collect();

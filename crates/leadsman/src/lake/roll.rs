@@ -186,8 +186,7 @@ impl<T: LakeRow> Draft<T> {
     pub(super) fn begin(storage: &Arc<dyn Storage>) -> Result<Self, LakeError> {
         let file = storage.draft()?;
         let to = file.reopen().map_err(LakeError::io("write", file.path()))?;
-        let table = TableWriter::new(BufWriter::new(to)).map_err(unwritten(file.path().to_owned()))?;
-        Ok(Self { file, table })
+        Ok(Self { file, table: TableWriter::new(BufWriter::new(to)) })
     }
 
     pub(super) fn push(&mut self, row: T) -> Result<(), LakeError> {

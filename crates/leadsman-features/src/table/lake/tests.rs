@@ -115,7 +115,7 @@ prop_compose! {
 
 fn written<T: Row + Clone>(rows: &[T]) -> Vec<u8> {
     let mut file = Vec::new();
-    let mut writer = TableWriter::new(&mut file).unwrap();
+    let mut writer = TableWriter::new(&mut file);
     writer.write(rows.iter().cloned()).unwrap();
     assert_eq!(writer.finish().unwrap(), rows.len() as u64);
     file
@@ -195,7 +195,7 @@ fn row_groups_follow_each_other_and_bytes_depend_on_rows_only() {
     assert_eq!(read::<ScoredEvent>(&file).unwrap(), rows);
     // However they were handed over.
     let mut again = Vec::new();
-    let mut writer = TableWriter::new(&mut again).unwrap();
+    let mut writer = TableWriter::new(&mut again);
     for part in rows.chunks(1_000) {
         writer.write(part.to_vec()).unwrap();
     }

@@ -149,8 +149,8 @@ impl Output {
         let to = file.reopen().with_context(failed)?;
         let body = match form {
             Form::Lines => Body::Lines { to: zstd::Encoder::new(to, LEVEL).with_context(failed)?, lines: Vec::new() },
-            Form::Table(TableKind::Audit) => Body::Audit(TableWriter::new(to).with_context(failed)?),
-            Form::Table(TableKind::Samples) => Body::Samples(TableWriter::new(to).with_context(failed)?),
+            Form::Table(TableKind::Audit) => Body::Audit(TableWriter::new(to)),
+            Form::Table(TableKind::Samples) => Body::Samples(TableWriter::new(to)),
         };
         Ok(Self { file, body })
     }
