@@ -61,6 +61,14 @@ bench NAME="" *PARTS:
         *) echo "pipeline detect lake rules forest adbench decode inspect stream"; [ -z "{{NAME}}" ] ;;
     esac
 
+# Memory over time at half as much again as the load that a process is rated for.
+soak MINUTES:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release --workspace
+    export LEADSMAN_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release/leadsman" LEADSMAN_SOAK_MINUTES={{MINUTES}}
+    cargo bench --workspace --bench stream
+
 # A simulated cluster, an attack, and the findings.
 demo:
     cargo run --release -p leadsman -- demo

@@ -1,5 +1,5 @@
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use leadsman_domain::{AuditEvent, EventId, RequestKey, Stage, Timestamp};
@@ -23,20 +23,24 @@ pub enum Admission {
 /// Exact, not probabilistic: a false positive would lose an event. Bounded: identities older than the
 /// watermark by [`RETENTION`] are forgotten, and events that old are late anyway; at [`MAX_REQUESTS`] the
 /// oldest go first.
+///
+/// A request has one time, which its identity holds, so that all of its events meet in one slot. To forget is to drop a
+/// slot: every event passes here, and what has an order of its own would be a tenth of the cost of the whole line.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Requests {
-    /// Never iterated: its order is another in every process.
-    stages: HashMap<RequestKey, Stages>,
-    /// What `stages` holds, by [`SLOT`] of its time and in order of arrival. Every event passes here, so that a tree of
-    /// single requests would be a tenth of the cost of the whole line.
-    by_time: BTreeMap<i64, VecDeque<RequestKey>>,
+    /// By [`SLOT`] of their time.
+    slots: BTreeMap<i64, Slot>,
+    /// How many requests there are in all.
+    count: usize,
 }
 
-/// The stages of a request that were seen; most are logged in one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Stages {
-    first: EventId,
-    others: Vec<EventId>,
+/// The requests of one slot. Never iterated but to be sorted: their order is another in every process.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Slot {
+    /// The first event of each request.
+    first: HashMap<RequestKey, EventId>,
+    /// Its later ones, where there are any: most requests are logged in one stage.
+    later: HashMap<RequestKey, Vec<EventId>>,
 }
 
 /// How far behind the watermark identities stay.
@@ -53,21 +57,23 @@ impl Requests {
             Stage::RequestReceived => return Admission::NotScored,
             Stage::ResponseStarted | Stage::ResponseComplete | Stage::Panic => {}
         }
-        match self.stages.entry(event.request) {
-            Entry::Occupied(seen) => {
-                let seen = seen.into_mut();
-                if seen.first == event.id || seen.others.contains(&event.id) {
+        if self.count >= MAX_REQUESTS {
+            self.forget_oldest();
+        }
+        let Slot { first, later } = self.slots.entry(slot(event.event_time)).or_default();
+        match first.entry(event.request) {
+            Entry::Occupied(seen) if *seen.get() == event.id => Admission::Duplicate,
+            Entry::Occupied(_) => {
+                let later = later.entry(event.request).or_default();
+                if later.contains(&event.id) {
                     return Admission::Duplicate;
                 }
-                seen.others.push(event.id);
+                later.push(event.id);
                 Admission::Joined
             }
             Entry::Vacant(new) => {
-                new.insert(Stages { first: event.id, others: Vec::new() });
-                self.by_time.entry(slot(event.event_time)).or_default().push_back(event.request);
-                if self.stages.len() > MAX_REQUESTS {
-                    self.forget_oldest();
-                }
+                new.insert(event.id);
+                self.count += 1;
                 Admission::New
             }
         }
@@ -76,27 +82,19 @@ impl Requests {
     /// Forgets what lies too far behind `watermark`.
     pub(crate) fn expire(&mut self, watermark: Timestamp) {
         let horizon = slot(watermark.minus(RETENTION));
-        while let Some(first) = self.by_time.first_entry()
-            && *first.key() < horizon
-        {
-            for request in first.remove() {
-                self.stages.remove(&request);
-            }
+        while self.slots.first_key_value().is_some_and(|(slot, _)| *slot < horizon) {
+            self.forget_oldest();
         }
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.stages.len()
+        self.count
     }
 
     fn forget_oldest(&mut self) {
-        let Some(mut first) = self.by_time.first_entry() else { return };
-        if let Some(request) = first.get_mut().pop_front() {
-            self.stages.remove(&request);
-        }
-        if first.get().is_empty() {
-            first.remove();
+        if let Some((_, slot)) = self.slots.pop_first() {
+            self.count -= slot.first.len();
         }
     }
 }
@@ -105,23 +103,34 @@ fn slot(time: Timestamp) -> i64 {
     time.window(SLOT).start.as_micros()
 }
 
-/// In the order of `by_time`, so that equal states give equal bytes.
+/// A request as it is written: its first event and the later ones.
+type Written<L> = (RequestKey, EventId, L);
+
+/// In the order of the requests, so that equal states give equal bytes.
 impl Serialize for Requests {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let all = self.by_time.iter().flat_map(|(slot, requests)| requests.iter().map(move |r| (slot, r)));
-        let all: Vec<_> = all.filter_map(|(slot, r)| Some((slot, r, self.stages.get(r)?))).collect();
-        all.serialize(s)
+        s.collect_seq(self.slots.iter().map(|(slot, Slot { first, later })| {
+            let later = |request| later.get(request).map_or(&[][..], Vec::as_slice);
+            let mut all: Vec<Written<&[EventId]>> = first.iter().map(|(r, id)| (*r, *id, later(r))).collect();
+            all.sort_unstable();
+            (slot, all)
+        }))
     }
 }
 
 impl<'de> Deserialize<'de> for Requests {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let mut requests = Self::default();
-        for (slot, request, stages) in Vec::<(i64, RequestKey, Stages)>::deserialize(d)? {
-            if requests.stages.insert(request, stages).is_none() {
-                requests.by_time.entry(slot).or_default().push_back(request);
+        for (at, seen) in Vec::<(i64, Vec<Written<Vec<EventId>>>)>::deserialize(d)? {
+            let slot = requests.slots.entry(at).or_default();
+            for (request, first, later) in seen {
+                slot.first.insert(request, first);
+                if !later.is_empty() {
+                    slot.later.insert(request, later);
+                }
             }
         }
+        requests.count = requests.slots.values().map(|slot| slot.first.len()).sum();
         Ok(requests)
     }
 }

@@ -62,10 +62,14 @@ pub(crate) fn bare(log: &Log) -> Result<f64> {
 /// The service alone. `full` keeps SQLite and the lake on the disk; else the store is in memory and there is no lake.
 pub(crate) fn service(log: &Log, full: bool) -> Result<Measured> {
     let here = if full { TempDir::new()? } else { TempDir::new_in("/dev/shm")? };
-    let group = format!("bench-{}-{full}", log.topic);
-    let lake = full.then_some(("LEADSMAN_LAKE__URL", "lake"));
-    let worker = start(log, here.path(), &group, lake.as_slice())?;
+    let worker = started(&log.topic, here.path(), full)?;
     measure(log, &[worker], &[here.path()])
+}
+
+/// A service that reads a topic from its beginning.
+pub(crate) fn started(topic: &str, directory: &Path, with_lake: bool) -> Result<Serve> {
+    let group = format!("bench-{topic}-{with_lake}");
+    start(topic, directory, &group, with_lake.then_some(("LEADSMAN_LAKE__URL", "lake")).as_slice())
 }
 
 /// Several processes on one database, which are started one after the other and then read together.
@@ -77,14 +81,14 @@ pub(crate) fn workers(log: &Log, workers: usize) -> Result<Measured> {
     let directories: Vec<_> = (0..workers).map(|n| here.path().join(n.to_string())).collect();
     let started = directories.iter().map(|directory| {
         std::fs::create_dir_all(directory)?;
-        start(log, directory, &group, &[("LEADSMAN_STORE__URL", &url)])
+        start(&log.topic, directory, &group, &[("LEADSMAN_STORE__URL", &url)])
     });
     let started = started.collect::<Result<Vec<_>>>()?;
     let paths: Vec<&Path> = directories.iter().map(|d| d.as_path()).collect();
     measure(log, &started, &paths)
 }
 
-fn start(log: &Log, directory: &Path, group: &str, more: &[(&str, &str)]) -> Result<Serve> {
+fn start(topic: &str, directory: &Path, group: &str, more: &[(&str, &str)]) -> Result<Serve> {
     let listen = format!("127.0.0.1:{}", free_port()?);
     let (base, state) = (format!("http://{listen}"), directory.join("state").display().to_string());
     let broker = shared()?;
@@ -95,7 +99,7 @@ fn start(log: &Log, directory: &Path, group: &str, more: &[(&str, &str)]) -> Res
     .concat();
     // The topic of findings need not exist: what is found waits in the outbox.
     let mut variables = vec![
-        ("LEADSMAN_KAFKA__AUDIT_TOPICS", log.topic.as_str()),
+        ("LEADSMAN_KAFKA__AUDIT_TOPICS", topic),
         ("LEADSMAN_KAFKA__METRICS_TOPICS", ""),
         ("LEADSMAN_KAFKA__GROUP_ID", group),
         ("LEADSMAN_LOG__LEVEL", "error"),
@@ -154,7 +158,7 @@ fn slowest(looks: &[(Instant, u64)], records: u64) -> f64 {
     slowest
 }
 
-fn position(http: &Http, topic: &str) -> u64 {
+pub(crate) fn position(http: &Http, topic: &str) -> u64 {
     metric(http, &format!("leadsman_position_records{{source=\"kafka:{topic}\""))
 }
 
@@ -196,10 +200,15 @@ fn cores(directories: &[&Path], broker: &[String]) -> [f64; 3] {
 
 /// The most that any process of the service had resident.
 fn peak_mib(directories: &[&Path]) -> f64 {
-    let peaks = of_service(directories).into_iter().filter_map(|id| {
+    memory_mib(directories, "VmHWM:")
+}
+
+/// A figure of proc_pid_status(5), of the process of the service that has the most of it.
+pub(crate) fn memory_mib(directories: &[&Path], figure: &str) -> f64 {
+    let all = of_service(directories).into_iter().filter_map(|id| {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(figure))?;
         Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
     });
-    peaks.fold(0.0, f64::max)
+    all.fold(0.0, f64::max)
 }

@@ -18,29 +18,16 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Simulates the cluster that the built-in model knows, from the day after its training on; `within` a time, its
-    /// events follow each other as much faster as it takes.
+    /// Produces [`lines`]; `within` a time, they follow each other as much faster as it takes.
     pub(crate) fn produce(topic: &str, events: usize, batched: usize, within: Option<Duration>) -> Result<Self> {
         shared()?.create_topic(topic, PARTITIONS)?;
-        // About 27,000 events a day.
-        let days = u32::try_from(events / 20_000 + 2)?;
-        // Two years back, on the same day of the week: what lies in the future is refused.
-        let start = SimConfig::default().start.minus(Duration::from_secs(104 * 7 * DAY));
-        let config = SimConfig { start, from_day: 28, days, attack: None, ..SimConfig::default() };
-        let lines = Simulation::new(&config)?.filter_map(|r| match r.payload {
-            Payload::Audit(line) => Some(line),
-            Payload::Metric(_) => None,
-        });
-        let begin = config.start.plus(Duration::from_secs(28 * DAY));
-        let faster = within.map_or(1, |within| u64::from(days) * DAY / within.as_secs());
+        let faster = within.map_or(1, |within| days(events) * DAY / within.as_secs());
         let mut waiting: Vec<Vec<Vec<u8>>> = vec![Vec::new(); PARTITIONS as usize];
         let (mut produced, mut records) = (0, 0);
         let broker = shared()?;
         let mut part: Vec<(i32, Vec<u8>)> = Vec::new();
-        for mut line in lines.take(events) {
-            if faster > 1 {
-                hasten(&mut line, begin, faster)?;
-            }
+        for line in lines(events, faster)? {
+            let line = line?;
             let number = partition(&line);
             let of = &mut waiting[number as usize];
             of.push(line);
@@ -67,6 +54,34 @@ impl Log {
 }
 
 const DAY: u64 = 24 * 3600;
+/// How many events a day the simulated cluster has, about.
+pub(crate) const EVENTS_A_DAY: u64 = 27_000;
+
+/// Days in which there surely are so many events.
+fn days(events: usize) -> u64 {
+    events as u64 / 20_000 + 2
+}
+
+/// So many events of the cluster that the built-in model knows, from the day after its training on; they follow each other
+/// `faster` times as fast.
+pub(crate) fn lines(events: usize, faster: u64) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
+    // Two years back, on the same day of the week: what lies in the future is refused.
+    let start = SimConfig::default().start.minus(Duration::from_secs(104 * 7 * DAY));
+    let days = u32::try_from(days(events))?;
+    let config = SimConfig { start, from_day: 28, days, attack: None, ..SimConfig::default() };
+    let begin = config.start.plus(Duration::from_secs(28 * DAY));
+    let lines = Simulation::new(&config)?.filter_map(|r| match r.payload {
+        Payload::Audit(line) => Some(line),
+        Payload::Metric(_) => None,
+    });
+    let nearer = move |mut line: Vec<u8>| {
+        if faster > 1 {
+            hasten(&mut line, begin, faster)?;
+        }
+        Ok(line)
+    };
+    Ok(lines.take(events).map(nearer))
+}
 
 /// Moves both times of an event towards `begin`, `faster` times as near. The simulator writes them in one way.
 fn hasten(line: &mut [u8], begin: Timestamp, faster: u64) -> Result<()> {
@@ -95,7 +110,7 @@ fn record(lines: Vec<Vec<u8>>, batched: usize) -> Vec<u8> {
 }
 
 /// The partition of the event's actor. The name is found without parsing: the simulator writes it in one way.
-fn partition(line: &[u8]) -> i32 {
+pub(crate) fn partition(line: &[u8]) -> i32 {
     const NAME: &[u8] = b"\"username\":\"";
     let at = line.windows(NAME.len()).position(|w| w == NAME).map_or(0, |at| at + NAME.len());
     let name = line[at..].split(|b| *b == b'"').next().unwrap_or_default();

@@ -9,6 +9,8 @@
 //! - Webhook: batches of 400 events posted by several clients to a sink that answers 200 and keeps nothing, to one that
 //!   writes each body and waits for the disk, then to the service, which does that, too, and scores meanwhile.
 //!
+//! - Soak (`just soak MINUTES`, never by itself): memory over time at half as much again as the rated load.
+//!
 //! `LEADSMAN_BIN` names a release build, `LEADSMAN_BENCH_EVENTS` the number of events (default 1,000,000). Arguments
 //! choose parts, as in `just bench stream dense workers`: see [`PARTS`].
 //! Results go to `target/bench/stream.json` and, as a table, to stdout. Nothing else may run.
@@ -19,6 +21,7 @@ mod kafka;
 mod log;
 #[path = "../report.rs"]
 mod report;
+mod soak;
 #[path = "../../support/mod.rs"]
 mod support;
 mod webhook;
@@ -44,6 +47,11 @@ fn main() -> support::Result<()> {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let Some(unknown) = chosen.iter().find(|part| !PARTS.contains(&part.as_str())) {
         return Err(format!("{unknown} is none of {}", PARTS.join(", ")).into());
+    }
+    if let Some(minutes) = environment("LEADSMAN_SOAK_MINUTES") {
+        let rows = soak::rows(minutes.parse()?)?;
+        support::broker::stop_shared();
+        return Ok(report::write("soak", &rows).map_err(|e| e.to_string())?);
     }
     let is_chosen = |part: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == part);
     let mut rows = Vec::new();

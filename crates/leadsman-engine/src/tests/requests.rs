@@ -34,6 +34,10 @@ fn requests_are_known_for_ten_minutes_behind_the_watermark_and_over_a_restart() 
     for n in 0..1_000 {
         assert_eq!(requests.admit(&request(n, n as i64)), Admission::New);
     }
+    let later = |n: usize| AuditEvent { id: EventId::new(2_000 + n as u128), ..request(n, n as i64) };
+    for n in (0..1_000).step_by(100) {
+        assert_eq!(requests.admit(&later(n)), Admission::Joined);
+    }
     requests.expire(Timestamp::from_millis(1_200_000));
     let bytes = postcard::to_stdvec(&requests).unwrap();
     let mut restored: Requests = postcard::from_bytes(&bytes).unwrap();
@@ -42,18 +46,35 @@ fn requests_are_known_for_ten_minutes_behind_the_watermark_and_over_a_restart() 
     for (n, admission) in [(599, Admission::New), (600, Admission::Duplicate), (999, Admission::Duplicate)] {
         assert_eq!(restored.admit(&request(n, n as i64)), admission, "{n}");
     }
+    for (n, admission) in [(500, Admission::New), (600, Admission::Duplicate), (601, Admission::Joined)] {
+        assert_eq!(restored.admit(&later(n)), admission, "{n}");
+    }
 }
 
 /// At the cap the oldest go, not those that just came.
 #[test]
 fn a_flood_is_bounded() {
+    let second = |n: usize| (n / 5_000) as i64;
+    let mut requests = Requests::default();
+    for n in 0..MAX_REQUESTS + 100 {
+        requests.admit(&request(n, second(n)));
+    }
+    assert_eq!(requests.len(), MAX_REQUESTS + 100 - 50_000, "ten seconds were forgotten");
+    for (n, admission) in [(MAX_REQUESTS + 99, Admission::Duplicate), (50_000, Admission::Duplicate)] {
+        assert_eq!(requests.admit(&request(n, second(n))), admission);
+    }
+    assert_eq!(requests.admit(&request(0, second(0))), Admission::New);
+    requests.expire(Timestamp::from_millis(200_000).plus(Duration::from_secs(3_600)));
+    assert_eq!(requests.len(), 0);
+}
+
+/// Also when all come at one time: the last of them is known.
+#[test]
+fn a_flood_of_one_time_is_bounded() {
     let mut requests = Requests::default();
     for n in 0..MAX_REQUESTS + 100 {
         requests.admit(&request(n, 1));
     }
-    assert_eq!(requests.len(), MAX_REQUESTS);
+    assert_eq!(requests.len(), 100);
     assert_eq!(requests.admit(&request(MAX_REQUESTS + 99, 1)), Admission::Duplicate);
-    assert_eq!(requests.admit(&request(0, 1)), Admission::New);
-    requests.expire(Timestamp::from_millis(1_000).plus(Duration::from_secs(3_600)));
-    assert_eq!(requests.len(), 0);
 }
