@@ -62,8 +62,12 @@ pub(crate) const PURE: [&str; 7] = [
     "leadsman-sim",
 ];
 
-/// Modules that may hold unsafe code: vector instructions.
-const MAY_BE_UNSAFE: [&str; 2] = ["crates/leadsman-decode/src/envelope/simd/", "crates/leadsman-forest/src/kernel/x86"];
+/// Modules that may hold unsafe code: vector instructions, and a setting of the C library.
+const MAY_BE_UNSAFE: [&str; 3] = [
+    "crates/leadsman-decode/src/envelope/simd/",
+    "crates/leadsman-forest/src/kernel/x86",
+    "crates/leadsman/src/allocator.rs",
+];
 
 const IMPURE_DEPENDENCIES: [&str; 8] = ["async-std", "axum", "hyper", "rdkafka", "reqwest", "smol", "tokio", "ureq"];
 

@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::io::{BufWriter, Read};
 use std::time::Duration;
 
 use leadsman_detect::novelty::{KeyMemo, NoveltyState};
@@ -164,10 +164,11 @@ impl ShardState {
     /// Errors: [`EngineError::Snapshot`] when it cannot be encoded.
     pub fn to_bytes(&self) -> Result<Vec<u8>, EngineError> {
         let failed = |e: &dyn std::fmt::Display| EngineError::Snapshot(e.to_string());
-        let body = postcard::to_stdvec(self).map_err(|e| failed(&e))?;
-        let mut out = vec![SNAPSHOT_FORMAT];
-        out.extend(zstd::bulk::compress(&body, 1).map_err(|e| failed(&e))?);
-        Ok(out)
+        let encoder = zstd::Encoder::new(vec![SNAPSHOT_FORMAT], 1).map_err(|e| failed(&e))?;
+        // Never whole and unpacked: a busy partition's requests are a hundred megabytes.
+        let body = postcard::to_io(self, BufWriter::new(encoder)).map_err(|e| failed(&e))?;
+        let encoder = body.into_inner().map_err(|e| failed(&e))?;
+        encoder.finish().map_err(|e| failed(&e))
     }
 
     /// Reads a checkpointed state.

@@ -1,6 +1,7 @@
 //! Leadsman: the command line, the configuration, and the wiring of everything else.
 
 pub mod account;
+pub mod allocator;
 pub mod cli;
 pub mod clock;
 pub mod command;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
+use leadsman::allocator;
 use leadsman::cli::{Cli, Command, ConfigCommand};
 use leadsman::command::{backtest, datasets, demo, doctor, explain, lake, models, replay, score, serve, train};
 use leadsman::config::{self, Loaded, LogFormat};
@@ -13,6 +14,7 @@ use leadsman::output;
 use serde_json::json;
 
 fn main() -> ExitCode {
+    allocator::give_back();
     let cli = Cli::parse();
     #[cfg(feature = "failpoints")]
     if let Some(plan) = std::env::var_os("FAILPOINT")
