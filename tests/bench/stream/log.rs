@@ -21,7 +21,7 @@ impl Log {
     /// Produces [`lines`]; `within` a time, they follow each other as much faster as it takes.
     pub(crate) fn produce(topic: &str, events: usize, batched: usize, within: Option<Duration>) -> Result<Self> {
         shared()?.create_topic(topic, PARTITIONS)?;
-        let faster = within.map_or(1, |within| days(events) * DAY / within.as_secs());
+        let faster = within.map_or(1, |within| events as u64 * DAY / EVENTS_A_DAY / within.as_secs());
         let mut waiting: Vec<Vec<Vec<u8>>> = vec![Vec::new(); PARTITIONS as usize];
         let (mut produced, mut records) = (0, 0);
         let broker = shared()?;

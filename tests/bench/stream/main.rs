@@ -3,7 +3,7 @@
 //! - Kafka: a bare consumer with our settings that polls and drops, then the service, over the same topic, one event a
 //!   record and twenty. The scoring path keeps its store in memory (`/dev/shm`) and no lake; the full path keeps SQLite
 //!   and the lake on the disk.
-//! - A dense log: the same events within four hours, as a fleet writes them. A log of a small cluster that is read as a
+//! - A dense log: the same events within three hours, as a fleet writes them. A log of a small cluster that is read as a
 //!   backlog makes many small files of the lake, a large cluster does not.
 //! - Workers: one, two and three processes on one PostgreSQL, with what the processes and the broker had of the cores.
 //! - Webhook: batches of 400 events posted by several clients to a sink that answers 200 and keeps nothing, to one that
@@ -39,7 +39,7 @@ const MEMORY_LIMIT_MIB: f64 = 256.0;
 /// What can be asked for by name.
 const PARTS: [&str; 5] = ["single", "batched", "dense", "workers", "webhook"];
 /// How long the dense log lasts.
-const DENSE: Duration = Duration::from_secs(4 * 3600);
+const DENSE: Duration = Duration::from_secs(3 * 3600);
 
 fn main() -> support::Result<()> {
     let events = environment("LEADSMAN_BENCH_EVENTS").map_or(Ok(1_000_000), |n| n.parse::<usize>())?;
