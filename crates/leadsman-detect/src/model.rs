@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use leadsman_domain::{ActorClass, ActorRules, ContentHash, FeatureSchema};
@@ -23,6 +24,8 @@ pub const MAGIC: [u8; 8] = *b"LDSMODEL";
 pub const FORMAT: u32 = 6;
 /// Most bytes a model may unpack to; checked while unpacking.
 const MAX_UNPACKED: u64 = 1 << 30;
+/// How long its windows may be, as in the configuration: features keep times within one in four bytes.
+const WINDOW_SECONDS: RangeInclusive<u64> = 60..=3_600;
 
 /// A stratum with fewer calibration windows than this borrows the calibration of all.
 const MIN_STRATUM: u64 = 100;
@@ -145,6 +148,11 @@ impl FittedModel {
         let mut unpacked = Vec::new();
         let decoder = zstd::stream::read::Decoder::new(body).map_err(|e| damaged(&e))?;
         decoder.take(MAX_UNPACKED).read_to_end(&mut unpacked).map_err(|e| damaged(&e))?;
-        postcard::from_bytes(&unpacked).map_err(|e| damaged(&e))
+        let model: Self = postcard::from_bytes(&unpacked).map_err(|e| damaged(&e))?;
+        if WINDOW_SECONDS.contains(&model.window_seconds) {
+            Ok(model)
+        } else {
+            Err(damaged(&format_args!("windows of {} seconds, not of 1 to 60 minutes", model.window_seconds)))
+        }
     }
 }
