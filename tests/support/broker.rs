@@ -167,6 +167,7 @@ impl Broker {
         let held = free_ports(count * (2 + extras.listeners.len()))?;
         let ports: Vec<&[u16]> = held.chunks(2 + extras.listeners.len()).collect();
         let voters: Vec<_> = (1..).zip(&ports).map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports[1])).collect();
+        let mut directories = Vec::with_capacity(count);
         for (id, ports) in (1..).zip(&ports) {
             let listeners: String = (extras.listeners.iter().zip(&ports[2..]))
                 .map(|(name, port)| format!(",{name}://127.0.0.1:{port}"))
@@ -188,11 +189,12 @@ impl Broker {
                 fs::write(here.join(name), text)?;
             }
             format_storage(&libraries, &here, &extras.users)?;
+            directories.push(here);
         }
         let started = Instant::now();
-        let launched = (1..=count).map(|id| {
-            let directory = directory.path().join(format!("node-{id}"));
-            Ok(Node { process: launch(&libraries, &directory)?, directory })
+        let launched = directories.into_iter().map(|directory| {
+            let process = launch(&libraries, &directory)?;
+            Ok(Node { process, directory })
         });
         let nodes = launched.collect::<Result<_>>()?;
         let at = |port: &u16| format!("127.0.0.1:{port}");

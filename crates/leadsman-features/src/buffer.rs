@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Activity;
 use crate::{FeatureError, audit_schema};
 
-/// Windows of actors that are still open, each added up as its events come: memory is that of what is distinct, however
-/// many events there are.
+/// Windows of actors that are still open, each added up as its events come: memory is that of what is distinct, and
+/// four bytes an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActivityBuffer {
     length: Duration,

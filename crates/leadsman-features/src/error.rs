@@ -4,7 +4,7 @@ use leadsman_domain::{ErrorKind, MatrixError};
 #[derive(Debug, thiserror::Error)]
 pub enum FeatureError {
     /// Polars refused an operation.
-    #[error("the event frame is inconsistent: {0}")]
+    #[error("the frame is inconsistent: {0}")]
     Frame(#[from] polars::error::PolarsError),
     /// The values do not make a matrix.
     #[error(transparent)]

@@ -57,17 +57,13 @@ const DAY: u64 = 24 * 3600;
 /// How many events a day the simulated cluster has, about.
 pub(crate) const EVENTS_A_DAY: u64 = 27_000;
 
-/// Days in which there surely are so many events.
-fn days(events: usize) -> u64 {
-    events as u64 / 20_000 + 2
-}
-
 /// So many events of the cluster that the built-in model knows, from the day after its training on; they follow each other
 /// `faster` times as fast.
 pub(crate) fn lines(events: usize, faster: u64) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
     // Two years back, on the same day of the week: what lies in the future is refused.
     let start = SimConfig::default().start.minus(Duration::from_secs(104 * 7 * DAY));
-    let days = u32::try_from(days(events))?;
+    // There surely are so many in as many days.
+    let days = u32::try_from(events / 20_000 + 2)?;
     let config = SimConfig { start, from_day: 28, days, attack: None, ..SimConfig::default() };
     let begin = config.start.plus(Duration::from_secs(28 * DAY));
     let lines = Simulation::new(&config)?.filter_map(|r| match r.payload {

@@ -196,11 +196,12 @@ proptest! {
         prop_assert_eq!(matrix(buffer(&events)), matrix(buffer(&reversed)));
     }
 
-    /// However many events are of one kind, a window holds little more than a number for each.
-    #[test]
-    fn an_event_like_others_costs_four_bytes(n in 1_usize..4) {
-        let repeated: Vec<AuditEvent> = (0..1_000 * n).map(|_| event("x", 1, Verb::Get, "pods")).collect();
-        let bytes = postcard::to_stdvec(&buffer(&repeated)).unwrap();
-        prop_assert!(bytes.len() < 200 + 4_000 * n, "{} bytes", bytes.len());
-    }
+}
+
+/// However many events are of one kind, a window holds little more than a number for each.
+#[test]
+fn an_event_like_others_costs_four_bytes() {
+    let repeated = vec![event("x", 1, Verb::Get, "pods"); 1_000];
+    let bytes = postcard::to_stdvec(&buffer(&repeated)).unwrap();
+    assert!(bytes.len() < 200 + 4_000, "{} bytes", bytes.len());
 }
