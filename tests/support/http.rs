@@ -31,6 +31,11 @@ impl Http {
         Self { agent: config.into(), base: base.into(), token: token.map(str::to_owned) }
     }
 
+    /// `host:port`, for clients that speak for themselves.
+    pub(crate) fn address(&self) -> String {
+        self.base.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
     /// GET of a path.
     pub(crate) fn get(&self, path: &str) -> Result<Answer> {
         let request = self.agent.get(format!("{}{path}", self.base));

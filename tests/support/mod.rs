@@ -11,6 +11,7 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod relay;
+pub(crate) mod router;
 pub(crate) mod secure;
 mod wait;
 pub(crate) mod yaml;
@@ -40,6 +41,8 @@ pub(crate) enum Need {
     Prometheus,
     /// Docker Compose, without a daemon.
     Compose,
+    /// The right to make networks, and packet filters in them.
+    Router,
     /// A folder of the data sets.
     Dataset(&'static str),
 }

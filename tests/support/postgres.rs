@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -180,13 +181,13 @@ impl Postgres {
 
     /// The address of a schema, with the password.
     pub(crate) fn url(&self, schema: &str) -> String {
-        self.url_through(self.port, schema)
+        self.url_through((Ipv4Addr::LOCALHOST, self.port).into(), schema)
     }
 
-    /// The same through another port, where something stands in between.
-    pub(crate) fn url_through(&self, port: u16, schema: &str) -> String {
+    /// The same through another address, where something stands in between.
+    pub(crate) fn url_through(&self, address: SocketAddr, schema: &str) -> String {
         let password = PASSWORD.replace(' ', "%20");
-        format!("postgres://leadsman:{password}@127.0.0.1:{port}/postgres?options=-c%20search_path%3D{schema}")
+        format!("postgres://leadsman:{password}@{address}/postgres?options=-c%20search_path%3D{schema}")
     }
 
     /// Switches TLS on, with a certificate and its key as PEM.

@@ -1,13 +1,13 @@
 //! A TCP relay between a client and a server: it passes, stands still, cuts or loses.
 
-use std::net::Ipv4Addr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -35,18 +35,20 @@ const CHUNK: usize = 16 << 10;
 
 /// A running relay; dropping it ends every connection.
 pub(crate) struct Relay {
-    port: u16,
+    address: SocketAddr,
     mode: watch::Sender<Mode>,
     cuts: watch::Receiver<u64>,
     _runtime: Runtime,
 }
 
 impl Relay {
-    /// Listens on `port`, 0 for any, and passes on to `server`. The dice of a lossy relay follow `seed`.
-    pub(crate) fn start(port: u16, server: String, seed: u64) -> Result<Self> {
+    /// Passes on from `listener` to `server`. The dice of a lossy relay follow `seed`.
+    pub(crate) fn start(listener: TcpListener, server: String, seed: u64) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port)))?;
-        let port = listener.local_addr()?.port();
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let within = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         let (mode, modes) = watch::channel(Mode::Pass);
         let (count, cuts) = watch::channel(0);
         runtime.spawn(async move {
@@ -56,17 +58,13 @@ impl Relay {
                 tokio::spawn(relay(client, server.clone(), modes.clone(), ends, count.clone()));
             }
         });
-        Ok(Self { port, mode, cuts, _runtime: runtime })
+        drop(within);
+        Ok(Self { address, mode, cuts, _runtime: runtime })
     }
 
     /// Where it listens.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// `host:port` for clients.
-    pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// From now on.

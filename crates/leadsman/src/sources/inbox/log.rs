@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use leadsman_domain::{PayloadKind, Timestamp};
+use leadsman_store::failpoint::reach;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::frame::{self, Damage};
@@ -178,12 +179,15 @@ impl Log {
             let no_space = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
             return Err(if no_space { self.full() } else { InboxError::io("write", &path)(error) });
         }
+        reach("inbox-written");
         self.file.sync_data().map_err(|error| {
             // After a failed sync the kernel may have dropped the pages: a later sync that succeeds proves nothing.
             self.refused = true;
             AppendError { path: &path, error: &error, refused: true }.emit();
             InboxError::io("sync", &path)(error)
-        })
+        })?;
+        reach("inbox-durable");
+        Ok(())
     }
 
     /// Ends the last segment and starts the next.
