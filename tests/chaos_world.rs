@@ -19,6 +19,8 @@ use crate::support::leadsman::run;
 use crate::support::{DEADLINE, Result};
 
 const EVENTS: usize = 16_000;
+/// About when the attack begins.
+const ATTACK: usize = 10_400;
 
 /// A topic with its contents, and the oracle's answer.
 pub(crate) struct World {
@@ -45,7 +47,7 @@ impl World {
     /// A day with an attack, keyed by actor over the partitions, with bad records and repeated ones in between.
     pub(crate) fn build(name: &str, partitions: i32, seed: u64) -> Result<Self> {
         let topic = format!("{name}.audit");
-        let (mut log, mut poison) = (Vec::new(), BTreeSet::new());
+        let (mut log, mut repeated, mut poison) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         let mut ends = vec![0_u64; partitions as usize];
         let mut put = |number: i32, record: Vec<u8>| {
             let end = &mut ends[number as usize];
@@ -59,13 +61,14 @@ impl World {
             if dice.is_multiple_of(211) {
                 poison.insert((number, put(number, POISON[n % POISON.len()].to_vec())));
             }
-            if dice % 97 == 1 {
-                // A shipper that was restarted sends what it had sent.
-                put(number, event.clone());
+            if dice % (if n < ATTACK { 97 } else { 5 }) == 1 {
+                // A shipper that was restarted sends what it had sent, most often where it would be seen if that counted.
+                repeated.insert((number, put(number, event.clone())));
             }
             put(number, event);
         }
-        let wanted = oracle(&log, partitions, poison.len())?;
+        // The oracle does not see what comes twice: it must not count.
+        let wanted = oracle(&log, &repeated, partitions, poison.len())?;
         assert!(wanted.len() >= 4, "the attack must be visible: {wanted:#?}");
         assert!(poison.len() > 20, "some records must be bad");
         shared()?.create_topic(&topic, partitions)?;
@@ -255,11 +258,15 @@ fn partition_of(event: &[u8], partitions: i32) -> Result<i32> {
 }
 
 /// One offline run over each partition's log: the same command that people score files with.
-fn oracle(log: &[(i32, Vec<u8>)], partitions: i32, poison: usize) -> Result<Findings> {
+fn oracle(log: &[(i32, Vec<u8>)], without: &BTreeSet<(i32, u64)>, partitions: i32, poison: usize) -> Result<Findings> {
     let directory = TempDir::new()?;
     let (mut all, mut refused) = (Findings::new(), 0);
     for number in 0..partitions {
-        let records: Vec<Vec<u8>> = log.iter().filter(|(of, _)| *of == number).map(|(_, r)| r.clone()).collect();
+        let of_partition = (0..).zip(log.iter().filter(|(of, _)| *of == number));
+        let records: Vec<Vec<u8>> = of_partition
+            .filter(|(offset, _)| !without.contains(&(number, *offset)))
+            .map(|(_, (_, record))| record.clone())
+            .collect();
         std::fs::write(directory.path().join("audit.jsonl"), lines(&records))?;
         let args = ["score", "--model", "builtin:demo", "audit.jsonl", "--json", "--budget", "1"];
         let output = run(&args, directory.path(), &[], b"", DEADLINE)?;
