@@ -22,7 +22,7 @@ pub enum Admission {
 ///
 /// Exact, not probabilistic: a false positive would lose an event. Bounded: identities older than the
 /// watermark by [`RETENTION`] are forgotten, and events that old are late anyway; at [`MAX_REQUESTS`] the
-/// oldest go first.
+/// oldest go first, and with them what is as old counts as late: it might have been seen.
 ///
 /// A request has one time, which its identity holds, so that all of its events meet in one slot. To forget is to drop a
 /// slot: every event passes here, and what has an order of its own would be a tenth of the cost of the whole line.
@@ -32,6 +32,8 @@ pub(crate) struct Requests {
     slots: BTreeMap<i64, Slot>,
     /// How many requests there are in all.
     count: usize,
+    /// What comes of a time before this may have been forgotten for want of room.
+    forgotten: Option<Timestamp>,
 }
 
 /// The requests of one slot. Never iterated but to be sorted: their order is another in every process.
@@ -57,8 +59,8 @@ impl Requests {
             Stage::RequestReceived => return Admission::NotScored,
             Stage::ResponseStarted | Stage::ResponseComplete | Stage::Panic => {}
         }
-        if self.count >= MAX_REQUESTS {
-            self.forget_oldest();
+        if self.count >= MAX_REQUESTS && !self.knows(event) {
+            self.make_room();
         }
         let Slot { first, later } = self.slots.entry(slot(event.event_time)).or_default();
         match first.entry(event.request) {
@@ -87,15 +89,34 @@ impl Requests {
         }
     }
 
+    /// Whether an event of this time may have been seen and forgotten.
+    pub(crate) fn may_have_forgotten(&self, time: Timestamp) -> bool {
+        self.forgotten.is_some_and(|bound| time < bound)
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some((_, slot)) = self.slots.pop_first() {
-            self.count -= slot.first.len();
+    fn knows(&self, event: &AuditEvent) -> bool {
+        self.slots.get(&slot(event.event_time)).is_some_and(|slot| slot.first.contains_key(&event.request))
+    }
+
+    fn make_room(&mut self) {
+        let is_newest = self.slots.len() == 1;
+        if let Some(oldest) = self.forget_oldest() {
+            let start = Timestamp::from_micros(oldest);
+            // Should all be of one time, as from a source without a clock, then what goes on coming is not late for that.
+            let bound = if is_newest { start } else { start.plus(SLOT) };
+            self.forgotten = self.forgotten.max(Some(bound));
         }
+    }
+
+    fn forget_oldest(&mut self) -> Option<i64> {
+        let (start, slot) = self.slots.pop_first()?;
+        self.count -= slot.first.len();
+        Some(start)
     }
 }
 
@@ -106,10 +127,18 @@ fn slot(time: Timestamp) -> i64 {
 /// A request as it is written: its first event and the later ones.
 type Written<L> = (RequestKey, EventId, L);
 
-/// In the order of the requests, so that equal states give equal bytes.
 impl Serialize for Requests {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.slots.iter().map(|(slot, Slot { first, later })| {
+        (self.forgotten, InOrder(&self.slots)).serialize(s)
+    }
+}
+
+/// In the order of the requests, so that equal states give equal bytes.
+struct InOrder<'a>(&'a BTreeMap<i64, Slot>);
+
+impl Serialize for InOrder<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.0.iter().map(|(slot, Slot { first, later })| {
             let later = |request| later.get(request).map_or(&[][..], Vec::as_slice);
             let mut all: Vec<Written<&[EventId]>> = first.iter().map(|(r, id)| (*r, *id, later(r))).collect();
             all.sort_unstable();
@@ -120,8 +149,9 @@ impl Serialize for Requests {
 
 impl<'de> Deserialize<'de> for Requests {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let mut requests = Self::default();
-        for (at, seen) in Vec::<(i64, Vec<Written<Vec<EventId>>>)>::deserialize(d)? {
+        let (forgotten, slots) = <(_, Vec<(i64, Vec<Written<Vec<EventId>>>)>)>::deserialize(d)?;
+        let mut requests = Self { forgotten, ..Self::default() };
+        for (at, seen) in slots {
             let slot = requests.slots.entry(at).or_default();
             for (request, first, later) in seen {
                 slot.first.insert(request, first);

@@ -17,7 +17,7 @@ const MAX_LINKS: usize = 8;
 /// Most bytes a snapshot may unpack to.
 const MAX_SNAPSHOT: u64 = 2 << 30;
 /// Format of the snapshot.
-const SNAPSHOT_FORMAT: u8 = 7;
+const SNAPSHOT_FORMAT: u8 = 8;
 
 /// Everything remembered of one partition of one source. Partitions share nothing that changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -105,9 +105,10 @@ impl ShardState {
         latest(self.newest_sample.map(|t| t.minus(ALLOWED_LATENESS)), self.samples_closed_through)
     }
 
-    /// Whether an event of this time is too late for its window.
+    /// Whether an event of this time is too late for its window, or so old that nobody knows any more whether it came
+    /// before.
     pub(crate) fn is_late(&self, time: Timestamp) -> bool {
-        self.watermark().is_some_and(|w| time < w)
+        self.watermark().is_some_and(|w| time < w) || self.requests.may_have_forgotten(time)
     }
 
     pub(crate) fn saw(&mut self, time: Timestamp) {

@@ -4,6 +4,7 @@ use leadsman_domain::{AuditEvent, EventId, RequestKey, Stage, Timestamp, Verb};
 
 use super::world::event;
 use crate::requests::{Admission, MAX_REQUESTS, Requests};
+use crate::shard::ShardState;
 
 fn request(n: usize, second: i64) -> AuditEvent {
     let (id, request) = (EventId::new(n as u128), RequestKey::new(n as u128));
@@ -63,7 +64,11 @@ fn a_flood_is_bounded() {
     for (n, admission) in [(MAX_REQUESTS + 99, Admission::Duplicate), (50_000, Admission::Duplicate)] {
         assert_eq!(requests.admit(&request(n, second(n))), admission);
     }
-    assert_eq!(requests.admit(&request(0, second(0))), Admission::New);
+    let at = |second: i64| Timestamp::from_millis(second * 1_000);
+    assert!(!requests.may_have_forgotten(at(10)));
+    assert!(requests.may_have_forgotten(at(9)), "what came then may come again, and must not count");
+    let bytes = postcard::to_stdvec(&requests).unwrap();
+    assert!(postcard::from_bytes::<Requests>(&bytes).unwrap().may_have_forgotten(at(9)));
     requests.expire(Timestamp::from_millis(200_000).plus(Duration::from_secs(3_600)));
     assert_eq!(requests.len(), 0);
 }
@@ -77,4 +82,27 @@ fn a_flood_of_one_time_is_bounded() {
     }
     assert_eq!(requests.len(), 100);
     assert_eq!(requests.admit(&request(MAX_REQUESTS + 99, 1)), Admission::Duplicate);
+    assert!(!requests.may_have_forgotten(Timestamp::from_millis(1_000)), "what goes on coming is not late");
+}
+
+/// At the cap nothing is forgotten for what is known already.
+#[test]
+fn a_repetition_needs_no_room() {
+    let mut requests = Requests::default();
+    for n in 0..MAX_REQUESTS {
+        requests.admit(&request(n, (n / 5_000) as i64));
+    }
+    assert_eq!(requests.admit(&request(0, 0)), Admission::Duplicate);
+    assert_eq!(requests.len(), MAX_REQUESTS);
+}
+
+#[test]
+fn what_was_forgotten_for_want_of_room_is_late() {
+    let mut state = ShardState::default();
+    for n in 0..=MAX_REQUESTS {
+        state.requests.admit(&request(n, (n / 5_000) as i64));
+    }
+    let at = |second: i64| Timestamp::from_millis(second * 1_000);
+    assert!(state.watermark().is_none(), "the watermark alone would let it in");
+    assert!(state.is_late(at(0)) && !state.is_late(at(10)));
 }
