@@ -69,7 +69,8 @@ fn doctor() -> Result<()> {
     let directory = TempDir::new()?;
     let here = directory.path();
     let database = shared()?;
-    let url = database.url(&database.schema()?);
+    let schema = database.schema()?;
+    let url = database.url(&schema);
     let verdict = || -> Result<Value> {
         let variables = [("LEADSMAN_DETECT__MODEL", "builtin:demo")];
         let output = run(&["doctor", "--json"], here, &variables, b"", DEADLINE)?;
@@ -80,6 +81,8 @@ fn doctor() -> Result<()> {
     };
     configure(here, &url)?;
     assert_eq!(verdict()?["verdict"], "ok");
+    let tables = format!("SELECT count(*) FROM pg_tables WHERE schemaname = '{schema}'");
+    assert_eq!(database.sql(&tables)?, "0", "it looks and makes nothing");
     configure(here, &url.replace("/postgres?", "/nowhere?"))?;
     let missing = verdict()?;
     assert_eq!(missing["verdict"], "fail");

@@ -42,6 +42,17 @@ pub enum StoreError {
         /// Version known.
         known: i64,
     },
+    /// The store was written by an older release, or by none yet.
+    #[error(
+        "the store has schema version {found}, this release writes {known}: the service of this release brings it up to date \
+         when it starts; until then, use the release that serves"
+    )]
+    OlderSchema {
+        /// Version found; 0 when there is none yet.
+        found: i64,
+        /// Version known.
+        known: i64,
+    },
 }
 
 impl StoreError {
@@ -51,7 +62,7 @@ impl StoreError {
         match self {
             Self::Fenced { .. } | Self::Repartitioned { .. } => ErrorKind::Conflict,
             Self::Unavailable(_) => ErrorKind::Unavailable,
-            Self::Corrupt(_) | Self::NewerSchema { .. } => ErrorKind::Internal,
+            Self::Corrupt(_) | Self::NewerSchema { .. } | Self::OlderSchema { .. } => ErrorKind::Internal,
         }
     }
 }

@@ -46,6 +46,16 @@ impl AnyStore {
         })
     }
 
+    /// Opens the store as it is, for commands that only look: makes nothing, and leaves an older schema to the service.
+    ///
+    /// Errors: those of [`SqliteStore::attach`] and [`PostgresStore::attach`].
+    pub async fn attach(settings: &StoreSettings) -> Result<Self, StoreError> {
+        Ok(match settings {
+            StoreSettings::Sqlite(path) => Self::Sqlite(SqliteStore::attach(path)?),
+            StoreSettings::Postgres(settings) => Self::Postgres(PostgresStore::attach(settings).await?),
+        })
+    }
+
     /// Where every partition stands, by source and partition. Claims nothing; `snapshot` is always `None`.
     pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
         either!(self, store => store.checkpoints().await)

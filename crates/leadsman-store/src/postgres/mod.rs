@@ -61,6 +61,15 @@ impl PostgresStore {
         Ok(Self { pool, unanswered: Arc::default() })
     }
 
+    /// Connects to the database as it is: makes nothing, and changes nothing.
+    ///
+    /// Errors: as [`Self::connect`]; `OlderSchema` when an older release wrote it, or none.
+    pub async fn attach(settings: &PostgresSettings) -> Result<Self, StoreError> {
+        let pool = lease::pool(settings)?;
+        Lease::of(&pool).await?.run(|client| Box::pin(schema::check_current(client))).await?;
+        Ok(Self { pool, unanswered: Arc::default() })
+    }
+
     /// Where every partition stands, by source and partition. Claims nothing; `snapshot` is always `None`.
     pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
         self.lease().await?.run(|client| Box::pin(read::checkpoints(client))).await

@@ -1,6 +1,7 @@
+use std::cmp::Ordering;
 use std::time::Duration;
 
-use deadpool_postgres::Client;
+use deadpool_postgres::{Client, GenericClient};
 use leadsman_domain::StoreError;
 
 use super::error::pg_error;
@@ -64,6 +65,21 @@ pub(super) const KNOWN: i64 = MIGRATIONS.len() as i64;
 /// Processes that start together migrate one after the other. The number is `LDSM`, as in the SQLite files.
 const LOCK: i64 = 0x4c44_534d;
 
+const VERSION: &str = "SELECT version FROM schema_version WHERE program = 'leadsman'";
+
+/// Reads the schema version, which must be that of this release, and writes nothing.
+///
+/// Errors: `NewerSchema` and `OlderSchema`; `Unavailable` for a database that cannot hold every text.
+pub(super) async fn check_current(client: &Client) -> Result<(), StoreError> {
+    let found: i64 =
+        if is_new(client).await? { 0 } else { client.query_one(VERSION, &[]).await.map_err(pg_error)?.get(0) };
+    match found.cmp(&KNOWN) {
+        Ordering::Less => Err(StoreError::OlderSchema { found, known: KNOWN }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::NewerSchema { found, known: KNOWN }),
+    }
+}
+
 /// How long a migration may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -75,18 +91,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     let patience = format!("SET LOCAL statement_timeout = '{0}s'; SET LOCAL lock_timeout = '{0}s'", PATIENCE.as_secs());
     tx.batch_execute(&patience).await.map_err(pg_error)?;
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(pg_error)?;
-    let about = "SELECT current_setting('server_encoding'), current_schema(), to_regclass('schema_version') IS NULL";
-    let row = tx.query_one(about, &[]).await.map_err(pg_error)?;
-    let (encoding, schema, is_new): (String, Option<String>, bool) = (row.get(0), row.get(1), row.get(2));
-    if encoding != "UTF8" {
-        return Err(StoreError::Unavailable(format!(
-            "the database's encoding is {encoding}: create one with ENCODING 'UTF8' TEMPLATE template0"
-        )));
-    }
-    if schema.is_none() {
-        return Err(StoreError::Unavailable("no schema of search_path exists: create it".to_owned()));
-    }
-    if is_new {
+    if is_new(&tx).await? {
         tx.batch_execute(
             "CREATE TABLE schema_version(program TEXT PRIMARY KEY, version BIGINT NOT NULL);
              INSERT INTO schema_version(program, version) VALUES ('leadsman', 0)",
@@ -94,8 +99,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
         .await
         .map_err(pg_error)?;
     }
-    let version = "SELECT version FROM schema_version WHERE program = 'leadsman'";
-    let found: i64 = tx.query_one(version, &[]).await.map_err(pg_error)?.get(0);
+    let found: i64 = tx.query_one(VERSION, &[]).await.map_err(pg_error)?.get(0);
     if found > KNOWN {
         return Err(StoreError::NewerSchema { found, known: KNOWN });
     }
@@ -110,4 +114,20 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
             .map_err(pg_error)?;
     }
     tx.commit().await.map_err(pg_error)
+}
+
+/// Whether no release has made its tables here yet, where they can be made.
+async fn is_new(client: &impl GenericClient) -> Result<bool, StoreError> {
+    let about = "SELECT current_setting('server_encoding'), current_schema(), to_regclass('schema_version') IS NULL";
+    let row = client.query_one(about, &[]).await.map_err(pg_error)?;
+    let (encoding, schema, is_new): (String, Option<String>, bool) = (row.get(0), row.get(1), row.get(2));
+    if encoding != "UTF8" {
+        return Err(StoreError::Unavailable(format!(
+            "the database's encoding is {encoding}: create one with ENCODING 'UTF8' TEMPLATE template0"
+        )));
+    }
+    if schema.is_none() {
+        return Err(StoreError::Unavailable("no schema of search_path exists: create it".to_owned()));
+    }
+    Ok(is_new)
 }

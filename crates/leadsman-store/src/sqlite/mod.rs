@@ -53,6 +53,13 @@ impl SqliteStore {
         open_file(path).map_err(|error| located(path, error))
     }
 
+    /// Opens the store at `path` to read it: makes nothing, and changes nothing.
+    ///
+    /// Errors: as [`Self::open`]; `OlderSchema` when an older release wrote it.
+    pub fn attach(path: &Path) -> Result<Self, StoreError> {
+        attach_file(path).map_err(|error| located(path, error))
+    }
+
     /// A store that lives as long as this handle and its clones: for tests and for runs that keep nothing.
     pub fn in_memory() -> Result<Self, StoreError> {
         let mut conn = Connection::open_in_memory().map_err(sql_error)?;
@@ -191,6 +198,17 @@ fn open_file(path: &Path) -> Result<SqliteStore, StoreError> {
     Ok(SqliteStore { writer: Arc::new(Mutex::new(writer)), reader: Arc::new(Mutex::new(reader)) })
 }
 
+fn attach_file(path: &Path) -> Result<SqliteStore, StoreError> {
+    // Readers of a write-ahead log write beside it where they are.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(sql_error)?;
+    configure(&conn)?;
+    conn.pragma_update(None, "query_only", true).map_err(sql_error)?;
+    schema::check_current(&conn)?;
+    let conn = Arc::new(Mutex::new(conn));
+    Ok(SqliteStore { writer: Arc::clone(&conn), reader: conn })
+}
+
 fn configure(conn: &Connection) -> Result<(), StoreError> {
     conn.busy_timeout(BUSY_TIMEOUT).map_err(sql_error)?;
     conn.pragma_update(None, "synchronous", "FULL").map_err(sql_error)?;
@@ -220,6 +238,9 @@ fn located(path: &Path, error: StoreError) -> StoreError {
     match error {
         StoreError::Unavailable(detail) => StoreError::Unavailable(format!("{}: {detail}", path.display())),
         StoreError::Corrupt(detail) => StoreError::Corrupt(format!("{}: {detail}", path.display())),
-        StoreError::Fenced { .. } | StoreError::Repartitioned { .. } | StoreError::NewerSchema { .. } => error,
+        StoreError::Fenced { .. }
+        | StoreError::Repartitioned { .. }
+        | StoreError::NewerSchema { .. }
+        | StoreError::OlderSchema { .. } => error,
     }
 }

@@ -129,6 +129,14 @@ pub(super) fn check(conn: &Connection) -> Result<i64, StoreError> {
     Ok(found)
 }
 
+/// Reads the schema version, which must be that of this release, and writes nothing.
+///
+/// Errors: as [`check`]; `OlderSchema`.
+pub(super) fn check_current(conn: &Connection) -> Result<(), StoreError> {
+    let found = check(conn)?;
+    if found < KNOWN { Err(StoreError::OlderSchema { found, known: KNOWN }) } else { Ok(()) }
+}
+
 /// Brings the schema to the version of this release, in one transaction.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql_error)?;

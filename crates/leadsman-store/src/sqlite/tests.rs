@@ -81,6 +81,30 @@ async fn sequence_numbers_are_not_reused_after_a_deletion() {
 }
 
 #[test]
+fn attaching_makes_and_changes_nothing() {
+    let (dir, store) = on_disk();
+    let path = dir.path().join("leadsman.db");
+    SqliteStore::attach(&path).unwrap();
+    drop(store);
+    let conn = Connection::open(&path).unwrap();
+    conn.pragma_update(None, "user_version", 2).unwrap();
+    let refused = SqliteStore::attach(&path).unwrap_err();
+    assert!(matches!(refused, StoreError::OlderSchema { found: 2, known: 3 }), "{refused}");
+    assert_eq!(conn.query_row("PRAGMA user_version", (), |r| r.get::<_, i64>(0)).unwrap(), 2);
+    let missing = dir.path().join("missing.db");
+    let refused = SqliteStore::attach(&missing).unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)) && !missing.exists(), "{refused}");
+}
+
+#[tokio::test]
+async fn nothing_is_written_through_an_attached_store() {
+    let (dir, _store) = on_disk();
+    let attached = SqliteStore::attach(&dir.path().join("leadsman.db")).unwrap();
+    assert!(attached.claim(&source(), 0).await.is_err());
+    assert_eq!(attached.checkpoints().await.unwrap(), []);
+}
+
+#[test]
 fn a_newer_schema_is_refused_and_left_alone() {
     let (dir, store) = on_disk();
     drop(store);

@@ -32,7 +32,7 @@ async fn behind_proxy(options: &str) -> (PostgresStore, Proxy, PostgresStore, i6
     let server = shared();
     let proxy = Proxy::to(server.port()).await;
     let schema = server.schema().unwrap();
-    let store = connect(&format!("{}{options}", server.url_through(proxy.port, &schema))).await;
+    let store = connect(&format!("{}{options}", server.url_through(proxy.address, &schema))).await;
     let straight = connect(&server.url(&schema)).await;
     let epoch = store.claim(&source(), 0).await.unwrap().epoch;
     (store, proxy, straight, epoch)

@@ -1,5 +1,6 @@
 //! A TCP proxy that loses what it is told to lose.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -22,14 +23,14 @@ pub(crate) enum Fate {
 
 /// A running proxy.
 pub(crate) struct Proxy {
-    pub(crate) port: u16,
+    pub(crate) address: SocketAddr,
     fate: Arc<AtomicU8>,
 }
 
 impl Proxy {
     pub(crate) async fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let address = listener.local_addr().unwrap();
         let fate = Arc::new(AtomicU8::new(Fate::Pass as u8));
         let next = Arc::clone(&fate);
         tokio::spawn(async move {
@@ -38,7 +39,7 @@ impl Proxy {
                 tokio::spawn(relay(client, upstream, Arc::clone(&next)));
             }
         });
-        Self { port, fate }
+        Self { address, fate }
     }
 
     /// Decides about the next `COMMIT`; those after it pass.

@@ -12,6 +12,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("set_up::reopening_keeps_everything", reopening_keeps_everything),
         trial("set_up::processes_may_start_together", processes_may_start_together),
         trial("set_up::a_newer_schema_is_refused_and_left_alone", a_newer_schema_is_refused_and_left_alone),
+        trial("set_up::attaching_makes_and_changes_nothing", attaching_makes_and_changes_nothing),
         trial("set_up::tables_of_another_program_are_left_alone", tables_of_another_program_are_left_alone),
         trial("set_up::an_unfit_database_is_named", an_unfit_database_is_named),
         trial("set_up::refusals_say_what_to_do_and_no_password", refusals_say_what_to_do_and_no_password),
@@ -68,6 +69,23 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     assert_eq!(server.sql(&format!("SELECT version FROM {schema}.schema_version")).unwrap(), "99");
 }
 
+async fn attaching_makes_and_changes_nothing() {
+    let server = shared();
+    let schema = server.schema().unwrap();
+    let url = server.url(&schema);
+    let attach = async || PostgresStore::attach(&PostgresSettings::parse(&url).unwrap()).await;
+    let error = attach().await.unwrap_err();
+    assert!(matches!(error, StoreError::OlderSchema { found: 0, .. }), "{error}");
+    let tables = format!("SELECT count(*) FROM pg_tables WHERE schemaname = '{schema}'");
+    assert_eq!(server.sql(&tables).unwrap(), "0");
+    drop(connect(&url).await);
+    assert_eq!(attach().await.unwrap().checkpoints().await.unwrap(), []);
+    server.sql(&format!("UPDATE {schema}.schema_version SET version = 0")).unwrap();
+    let error = attach().await.unwrap_err();
+    assert!(matches!(error, StoreError::OlderSchema { found: 0, .. }), "{error}");
+    assert_eq!(server.sql(&format!("SELECT version FROM {schema}.schema_version")).unwrap(), "0");
+}
+
 async fn tables_of_another_program_are_left_alone() {
     let server = shared();
     let schema = server.schema().unwrap();
@@ -102,7 +120,7 @@ async fn refusals_say_what_to_do_and_no_password() {
 
 async fn a_server_that_does_not_answer_is_given_up() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = shared().url_through(silent.local_addr().unwrap().port(), "public");
+    let url = shared().url_through(silent.local_addr().unwrap(), "public");
     let error = refused(&format!("{url}&connect_timeout=1")).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }

@@ -14,7 +14,7 @@ mod tests;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use leadsman_domain::Checkpoint;
+use leadsman_domain::{Checkpoint, StoreError};
 use leadsman_store::AnyStore;
 use serde::Serialize;
 use serde_json::json;
@@ -116,8 +116,17 @@ fn store(config: &Config) -> (Check, Vec<Checkpoint>) {
             ));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let look = async { AnyStore::open(&settings).await?.checkpoints().await };
-        let checkpoints = runtime.block_on(look).with_context(|| settings.to_string())?;
+        let look = async { AnyStore::attach(&settings).await?.checkpoints().await };
+        let checkpoints = match runtime.block_on(look) {
+            Err(StoreError::OlderSchema { found: 0, .. }) => {
+                let made = format!("{settings} has no tables of leadsman yet; they are made at the first start");
+                return Ok((check("store", Verdict::Ok, made), Vec::new()));
+            }
+            Err(older @ StoreError::OlderSchema { .. }) => {
+                return Ok((check("store", Verdict::Warn, format!("{settings}: {older}")), Vec::new()));
+            }
+            other => other.with_context(|| settings.to_string())?,
+        };
         let opens = format!("{settings} opens, and knows {} partitions", checkpoints.len());
         Ok((check("store", Verdict::Ok, opens), checkpoints))
     };

@@ -27,7 +27,6 @@ pub fn run(args: &ExplainArgs, global: &Global, config: &Config) -> Result<()> {
 }
 
 fn in_store(settings: &StoreSettings, id: FindingId) -> Result<Option<Finding>> {
-    // Opening would make an empty one.
     if let Some(path) = settings.path().filter(|path| !path.exists()) {
         return Err(Exit::Failed(format!(
             "there is no store at {}: name the service's --data-dir, or the output of `score --json` with --from",
@@ -36,7 +35,7 @@ fn in_store(settings: &StoreSettings, id: FindingId) -> Result<Option<Finding>> 
         .into());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let found = runtime.block_on(async { AnyStore::open(settings).await?.finding(id).await })?;
+    let found = runtime.block_on(async { AnyStore::attach(settings).await?.finding(id).await })?;
     Ok(found.map(|(_, f)| f))
 }
 

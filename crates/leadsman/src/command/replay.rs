@@ -63,7 +63,7 @@ async fn store(config: &Config) -> Result<(StoreSettings, AnyStore)> {
         let advice = format!("there is no store at {}: name the service's --data-dir", path.display());
         return Err(Exit::Failed(advice).into());
     }
-    let store = AnyStore::open(&settings).await?;
+    let store = AnyStore::attach(&settings).await?;
     Ok((settings, store))
 }
 
