@@ -23,6 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "stream::webhook_findings_survive_a_kill", needs: &[], run: webhook_survives },
     Case { name: "stream::tailed_file_equals_the_file_at_rest", needs: &[], run: tail_equals_file },
+    Case { name: "stream::a_log_that_was_removed_unread_is_a_finding", needs: &[], run: removed_log },
     Case { name: "stream::what_cannot_be_read_is_a_dead_letter", needs: &[], run: dead_letters },
     Case { name: "stream::a_second_process_does_not_end_the_first", needs: &[], run: second_process },
     Case { name: "stream::absurd_measurements_do_not_end_the_service", needs: &[], run: absurd_samples },
@@ -222,6 +223,38 @@ fn tail_equals_file() -> Result<()> {
     service.process.wait(DEADLINE)?;
     std::fs::OpenOptions::new().append(true).open(&log)?.write_all(&lines(&events[9_000..]))?;
     becomes(&serve(directory.path(), &["--tail", "live.log"], "4", &[])?.http, &wanted)
+}
+
+/// Whoever removes the log while nobody reads it is told of, once; reading goes on with the one that is there.
+fn removed_log() -> Result<()> {
+    let events: Vec<Vec<u8>> = audit(0, 1)?.into_iter().take(3_000).collect();
+    let directory = TempDir::new()?;
+    let log = directory.path().join("live.log");
+    std::fs::write(&log, lines(&events[..1_000]))?;
+    let start = || serve(directory.path(), &["--tail", "live.log"], "2", &[]);
+    let has_read = |service: &Serve, count: f64| {
+        wait_until("the tail is read", LONG, || {
+            Ok((metric(&service.http, "leadsman_events_total")? >= count).then_some(()))
+        })
+    };
+    let mut service = start()?;
+    has_read(&service, 1_000.0)?;
+    assert_eq!(service.process.stop()?, 0, "{}", service.process.stderr());
+    std::fs::remove_file(&log)?;
+    std::fs::write(&log, lines(&events[2_000..]))?;
+    for read in [1_000.0, 0.0] {
+        let mut service = start()?;
+        has_read(&service, read)?;
+        let gaps = wait_until("the gap is told", DEADLINE, || {
+            let gaps: Vec<Value> = online(&service.http)?.into_iter().filter(|f| f["kind"] == "data_gap").collect();
+            Ok((!gaps.is_empty()).then_some(gaps))
+        })?;
+        assert_eq!(gaps.len(), 1, "told once, over a restart: {gaps:#?}");
+        let sentence = gaps[0]["explanation"]["sentence"].as_str().unwrap_or_default();
+        assert!(sentence.contains("removed or overwritten") && sentence.contains("live.log"), "{sentence}");
+        assert_eq!(service.process.stop()?, 0, "{}", service.process.stderr());
+    }
+    Ok(())
 }
 
 /// Bad input is answered 200, because the API server would repeat and then drop it, and kept with its reason.

@@ -16,11 +16,22 @@ use crate::sight::{Blindness, Silence};
 /// Evidence of being blind, in decades: a score of 75, the lowest that is `high`.
 const EVIDENCE: f64 = 4.0;
 
+/// What the offsets of a log count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Records, each of which is missed by its number.
+    Records,
+    /// Bytes of files; of a file that is gone nobody knows how many it had.
+    Bytes,
+}
+
 /// Records that nobody will read.
 #[derive(Debug, Clone, Copy)]
 pub struct Gap<'a> {
     /// Source and partition.
     pub log: &'a str,
+    /// What the offsets count.
+    pub unit: Unit,
     /// First offset that is missing.
     pub from: u64,
     /// First offset that is there again.
@@ -80,8 +91,26 @@ impl Reporter {
     }
 
     pub(crate) fn gap(&self, gap: &Gap<'_>) -> Finding {
-        let Gap { log, from, to, since, noticed } = *gap;
+        let Gap { log, unit, from, to, since, noticed } = *gap;
         let lost = to.saturating_sub(from);
+        let (cluster, name) = (identifier(&self.cluster), identifier(log));
+        let (sentence, observed, limit) = match unit {
+            Unit::Records => (
+                format!(
+                    "{lost} records of cluster {cluster} were deleted before they were read: offsets {from} to {to} of {name}."
+                ),
+                format!("{lost} records missing"),
+                "nothing that happened in these records was seen: keep the log longer than the service may stand still",
+            ),
+            Unit::Bytes => (
+                format!(
+                    "A part of the log of cluster {cluster} was removed or overwritten, and may not have been read before: {name} \
+                     from byte {from} on, {lost} bytes or more."
+                ),
+                format!("{lost} bytes or more missing"),
+                "nothing that was written there was seen: keep rotated files, uncompressed, until they were read",
+            ),
+        };
         self.condition(Condition {
             kind: FindingKind::DataGap,
             reason: "data_gap",
@@ -89,16 +118,10 @@ impl Reporter {
             since,
             noticed,
             days: 1.0,
-            sentence: format!(
-                "{lost} records of cluster {} were deleted before they were read: offsets {from} to {to} of {}.",
-                identifier(&self.cluster),
-                identifier(log)
-            ),
-            observed: format!("{lost} records missing"),
+            sentence,
+            observed,
             baseline: None,
-            limit:
-                "nothing that happened in these records was seen: keep the log longer than the service may stand still"
-                    .to_owned(),
+            limit: limit.to_owned(),
         })
     }
 

@@ -25,7 +25,7 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
-pub use blindness::Gap;
+pub use blindness::{Gap, Unit};
 pub use engine::{Engine, EngineSettings, Polarity, ScoredWindow};
 pub use error::EngineError;
 pub use requests::Admission;

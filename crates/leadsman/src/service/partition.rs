@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use leadsman_domain::{Commit, Finding, RawBatch, Snapshot, SourceId, Span, Store, StoreError};
-use leadsman_engine::Gap;
+use leadsman_engine::{Gap, Unit};
 use leadsman_store::failpoint::reach;
 use tokio::sync::watch;
 
@@ -19,6 +19,7 @@ use super::{Service, aside};
 use crate::clock;
 use crate::lake::LakeError;
 use crate::pipeline::Shard;
+use crate::sources::tail::FileTail;
 
 /// When to write detection state down.
 #[derive(Debug, Clone, Copy)]
@@ -262,7 +263,8 @@ impl Partition {
         }
         let noticed = batch.records.first().map_or_else(clock::now, |record| record.received_at);
         let newest = self.shard.as_ref().context(LOST)?.state.newest_event();
-        let gap = Gap { log: &log, from: from.max(stored), to, since: newest.unwrap_or(noticed), noticed };
+        let unit = if FileTail::is_source(&self.source) { Unit::Bytes } else { Unit::Records };
+        let gap = Gap { log: &log, unit, from: from.max(stored), to, since: newest.unwrap_or(noticed), noticed };
         Ok(Some(self.service.scope(&self.source).engine.gap(&gap)))
     }
 
@@ -373,7 +375,10 @@ async fn commit_at_last(service: &Service, commit: Commit) -> Result<()> {
                 return Err(error.into());
             }
             Err(
-                error @ (StoreError::Corrupt(_) | StoreError::Repartitioned { .. } | StoreError::NewerSchema { .. }),
+                error @ (StoreError::Corrupt(_)
+                | StoreError::Repartitioned { .. }
+                | StoreError::NewerSchema { .. }
+                | StoreError::OlderSchema { .. }),
             ) => {
                 return Err(error.into());
             }

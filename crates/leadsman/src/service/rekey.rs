@@ -17,7 +17,7 @@ use leadsman_domain::{
     Commit, DeadLetter, Finding, RawBatch, Reject, RejectReason, Snapshot, SourceError, SourceId, Span, Store,
     Timestamp,
 };
-use leadsman_engine::Gap;
+use leadsman_engine::{Gap, Unit};
 use leadsman_kafka::{
     Assigned, GroupBatch, GroupEvent, KafkaMonitor, KafkaProducer, KafkaSource, Outgoing, Revoked, Room,
 };
@@ -349,7 +349,7 @@ fn lost(service: &Service, (source, number): &Key, from: u64, batch: &RawBatch) 
     let (log, to) = (format!("{source} partition {number}"), batch.span.from);
     DataGap { detail: &format!("{log}: offsets {from} to {to} are gone") }.emit();
     let noticed = batch.records.first().map_or_else(clock::now, |record| record.received_at);
-    let gap = Gap { log: &log, from, to, since: noticed, noticed };
+    let gap = Gap { log: &log, unit: Unit::Records, from, to, since: noticed, noticed };
     Piece::gap(service.scope(source).engine.gap(&gap), to, noticed)
 }
 

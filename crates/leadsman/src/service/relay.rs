@@ -109,7 +109,7 @@ async fn lease(service: &Service, sink: &str) -> Result<(Vec<OutboxItem>, Timest
 mod tests {
     use leadsman_detect::rules::RuleSet;
     use leadsman_domain::{Commit, SourceId, Span};
-    use leadsman_engine::{Engine, EngineSettings, Gap, Polarity};
+    use leadsman_engine::{Engine, EngineSettings, Gap, Polarity, Unit};
     use leadsman_store::StoreSettings;
 
     use super::*;
@@ -126,7 +126,14 @@ mod tests {
             rules: RuleSet::shipped().unwrap(),
         };
         let engine = Engine::new(model.fitted.clone(), model.reference(), settings);
-        let gap = Gap { log: "t", from: 1, to: 2, since: Timestamp::default(), noticed: Timestamp::default() };
+        let gap = Gap {
+            log: "t",
+            unit: Unit::Records,
+            from: 1,
+            to: 2,
+            since: Timestamp::default(),
+            noticed: Timestamp::default(),
+        };
         let directory = tempfile::tempdir().unwrap();
         let store = AnyStore::open(&StoreSettings::Sqlite(directory.path().join("leadsman.db"))).await.unwrap();
         let source = SourceId::new("t");

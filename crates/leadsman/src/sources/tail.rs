@@ -19,6 +19,8 @@ use tokio::time::{Instant, sleep};
 
 use self::follower::{Follower, Step};
 
+/// What the name of such a source begins with.
+const PREFIX: &str = "file:";
 /// How often a file is looked at for growth.
 const POLL: Duration = Duration::from_millis(200);
 /// How often a missing path is looked for.
@@ -55,7 +57,13 @@ impl FileTail {
     /// Name of the log at `path`.
     #[must_use]
     pub fn source_id(path: &Path) -> SourceId {
-        SourceId::new(format!("file:{}", path.display()))
+        SourceId::new(format!("{PREFIX}{}", path.display()))
+    }
+
+    /// Whether a source is a followed file.
+    #[must_use]
+    pub fn is_source(source: &SourceId) -> bool {
+        source.as_str().starts_with(PREFIX)
     }
 
     /// Follows `path` from its start, or from where `from` left off. Nothing is opened before the first
@@ -74,13 +82,6 @@ impl FileTail {
     #[must_use]
     pub fn tag(&self) -> String {
         self.tag.clone()
-    }
-
-    /// Tells once that data was lost between the checkpoint and the files that are there, and which.
-    ///
-    /// Reading goes on behind the gap: a security tool that stands still would lose more.
-    pub fn take_gap(&mut self) -> Option<String> {
-        self.follower.take_gap()
     }
 
     /// Looks at the files on a thread that may block. It works on a copy, so that an abandoned wait loses

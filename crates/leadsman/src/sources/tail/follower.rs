@@ -40,7 +40,6 @@ pub(super) struct Follower {
     modified: i64,
     /// Generations before this index were read in this run.
     done: usize,
-    gap: Option<String>,
 }
 
 /// The file that is being read.
@@ -75,10 +74,9 @@ impl Follower {
             fence: tag.end.max(next),
             modified: tag.modified,
             done: 0,
-            gap: None,
         };
         if let Some(error) = unreadable {
-            follower.lost(&format!("{error}: the file is read from its start"));
+            follower.lost(&format!("{error}: the file is read from its start"), next + 1);
         }
         follower
     }
@@ -89,10 +87,6 @@ impl Follower {
 
     pub(super) fn next(&self) -> u64 {
         self.next
-    }
-
-    pub(super) fn take_gap(&mut self) -> Option<String> {
-        self.gap.take()
     }
 
     pub(super) fn tag(&self) -> String {
@@ -139,7 +133,6 @@ impl Follower {
             let kind = PayloadKind::K8sAudit;
             RawRecord { offset: start + at, received_at, kind, bytes: bytes.into() }
         });
-        // Bytes that were lost are a hole inside the span: spans stay contiguous.
         let span = Span { source: self.source.clone(), partition: 0, from: self.next, to: start + cut.end };
         self.next = span.to;
         Ok(Step::Batch(RawBatch { span, records: records.collect() }))
@@ -157,7 +150,7 @@ impl Follower {
             let Some(file) = files::locate(&self.path, &self.generations[index])? else { continue };
             if holder.is_none() || index > first {
                 let (from, to) = (self.next, self.generations[index].start);
-                self.lost(&format!("the file that held offsets {from} to {to} is gone"));
+                self.lost(&format!("the file that held offsets {from} to {to} is gone"), to);
             }
             return self.read(file, index);
         }
@@ -198,7 +191,7 @@ impl Follower {
         // Replay: what follows is known.
         let start = self.generations[generation + 1].start;
         if self.next < start {
-            self.lost(&format!("offsets {} to {start} are gone: their file was cut", self.next));
+            self.lost(&format!("offsets {} to {start} are gone: their file was cut", self.next), start);
         }
         self.done = generation + 1;
         self.resume()
@@ -209,18 +202,21 @@ impl Follower {
         let Some(file) = files::after_loss(&self.path, self.modified, &self.generations)? else {
             return Ok(Step::Missing);
         };
-        self.lost(&format!(
+        let detail = format!(
             "the file that held offset {} is gone or was truncated: reading goes on with {}",
             self.next,
             file.path.display()
-        ));
+        );
+        // Nobody knows how much it was: one byte is enough for offsets to tell that there is a hole.
+        self.lost(&detail, self.next.max(self.fence) + 1);
         self.start(file)
     }
 
-    fn lost(&mut self, detail: &str) {
+    /// Reading goes on at `next`: the next span does not follow on the last, and whoever reads it sees that.
+    fn lost(&mut self, detail: &str, next: u64) {
         let detail = format!("{detail}; keep rotated files uncompressed until they were read");
         DataGap { source: &self.source, detail: &detail }.emit();
-        self.gap = Some(self.gap.take().map_or_else(|| detail.clone(), |earlier| format!("{earlier}; {detail}")));
+        self.next = next;
     }
 
     fn truncated(&mut self, len: u64) -> Result<Step, FileError> {
