@@ -24,8 +24,8 @@ pub(crate) const CASES: &[Case] = &[
 const PATH: &str = "/v1/ingest/k8s-audit";
 /// Events of a post: the most that the API server sends at once, unless told otherwise.
 const BATCH: usize = 400;
-/// Which write kills.
-const NTH: usize = 17;
+/// Which write kills: amid the attack, where a batch that is lost or counts twice is seen.
+const NTH: usize = 31;
 
 /// It is written and durable, and nobody heard of it: the client sends it again.
 fn killed_when_durable() -> Result<()> {
@@ -44,7 +44,7 @@ fn killed_when_torn() -> Result<()> {
     };
     let (service, _here) = killed("inbox-written", tear)?;
     let duplicates = metric(&service.http, "leadsman_duplicate_events_total")?;
-    assert_eq!(duplicates, 0.0, "what was torn is no batch");
+    assert!(duplicates < 1.0, "what was torn is no batch: {duplicates}");
     assert!(service.process.stderr().contains("torn"), "{}", service.process.stderr());
     Ok(())
 }
@@ -88,6 +88,7 @@ fn storm() -> Result<()> {
     let events: Vec<Vec<u8>> = audit(ATTACK_DAY, 1)?.into_iter().take(16_000).collect();
     let here = TempDir::new()?;
     let wanted = offline(here.path(), &lines(&events))?;
+    assert!(wanted.len() >= 4, "the attack must be visible: {wanted:#?}");
     let service = serve(here.path(), &[], "4", &[])?;
     std::thread::scope(|scope| {
         let client = || -> Result<()> {
@@ -112,7 +113,7 @@ fn storm() -> Result<()> {
     Ok(())
 }
 
-/// Whether these are the repetitions of so many events. What is routine is not scored, so nobody remembers it.
+/// Whether these are the repetitions of so many events. That a request was received is not scored, so nobody remembers it.
 fn are_nearly_all(repeated: f64, events: usize) -> bool {
     let share = repeated / events as f64;
     (0.85..=1.0).contains(&share)
@@ -140,7 +141,7 @@ fn dawdlers() -> Result<()> {
     let read = || metric(&service.http, "leadsman_events_total");
     let prompt = (10 * BATCH) as f64;
     wait_until("the prompt ones are read", DEADLINE, || Ok((read()? >= prompt).then_some(())))?;
-    assert_eq!(read()?, prompt, "of a body that is not there yet, nothing counts");
+    assert!(read()? <= prompt, "of a body that is not there yet, nothing counts");
     for mut client in dawdlers {
         client.write_all(&[*last])?;
         let mut answer = [0; 12];

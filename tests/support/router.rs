@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsFd;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
@@ -30,12 +31,16 @@ struct Namespace {
     logs: TempDir,
 }
 
-/// Why there can be no networks of their own here.
+/// Why there can be no networks of their own here: one is made, once.
 pub(crate) fn unavailable() -> Option<String> {
-    const RULE: &str = "ip link show && iptables -A FORWARD -m statistic --mode random --probability 0.5 -j DROP";
-    let tried = Command::new("unshare").args(["--net", "sh", "-c", RULE]).output();
-    let works = tried.is_ok_and(|output| output.status.success());
-    (!works).then(|| "needs root, network namespaces and iptables (Debian: iptables, iproute2, util-linux)".to_owned())
+    static REASON: LazyLock<Option<String>> = LazyLock::new(|| {
+        let tried = Router::start().and_then(|router| router.lose(0.5));
+        let said = tried.err()?.message().unwrap_or_default().to_owned();
+        Some(format!(
+            "needs root, network namespaces and iptables (Debian: iptables iproute2 procps util-linux): {said}"
+        ))
+    });
+    REASON.clone()
 }
 
 impl Router {
@@ -95,8 +100,13 @@ impl Namespace {
         let logs = TempDir::new()?;
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", "echo $$; exec sleep infinity"]);
-        let holder = Process::spawn(&command, "holder", logs.path())?;
-        let pid = wait_until("the namespace is there", DEADLINE, || Ok(holder.stdout().trim().parse().ok()))?;
+        let mut holder = Process::spawn(&command, "holder", logs.path())?;
+        let pid = wait_until("the namespace is there", DEADLINE, || {
+            if let Some(code) = holder.exit_code()? {
+                return Err(format!("unshare ended with {code}: {}", tail(&holder.stderr())).into());
+            }
+            Ok(holder.stdout().trim().parse().ok())
+        })?;
         Ok(Self { pid, holder, logs })
     }
 

@@ -60,7 +60,7 @@ impl Requests {
             Stage::ResponseStarted | Stage::ResponseComplete | Stage::Panic => {}
         }
         if self.count >= MAX_REQUESTS && !self.knows(event) {
-            self.make_room();
+            self.make_room(event.event_time);
         }
         let Slot { first, later } = self.slots.entry(slot(event.event_time)).or_default();
         match first.entry(event.request) {
@@ -87,6 +87,8 @@ impl Requests {
         while self.slots.first_key_value().is_some_and(|(slot, _)| *slot < horizon) {
             self.forget_oldest();
         }
+        // What is late anyway says nothing, and would depend on how the log was cut.
+        self.forgotten = self.forgotten.filter(|bound| bound.as_micros() > horizon);
     }
 
     /// Whether an event of this time may have been seen and forgotten.
@@ -103,12 +105,12 @@ impl Requests {
         self.slots.get(&slot(event.event_time)).is_some_and(|slot| slot.first.contains_key(&event.request))
     }
 
-    fn make_room(&mut self) {
-        let is_newest = self.slots.len() == 1;
+    /// Forgets the oldest for an event of this time.
+    fn make_room(&mut self, time: Timestamp) {
         if let Some(oldest) = self.forget_oldest() {
             let start = Timestamp::from_micros(oldest);
             // Should all be of one time, as from a source without a clock, then what goes on coming is not late for that.
-            let bound = if is_newest { start } else { start.plus(SLOT) };
+            let bound = if oldest == slot(time) { start } else { start.plus(SLOT) };
             self.forgotten = self.forgotten.max(Some(bound));
         }
     }

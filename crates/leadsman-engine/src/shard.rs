@@ -61,7 +61,7 @@ pub struct ObserveCounts {
     pub joined: u64,
     /// Exact repetitions.
     pub duplicates: u64,
-    /// Older than the watermark: their window was closed.
+    /// Older than the watermark: their window was closed; or than what is remembered of requests.
     pub late: u64,
     /// `RequestReceived`.
     pub not_scored: u64,

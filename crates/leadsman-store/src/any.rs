@@ -46,7 +46,7 @@ impl AnyStore {
         })
     }
 
-    /// Opens the store as it is, for commands that only look: makes nothing, and leaves an older schema to the service.
+    /// Opens the store as it is, for commands beside a service: makes none, and leaves an older schema to the service.
     ///
     /// Errors: those of [`SqliteStore::attach`] and [`PostgresStore::attach`].
     pub async fn attach(settings: &StoreSettings) -> Result<Self, StoreError> {

@@ -83,6 +83,13 @@ fn a_flood_of_one_time_is_bounded() {
     assert_eq!(requests.len(), 100);
     assert_eq!(requests.admit(&request(MAX_REQUESTS + 99, 1)), Admission::Duplicate);
     assert!(!requests.may_have_forgotten(Timestamp::from_millis(1_000)), "what goes on coming is not late");
+    for n in 0..MAX_REQUESTS {
+        requests.admit(&request(MAX_REQUESTS + 200 + n, 11));
+    }
+    assert!(requests.may_have_forgotten(Timestamp::from_millis(9_000)), "once others come, it is");
+    assert!(!requests.may_have_forgotten(Timestamp::from_millis(11_000)));
+    requests.expire(Timestamp::from_millis(11_000).plus(Duration::from_secs(3_600)));
+    assert_eq!(requests, Requests::default(), "nothing is left of it when all of it is late");
 }
 
 /// At the cap nothing is forgotten for what is known already.

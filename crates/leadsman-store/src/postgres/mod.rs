@@ -61,7 +61,7 @@ impl PostgresStore {
         Ok(Self { pool, unanswered: Arc::default() })
     }
 
-    /// Connects to the database as it is: makes nothing, and changes nothing.
+    /// Connects to the database as it is: makes no tables, and leaves an older schema to the service.
     ///
     /// Errors: as [`Self::connect`]; `OlderSchema` when an older release wrote it, or none.
     pub async fn attach(settings: &PostgresSettings) -> Result<Self, StoreError> {

@@ -118,16 +118,23 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
 
 /// Whether no release has made its tables here yet, where they can be made.
 async fn is_new(client: &impl GenericClient) -> Result<bool, StoreError> {
-    let about = "SELECT current_setting('server_encoding'), current_schema(), to_regclass('schema_version') IS NULL";
+    let about = "SELECT current_setting('server_encoding'), current_schema(), to_regclass('schema_version') IS NULL,
+                 has_schema_privilege(current_schema(), 'CREATE')";
     let row = client.query_one(about, &[]).await.map_err(pg_error)?;
-    let (encoding, schema, is_new): (String, Option<String>, bool) = (row.get(0), row.get(1), row.get(2));
+    let (encoding, schema): (String, Option<String>) = (row.get(0), row.get(1));
+    let (is_new, may_create): (bool, Option<bool>) = (row.get(2), row.get(3));
     if encoding != "UTF8" {
         return Err(StoreError::Unavailable(format!(
             "the database's encoding is {encoding}: create one with ENCODING 'UTF8' TEMPLATE template0"
         )));
     }
-    if schema.is_none() {
+    let Some(schema) = schema else {
         return Err(StoreError::Unavailable("no schema of search_path exists: create it".to_owned()));
+    };
+    if is_new && may_create != Some(true) {
+        return Err(StoreError::Unavailable(format!(
+            "this user may not make tables in schema {schema}: GRANT CREATE ON SCHEMA {schema} to it"
+        )));
     }
     Ok(is_new)
 }

@@ -53,7 +53,7 @@ impl SqliteStore {
         open_file(path).map_err(|error| located(path, error))
     }
 
-    /// Opens the store at `path` to read it: makes nothing, and changes nothing.
+    /// Opens the store at `path` as it is: makes none, and leaves an older schema to the service.
     ///
     /// Errors: as [`Self::open`]; `OlderSchema` when an older release wrote it.
     pub fn attach(path: &Path) -> Result<Self, StoreError> {
@@ -192,21 +192,25 @@ fn open_file(path: &Path) -> Result<SqliteStore, StoreError> {
     configure(&writer)?;
     schema::migrate(&mut writer)?;
 
+    with_reader(path, writer)
+}
+
+fn attach_file(path: &Path) -> Result<SqliteStore, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let writer = Connection::open_with_flags(path, flags).map_err(sql_error)?;
+    configure(&writer)?;
+    schema::check_current(&writer)?;
+    with_reader(path, writer)
+}
+
+/// The store of a connection, with another one that only reads.
+fn with_reader(path: &Path, writer: Connection) -> Result<SqliteStore, StoreError> {
+    // Readers of a write-ahead log write beside it where they are.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = Connection::open_with_flags(path, flags).map_err(sql_error)?;
     configure(&reader)?;
     reader.pragma_update(None, "query_only", true).map_err(sql_error)?;
     Ok(SqliteStore { writer: Arc::new(Mutex::new(writer)), reader: Arc::new(Mutex::new(reader)) })
-}
-
-fn attach_file(path: &Path) -> Result<SqliteStore, StoreError> {
-    // Readers of a write-ahead log write beside it where they are.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(sql_error)?;
-    configure(&conn)?;
-    conn.pragma_update(None, "query_only", true).map_err(sql_error)?;
-    schema::check_current(&conn)?;
-    let conn = Arc::new(Mutex::new(conn));
-    Ok(SqliteStore { writer: Arc::clone(&conn), reader: conn })
 }
 
 fn configure(conn: &Connection) -> Result<(), StoreError> {

@@ -96,14 +96,6 @@ fn attaching_makes_and_changes_nothing() {
     assert!(matches!(refused, StoreError::Unavailable(_)) && !missing.exists(), "{refused}");
 }
 
-#[tokio::test]
-async fn nothing_is_written_through_an_attached_store() {
-    let (dir, _store) = on_disk();
-    let attached = SqliteStore::attach(&dir.path().join("leadsman.db")).unwrap();
-    assert!(attached.claim(&source(), 0).await.is_err());
-    assert_eq!(attached.checkpoints().await.unwrap(), []);
-}
-
 #[test]
 fn a_newer_schema_is_refused_and_left_alone() {
     let (dir, store) = on_disk();

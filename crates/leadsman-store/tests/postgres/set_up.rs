@@ -73,6 +73,12 @@ async fn attaching_makes_and_changes_nothing() {
     let server = shared();
     let schema = server.schema().unwrap();
     let url = server.url(&schema);
+    server
+        .sql(&format!("CREATE ROLE {schema} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA {schema} TO {schema}"))
+        .unwrap();
+    let powerless = url.replace("leadsman:not%20a%20secret@", &format!("{schema}:x@"));
+    let error = PostgresStore::attach(&PostgresSettings::parse(&powerless).unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("GRANT CREATE ON SCHEMA"), "{error}");
     let attach = async || PostgresStore::attach(&PostgresSettings::parse(&url).unwrap()).await;
     let error = attach().await.unwrap_err();
     assert!(matches!(error, StoreError::OlderSchema { found: 0, .. }), "{error}");

@@ -196,7 +196,11 @@ impl Default for Metrics {
         registry.register("publish_failures", "failed attempts to publish", publish_failures.clone());
         registry.register("fenced_commits", "commits refused: another process owns the partition", fenced.clone());
         registry.register("store_retries", "commits tried again", store_retries.clone());
-        registry.register("late_items", "events and samples too late for their window", late.clone());
+        registry.register(
+            "late_items",
+            "events and samples too late for their window, or older than what is remembered",
+            late.clone(),
+        );
         registry.register("duplicate_events", "events seen before", duplicates.clone());
         registry.register("expired_findings", "findings deleted because of their age", expired_findings.clone());
         registry.register(

@@ -165,7 +165,8 @@ pub async fn start(setup: Setup) -> Result<Running> {
         let source = instance.own(FileTail::source_id(path));
         let path = path.to_path_buf();
         let open = move |claimed: &Claimed| {
-            let position = claimed.source_tag.clone().map(|tag| TailPosition { offset: claimed.start, tag });
+            let (offset, committed) = (claimed.start, claimed.next_offset);
+            let position = claimed.source_tag.clone().map(|tag| TailPosition { offset, committed, tag });
             Ok(FileTail::open(&path, position, idle_after, clock::now))
         };
         tasks.spawn(stream::run(service.clone(), source, open, setup.snapshots, TailHooks, stopped.clone()));

@@ -31,6 +31,8 @@ const POLL_MISSING: Duration = Duration::from_millis(250);
 pub struct TailPosition {
     /// First logical offset to deliver: the checkpoint's `state_offset`.
     pub offset: u64,
+    /// First logical offset whose outcome is not stored: no other byte may have one that lies before.
+    pub committed: u64,
     /// What [`FileTail::tag`] said at the last commit.
     pub tag: String,
 }

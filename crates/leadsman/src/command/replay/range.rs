@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use leadsman_decode::{DecodeContext, Limits, RedactionKey};
-use leadsman_domain::{Decoded, Finding, RawRecord, Timestamp};
+use leadsman_domain::{Decoded, Finding, RawRecord, StoreError, Timestamp};
 use leadsman_engine::{Engine, ObserveCounts};
 use leadsman_kafka::{BatchLimits, Bounds, KafkaConfig, Range, RangeReader, RangeStart, Ranged};
 use serde_json::{Value, json};
@@ -93,7 +93,10 @@ fn redaction_key(config: &Config) -> Result<Option<RedactionKey>> {
         let (settings, store) = store(config).await?;
         redaction::key(&settings, &store, &config.data_dir).await
     };
-    Ok(Some(runtime()?.block_on(key)?))
+    match runtime()?.block_on(key) {
+        Err(error) if matches!(error.downcast_ref(), Some(StoreError::OlderSchema { found: 0, .. })) => Ok(None),
+        key => key.map(Some),
+    }
 }
 
 fn parse(source: &str) -> Result<(&str, Option<i32>), Exit> {

@@ -71,12 +71,13 @@ impl Follower {
             generations: tag.generations,
             open: None,
             next,
-            fence: tag.end.max(next),
+            fence: tag.end.max(next).max(from.map_or(0, |from| from.committed)),
             modified: tag.modified,
             done: 0,
         };
         if let Some(error) = unreadable {
-            follower.lost(&format!("{error}: the file is read from its start"), next + 1);
+            let behind = follower.fence + 1;
+            follower.lost(&format!("{error}: the file is read from its start"), behind);
         }
         follower
     }

@@ -49,7 +49,7 @@ impl Logs {
 
     fn resume(&self, offset: u64, tag: &str) -> Reader {
         Reader {
-            tail: self.open(Some(TailPosition { offset, tag: tag.to_owned() })),
+            tail: self.open(Some(TailPosition { offset, committed: offset, tag: tag.to_owned() })),
             at: offset,
             text: Vec::new(),
             gaps: Vec::new(),

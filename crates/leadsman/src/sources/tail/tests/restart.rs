@@ -9,8 +9,8 @@ use leadsman_domain::EventSource;
 use proptest::prelude::*;
 use tokio::time::timeout;
 
-use super::super::FileTail;
 use super::super::generation::{FileId, Generation, Tag};
+use super::super::{FileTail, TailPosition};
 use super::{DEADLINE, Logs, NOW, SOON, long};
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_lost_file_is_a_gap_that_is_told_once_and_reading_goes_on() {
     logs.rotate("3");
     fs::remove_file(logs.rotated("2")).unwrap();
     logs.write("three\n");
-    // The snapshot is older than the loss: the hole lies inside the first span.
+    // Also when the snapshot is older than the loss: the hole lies before the first span.
     for start in [0, end] {
         let mut reader = logs.resume(start, &tag);
         let first = reader.batch().await;
@@ -186,6 +186,16 @@ async fn a_tag_that_cannot_be_read_is_a_gap() {
     let mut reader = logs.resume(100, "v9 of the future");
     reader.expect("one\n").await;
     assert_eq!((reader.at, reader.gaps), (105, vec![(100, 101)]));
+}
+
+/// What lies between the snapshot and the commit had offsets, which no other byte may get.
+#[tokio::test]
+async fn without_a_tag_no_committed_offset_is_used_twice() {
+    let logs = Logs::new();
+    logs.write("one\n");
+    let position = TailPosition { offset: 100, committed: 500, tag: "v9 of the future".to_owned() };
+    let batch = timeout(DEADLINE, logs.open(Some(position)).next_batch()).await.unwrap().unwrap().unwrap();
+    assert_eq!((batch.span.from, batch.span.to), (501, 505));
 }
 
 #[test]
