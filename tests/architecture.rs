@@ -12,7 +12,7 @@ use rules::{
 };
 use serde_json::Value;
 
-use crate::support::{Case, Result, environment, workspace};
+use crate::support::{Case, Result, data, environment, workspace};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "architecture::crates_name_only_what_the_table_allows", needs: &[], run: graph },
@@ -99,18 +99,17 @@ fn machine_words() -> Result<Vec<String>> {
         ("registry.", "npmjs.org"),
         ("proxy.", "golang.org"),
         ("arti", "factory"),
-        ("/work/", "main"),
-        ("/work/", "shared"),
-        ("/root/", ".cargo"),
     ]
     .map(|(a, b)| format!("{a}{b}"))
     .to_vec();
-    let root = workspace().canonicalize()?;
+    let mut places = vec![workspace().canonicalize()?];
+    // What lies beside the data sets is of this machine, too.
+    places.extend(data::root().canonicalize().ok().and_then(|sets| sets.parent().map(Path::to_owned)));
+    places.extend(environment("HOME").map(|home| Path::new(&home).join(".cargo")));
+    places.extend(environment("CARGO_HOME").map(PathBuf::from));
     // Not for a checkout at `/app` or the like: such words occur for good reasons.
-    if root.components().count() > 2 {
-        words.push(root.display().to_string());
-    }
-    words.extend(environment("CARGO_HOME").filter(|home| home.len() > 4));
+    let telling = places.iter().filter(|place| place.components().count() > 2);
+    words.extend(telling.map(|place| place.display().to_string()));
     Ok(words)
 }
 

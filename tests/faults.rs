@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use crate::chaos::{database, worker};
 use crate::chaos_world::World;
 use crate::outbox;
-use crate::simulated::{ATTACK_DAY, audit, event_list, lines};
-use crate::stream::{becomes, metric, offline, serve};
+use crate::simulated::{ATTACK_DAY, audit, lines};
+use crate::stream::{becomes, metric, offline, post, serve};
 use crate::support::broker::{Broker, block_on, runtime, shared};
 use crate::support::leadsman::{Serve, run};
 use crate::support::{Case, DEADLINE, Need, Result, wait_until};
@@ -354,21 +354,14 @@ fn inbox_without_lake() -> Result<()> {
     assert!(!wanted.is_empty());
     let settings = [("LEADSMAN_LAKE__URL", "lake"), ("LEADSMAN_STATE__SNAPSHOT_EVERY_EVENTS", "400")];
     let mut service = serve(here, &[], "1", &settings)?;
-    let post = |part: &[Vec<u8>]| -> Result<()> {
-        for batch in part.chunks(400) {
-            let answer = service.http.post("/v1/ingest/k8s-audit", "application/json", &event_list(batch))?;
-            assert_eq!(answer.status, 200, "{}", answer.text);
-        }
-        Ok(())
-    };
     let (lake, away) = (here.join("lake"), here.join("away"));
-    post(&events[..2_000])?;
+    post(&service.http, &events[..2_000])?;
     wait_until("the lake is written", DEADLINE, || {
         Ok((metric(&service.http, "leadsman_commits_total")? >= 2.0).then_some(()))
     })?;
     std::fs::rename(&lake, &away)?;
     std::fs::write(&lake, "in the way")?;
-    post(&events[2_000..])?;
+    post(&service.http, &events[2_000..])?;
     wait_until("the lake is missed twice", LONG, || {
         Ok((metric(&service.http, "leadsman_lake_retries_total")? >= 2.0).then_some(()))
     })?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::simulated::{ATTACK_DAY, audit, event_list, lines};
-use crate::stream::{becomes, metric, offline, serve};
+use crate::stream::{becomes, metric, offline, post, serve};
 use crate::support::leadsman::Serve;
 use crate::support::{Case, DEADLINE, Result, wait_until};
 
@@ -91,14 +91,7 @@ fn storm() -> Result<()> {
     assert!(wanted.len() >= 4, "the attack must be visible: {wanted:#?}");
     let service = serve(here.path(), &[], "4", &[])?;
     std::thread::scope(|scope| {
-        let client = || -> Result<()> {
-            for batch in events.chunks(BATCH) {
-                let answer = service.http.post(PATH, "application/json", &event_list(batch))?;
-                assert_eq!(answer.status, 200, "{}", answer.text);
-            }
-            Ok(())
-        };
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| post(&service.http, &events))).collect();
         clients.into_iter().try_for_each(|client| client.join().map_err(|_| "a client panicked")?)
     })?;
     wait_until("all was read", DEADLINE, || {

@@ -6,9 +6,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli::{json, leadsman};
-use crate::simulated::{ATTACK_DAY, audit, event_list, lines};
-use crate::stream::{becomes, metric, offline, serve};
-use crate::support::http::Http;
+use crate::simulated::{ATTACK_DAY, audit, lines};
+use crate::stream::{becomes, metric, offline, post, serve};
 use crate::support::leadsman::run;
 use crate::support::postgres::{Postgres, shared};
 use crate::support::{Case, DEADLINE, Need, Result, wait_until};
@@ -35,13 +34,6 @@ fn survives() -> Result<()> {
     let mut database = Postgres::start()?;
     configure(directory.path(), &database.url(&database.schema()?))?;
     let mut before = serve(directory.path(), &[], "4", &[])?;
-    let post = |http: &Http, events: &[Vec<u8>]| -> Result<()> {
-        for batch in events.chunks(400) {
-            let answer = http.post("/v1/ingest/k8s-audit", "application/json", &event_list(batch))?;
-            assert_eq!(answer.status, 200, "{}", answer.text);
-        }
-        Ok(())
-    };
     post(&before.http, &events[..8_000])?;
     wait_until("a part is committed", DEADLINE, || {
         Ok((metric(&before.http, "leadsman_events_total")? >= 2_000.0).then_some(()))

@@ -95,6 +95,15 @@ pub(crate) fn serve(directory: &Path, more: &[&str], idle: &str, settings: &[(&s
     Serve::start(&args, directory, &variables, (&base, None), &format!("{base}/readyz"))
 }
 
+/// Posts events as the API server does, as many at a time as it sends at most, unless told otherwise.
+pub(crate) fn post(http: &Http, events: &[Vec<u8>]) -> Result<()> {
+    for batch in events.chunks(400) {
+        let answer = http.post("/v1/ingest/k8s-audit", "application/json", &event_list(batch))?;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    Ok(())
+}
+
 /// Value of a counter or gauge; labelled series are summed.
 pub(crate) fn metric(http: &Http, name: &str) -> Result<f64> {
     let text = http.get("/metrics")?.text;
@@ -194,10 +203,7 @@ fn webhook_survives() -> Result<()> {
     let wanted = offline(directory.path(), &lines(&events))?;
     assert!(wanted.len() >= 4, "the attack must be visible: {wanted:#?}");
     let mut before = serve(directory.path(), &[], "4", &[])?;
-    for batch in events.chunks(400) {
-        let answer = before.http.post("/v1/ingest/k8s-audit", "application/json", &event_list(batch))?;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-    }
+    post(&before.http, &events)?;
     before.process.signal("KILL")?;
     before.process.wait(DEADLINE)?;
     // A clean stop in the middle of the replay must not take half a state for the whole.

@@ -6,8 +6,12 @@ use super::{environment, workspace};
 
 /// A data set's folder, or `None` where it is not installed.
 pub(crate) fn dataset(name: &str) -> Option<PathBuf> {
-    let root = environment("LEADSMAN_DATASETS").map_or_else(|| workspace().join("../shared/datasets"), PathBuf::from);
-    Some(root.join(name)).filter(|path| path.is_dir())
+    Some(root().join(name)).filter(|path| path.is_dir())
+}
+
+/// The folder of all of them, which may not be there.
+pub(crate) fn root() -> PathBuf {
+    environment("LEADSMAN_DATASETS").map_or_else(|| workspace().join("../shared/datasets"), PathBuf::from)
 }
 
 /// Why a data set cannot be used here.

@@ -47,8 +47,7 @@ impl Relay {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
-        let within = runtime.enter();
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = runtime.block_on(async { tokio::net::TcpListener::from_std(listener) })?;
         let (mode, modes) = watch::channel(Mode::Pass);
         let (count, cuts) = watch::channel(0);
         runtime.spawn(async move {
@@ -58,7 +57,6 @@ impl Relay {
                 tokio::spawn(relay(client, server.clone(), modes.clone(), ends, count.clone()));
             }
         });
-        drop(within);
         Ok(Self { address, mode, cuts, _runtime: runtime })
     }
 

@@ -284,8 +284,9 @@ impl SourceError {
 /// A numbered log that telemetry is read from.
 ///
 /// Contract: batches of a partition are contiguous (`from` of one is `to` of the one before) and in
-/// order; what lies between two that are not was lost. A source replays from the offset it was opened at; it never decides by itself that something
-/// was processed. `None` means that it ended (a file read once, a shutdown).
+/// order; what lies between two that are not was lost. A source replays from the offset it was opened
+/// at; it never decides by itself that something was processed. `None` means that it ended (a file read
+/// once, a shutdown).
 pub trait EventSource: Send {
     /// Waits for the next batch.
     fn next_batch(&mut self) -> impl Future<Output = Result<Option<RawBatch>, SourceError>> + Send;

@@ -64,6 +64,7 @@ fn a_flood_is_bounded() {
     for (n, admission) in [(MAX_REQUESTS + 99, Admission::Duplicate), (50_000, Admission::Duplicate)] {
         assert_eq!(requests.admit(&request(n, second(n))), admission);
     }
+    assert_eq!(requests.admit(&request(0, second(0))), Admission::New);
     let at = |second: i64| Timestamp::from_millis(second * 1_000);
     assert!(!requests.may_have_forgotten(at(10)));
     assert!(requests.may_have_forgotten(at(9)), "what came then may come again, and must not count");

@@ -215,8 +215,7 @@ impl Follower {
 
     /// Reading goes on at `next`: the next span does not follow on the last, and whoever reads it sees that.
     fn lost(&mut self, detail: &str, next: u64) {
-        let detail = format!("{detail}; keep rotated files uncompressed until they were read");
-        DataGap { source: &self.source, detail: &detail }.emit();
+        FileLost { source: &self.source, detail }.emit();
         self.next = next;
     }
 
@@ -241,15 +240,15 @@ impl Reading {
     }
 }
 
-/// Lines were lost; somebody must act.
-struct DataGap<'a> {
+/// What became of a file that was not read to its end. Whoever reads the spans makes a finding of it.
+struct FileLost<'a> {
     source: &'a SourceId,
     detail: &'a str,
 }
 
-impl DataGap<'_> {
+impl FileLost<'_> {
     fn emit(&self) {
-        tracing::error!(source = %self.source, detail = self.detail, "data_gap");
+        tracing::warn!(source = %self.source, detail = self.detail, "a followed file is gone: keep rotated files uncompressed until they were read");
     }
 }
 
