@@ -89,7 +89,7 @@ pub(crate) fn check_scanner(bytes: &[u8], limits: Limits) {
             }
         }
     }
-    let events: Vec<_> = read.events.drain(..).map(|e| (e.event_time, e.verb, e.actor.name.into_string())).collect();
+    let events: Vec<_> = read.events.drain(..).map(|e| (e.event_time, e.verb, e.actor.name.to_string())).collect();
     assert_eq!(seen, events);
     // Items count from the beginning of a block there, and of the file here.
     read.rejects.iter_mut().chain(&mut rest.rejects).for_each(|reject| reject.item = 0);

@@ -5,6 +5,7 @@ use leadsman_domain::{Decoded, PayloadKind, RawRecord, SkipReason};
 use crate::collect::{Collector, Shape, Terms};
 use crate::inflate::{self, Inflate};
 use crate::line::{self, Item};
+use crate::memo::DecodeMemo;
 use crate::stream::Documents;
 use crate::{DecodeContext, Limits, canonical, json, remote_write};
 
@@ -29,10 +30,17 @@ pub struct Found {
 }
 
 impl<'a> BatchDecoder<'a> {
-    /// Nothing decoded yet.
+    /// Nothing decoded yet. `memo` is what [`finish`](Self::finish) gave of an earlier batch, whichever, or empty.
     #[must_use]
-    pub fn new(ctx: &'a DecodeContext, limits: &'a Limits) -> Self {
-        Self { ctx, limits, out: Collector::new(ctx) }
+    pub fn new(ctx: &'a DecodeContext, limits: &'a Limits, memo: DecodeMemo) -> Self {
+        let mut out = Collector::new(ctx);
+        out.memo = memo;
+        Self { ctx, limits, out }
+    }
+
+    /// Makes room for so many records of one event each.
+    pub fn expect(&mut self, records: usize) {
+        self.out.expect(records);
     }
 
     /// Decodes one record; what it held stands last in the lists.
@@ -59,14 +67,18 @@ impl<'a> BatchDecoder<'a> {
         }
     }
 
-    /// What all records held, in their order.
+    /// What all records held, in their order, and what to remember for the next batch.
     #[must_use]
-    pub fn finish(mut self) -> Decoded {
-        self.out.take()
+    pub fn finish(mut self) -> (Decoded, DecodeMemo) {
+        (self.out.take(), self.out.memo)
     }
 }
 
 fn text(bytes: &[u8], shape: Shape, terms: Terms<'_>, out: &mut Collector) {
+    // What is one event of the API server's form has no second line, and needs not be searched for one.
+    if shape == Shape::Audit && bytes.len() <= terms.limits.max_item_bytes && out.quick(bytes, terms) {
+        return;
+    }
     if let Some(bytes) = line::only(bytes, terms.limits.max_item_bytes) {
         // Most records of a topic, and every list that the API server posts: nothing of it is copied.
         return out.line(shape, Item { line: 1, bytes }, terms);

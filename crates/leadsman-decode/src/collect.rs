@@ -16,6 +16,7 @@ use crate::formats::{self, Document};
 use crate::json;
 use crate::line::{Item, RawItem};
 use crate::list;
+use crate::memo::DecodeMemo;
 use crate::metric;
 use crate::redact::{self, RedactionKey};
 use crate::refusal::Refusal;
@@ -96,8 +97,10 @@ pub(crate) struct Collector<'w> {
     watcher: Option<Watcher<'w>>,
     /// Memory for the texts of an event that are not written as they mean.
     room: Vec<u8>,
-    /// Memory for all texts of an event in one.
+    /// Memory for several texts of an event in one.
     joined: Vec<u8>,
+    /// What came before.
+    pub(crate) memo: DecodeMemo,
 }
 
 /// Is shown each audit event.
@@ -122,7 +125,13 @@ impl<'w> Collector<'w> {
             watcher: None,
             room: Vec::new(),
             joined: Vec::new(),
+            memo: DecodeMemo::default(),
         }
+    }
+
+    /// Makes room for so many audit events.
+    pub(crate) fn expect(&mut self, events: usize) {
+        self.decoded.events.reserve(events);
     }
 
     /// The size of the longest list gathered.
@@ -401,7 +410,12 @@ impl<'w> Collector<'w> {
                     self.format(format);
                     self.items += 1;
                 }
-                None => self.push(event.owned(terms.ctx, &mut room)?, format),
+                None => {
+                    let recurring = self.memo.recall(&event);
+                    let is_clean = recurring.is_clean;
+                    let event = event.owned(terms.ctx, &mut room, recurring, &mut self.joined)?;
+                    self.keep(event, is_clean, format);
+                }
             }
             Ok(())
         });
@@ -411,12 +425,25 @@ impl<'w> Collector<'w> {
 
     /// Records an audit event.
     pub(crate) fn push(&mut self, mut event: AuditEvent, format: Format) {
-        redact::event(&mut event, self.key.as_ref(), &mut self.joined);
+        if self.watcher.is_none() {
+            return self.keep(event, false, format);
+        }
+        redact::event(&mut event, false, self.key.as_ref(), &mut self.joined);
         self.format(format);
         self.items += 1;
-        match &mut self.watcher {
-            Some(watcher) => watcher(&EventView::from(&event)),
-            None => self.decoded.events.push(event),
+        if let Some(watcher) = &mut self.watcher {
+            watcher(&EventView::from(&event));
+        }
+    }
+
+    /// Records an audit event where nobody watches. `recurring_clean` as in [`redact::event`].
+    fn keep(&mut self, event: AuditEvent, recurring_clean: bool, format: Format) {
+        self.format(format);
+        self.items += 1;
+        // It is large: where it stands it stays.
+        self.decoded.events.push(event);
+        if let Some(event) = self.decoded.events.last_mut() {
+            redact::event(event, recurring_clean, self.key.as_ref(), &mut self.joined);
         }
     }
 

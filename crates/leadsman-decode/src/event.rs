@@ -2,26 +2,29 @@
 //!
 //! [`check`] borrows everything from the bytes of the event, so that whoever only counts events allocates for
 //! none but those with a hostPath or an escape in a body, or `%xx` in a path without an object; [`Checked::owned`] then
-//! makes the event that is kept.
+//! makes the event that is kept, of texts that [`DecodeMemo`](crate::DecodeMemo) holds where it can.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use leadsman_domain::{
-    Actor, ActorClass, AuditEvent, ContentHash, EventId, Level, RejectReason, RequestKey, Stage, Timestamp,
-    UNAUTHENTICATED, Untrusted, Verb,
+    Actor, ActorClass, AuditEvent, ContentHasher, EventId, Level, ObjectRef, RejectReason, RequestKey, Stage,
+    Timestamp, UNAUTHENTICATED, Untrusted, Verb,
 };
 
 use crate::DecodeContext;
 use crate::asked::Asked;
 use crate::body::{self, Value};
 use crate::envelope::{Addresses, Envelope, Field, Room, Text, User};
+use crate::memo::Recurring;
 use crate::refusal::Refusal;
 use crate::uri::Target;
 use crate::{accounts, risk, uri};
 
-static EVENT: LazyLock<ContentHash> = LazyLock::new(|| ContentHash::new("leadsman event v1"));
-static REQUEST: LazyLock<ContentHash> = LazyLock::new(|| ContentHash::new("leadsman request v1"));
+static REQUEST: LazyLock<ContentHasher> = LazyLock::new(|| ContentHasher::new("leadsman request v2"));
+
+/// Bits of an event's identity that tell its stage; those of its request have zeros there.
+const STAGE_BITS: u128 = 0xf;
 
 /// An event that is one, borrowed from where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +41,8 @@ pub(crate) struct Checked<'a> {
     pub(crate) code: Option<u16>,
     /// A body in which risks may be.
     pub(crate) asked: Option<Asked<'a>>,
+    pub(crate) impersonated: Option<&'a str>,
     forbidden: bool,
-    impersonated: Option<&'a str>,
     logged_verb: &'a str,
     audit_id: &'a str,
     /// Not read yet: it is long, often escaped, and seldom looked at.
@@ -93,44 +96,56 @@ pub(crate) fn check<'a>(ctx: &DecodeContext, e: &Envelope<'a>, room: &mut Room<'
 }
 
 impl<'a> Checked<'a> {
-    /// The event, with its identities.
-    pub(crate) fn owned(&self, ctx: &DecodeContext, room: &mut Room<'a>) -> Result<AuditEvent, Refusal> {
+    /// The event, with its identities, of the texts that were recalled for it; `memory` may hold anything.
+    pub(crate) fn owned(
+        &self,
+        ctx: &DecodeContext,
+        room: &mut Room<'a>,
+        recurring: Recurring,
+        memory: &mut Vec<u8>,
+    ) -> Result<AuditEvent, Refusal> {
+        let Recurring { caller, object, .. } = recurring;
         let request_uri = optional(self.request_uri, "requestURI", room)?.unwrap_or_default();
-        let bound = |mut hash: ContentHash, stage: Option<Stage>| {
-            hash.add(&ctx.cluster).add(self.audit_id);
-            if let Some(stage) = stage {
-                hash.add(stage.as_str());
-            }
-            hash.add(self.user)
-                .add_optional(self.impersonated)
-                .add(self.logged_verb)
-                .add(request_uri)
-                .add(self.event_time.as_micros().to_le_bytes())
-                .finish()
-        };
+        let text = |text: &'a str| Some(text.as_bytes());
+        let bound = [
+            Some(ctx.cluster.as_bytes()),
+            text(self.audit_id),
+            text(self.user),
+            self.impersonated.and_then(text),
+            text(self.logged_verb),
+            text(request_uri),
+            Some(&self.event_time.as_micros().to_le_bytes()),
+        ];
+        // One hash for both: to hash is a good part of what decoding costs.
+        let request = REQUEST.hash(&bound, memory) & !STAGE_BITS;
         let (namespace, created) = (self.object.namespace.unwrap_or_default(), self.verb == Verb::Create);
         Ok(AuditEvent {
-            id: EventId::new(bound(EVENT.clone(), Some(self.stage))),
-            request: RequestKey::new(bound(REQUEST.clone(), None)),
+            id: EventId::new(request | stage_bits(self.stage)),
+            request: RequestKey::new(request),
             stage: self.stage,
             level: self.level,
             event_time: self.event_time,
             verb: self.verb,
-            source_ip: self.source_ip.map(Untrusted::new),
-            user_agent: self.user_agent.map(Untrusted::new),
+            source_ip: caller.source_ip,
+            user_agent: caller.user_agent,
             code: self.code,
             forbidden: self.forbidden,
             risk: risk::of_body(self.asked),
             accounts: self.asked.map(|asked| accounts::of_body(asked, namespace, created)).unwrap_or_default(),
-            object: self.object.owned(),
-            actor: Actor {
-                class: self.class,
-                name: self.user.into(),
-                impersonated: self.impersonated.map(Untrusted::new),
-            },
+            object: ObjectRef { name: self.object.name.map(Untrusted::new), ..object },
+            actor: Actor { class: self.class, name: caller.name, impersonated: caller.impersonated },
             audit_id: Untrusted::new(self.audit_id),
             request_uri: Untrusted::new(request_uri),
         })
+    }
+}
+
+fn stage_bits(stage: Stage) -> u128 {
+    match stage {
+        Stage::RequestReceived => 1,
+        Stage::ResponseStarted => 2,
+        Stage::ResponseComplete => 3,
+        Stage::Panic => 4,
     }
 }
 

@@ -23,6 +23,7 @@ mod json;
 mod limits;
 mod line;
 mod list;
+mod memo;
 mod metric;
 mod nested;
 mod reader;
@@ -48,6 +49,7 @@ pub use collect::PAYLOAD_CAP;
 pub use envelope::Envelope;
 pub use limits::Limits;
 pub use line::{Line, LineReader, RawItem};
+pub use memo::DecodeMemo;
 pub use reader::{AuditReader, MetricReader, ReadError};
 pub use redact::{RedactionKey, redacted};
 pub use scan::{AuditScanner, LineBlock, Memory, Part};
@@ -74,7 +76,7 @@ pub struct DecodeContext {
 /// minutes after `record.received_at` are refused.
 #[must_use]
 pub fn record(ctx: &DecodeContext, limits: &Limits, record: &RawRecord) -> Decoded {
-    let mut batch = BatchDecoder::new(ctx, limits);
+    let mut batch = BatchDecoder::new(ctx, limits, DecodeMemo::default());
     batch.push(record);
-    batch.finish()
+    batch.finish().0
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +9,8 @@ use crate::Untrusted;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// The authenticated user name (`user.username`). Authentication vouches for it; its spelling may still
-    /// be odd, so sentences pass it through [`crate::identifier`].
-    pub name: Box<str>,
+    /// be odd, so sentences pass it through [`crate::identifier`]. Events of one actor may share it.
+    pub name: Arc<str>,
     /// What kind of principal the name belongs to.
     pub class: ActorClass,
     /// Whom the actor acted as, if it impersonated somebody.

@@ -12,44 +12,66 @@ impl ContentHash {
 
     /// Adds one field.
     #[must_use]
-    pub fn field(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.add(bytes);
-        self
+    pub fn field(self, bytes: impl AsRef<[u8]>) -> Self {
+        self.optional(Some(bytes))
     }
 
     /// Adds one field that may be absent.
     #[must_use]
     pub fn optional(mut self, bytes: Option<impl AsRef<[u8]>>) -> Self {
-        self.add_optional(bytes);
-        self
-    }
-
-    /// As [`Self::field`], in place: moving a hash takes longer than adding a short field.
-    pub fn add(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let bytes = bytes.as_ref();
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
-        self
-    }
-
-    /// As [`Self::optional`], in place.
-    pub fn add_optional(&mut self, bytes: Option<impl AsRef<[u8]>>) -> &mut Self {
         match bytes {
-            Some(b) => self.add(b),
-            None => {
-                self.0.update(&u64::MAX.to_le_bytes());
-                self
-            }
+            Some(bytes) => self.add(Some(bytes.as_ref())),
+            None => self.add(None),
         }
+        self
+    }
+
+    fn add(&mut self, field: Option<&[u8]>) {
+        self.0.update(&length(field)).update(field.unwrap_or_default());
     }
 
     /// The first 128 bits.
     #[must_use]
     pub fn finish(&self) -> u128 {
-        let mut head = [0; 16];
-        head.copy_from_slice(&self.0.finalize().as_bytes()[..16]);
-        u128::from_be_bytes(head)
+        head(&self.0.finalize())
     }
+}
+
+/// Hashes many short sequences for one purpose. Its hashes are as good as those of [`ContentHash`], and others; they take
+/// a third of the time, because nothing is set up for each.
+#[derive(Clone)]
+pub struct ContentHasher {
+    key: [u8; 32],
+}
+
+impl ContentHasher {
+    /// A hasher for one purpose; different `context`s never collide.
+    #[must_use]
+    pub fn new(context: &str) -> Self {
+        Self { key: blake3::derive_key(context, &[]) }
+    }
+
+    /// The first 128 bits of the hash of `fields`. What `memory` holds is of no account, and replaced.
+    #[must_use]
+    pub fn hash(&self, fields: &[Option<&[u8]>], memory: &mut Vec<u8>) -> u128 {
+        memory.clear();
+        for field in fields {
+            memory.extend_from_slice(&length(*field));
+            memory.extend_from_slice(field.unwrap_or_default());
+        }
+        head(&blake3::keyed_hash(&self.key, memory))
+    }
+}
+
+/// What stands before a field: its length, or what no length is.
+fn length(field: Option<&[u8]>) -> [u8; 8] {
+    field.map_or(u64::MAX, |field| field.len() as u64).to_le_bytes()
+}
+
+fn head(hash: &blake3::Hash) -> u128 {
+    let mut head = [0; 16];
+    head.copy_from_slice(&hash.as_bytes()[..16]);
+    u128::from_be_bytes(head)
 }
 
 #[cfg(test)]
@@ -58,10 +80,18 @@ mod tests {
 
     #[test]
     fn field_borders_and_absence_count() {
-        let h = |fields: &[Option<&str>]| fields.iter().fold(ContentHash::new("t"), |h, f| h.optional(*f)).finish();
-        assert_ne!(h(&[Some("ab"), Some("c")]), h(&[Some("a"), Some("bc")]));
-        assert_ne!(h(&[Some("")]), h(&[None]));
-        assert_eq!(h(&[Some("a"), None]), h(&[Some("a"), None]));
-        assert_ne!(ContentHash::new("t").field("a").finish(), ContentHash::new("u").field("a").finish());
+        let one = |context: &str, fields: &[Option<&str>]| {
+            fields.iter().fold(ContentHash::new(context), |hash, field| hash.optional(*field)).finish()
+        };
+        let many = |context: &str, fields: &[Option<&str>]| {
+            let fields: Vec<Option<&[u8]>> = fields.iter().map(|field| field.map(str::as_bytes)).collect();
+            ContentHasher::new(context).hash(&fields, &mut b"left over".to_vec())
+        };
+        for hash in [&one as &dyn Fn(&str, &[Option<&str>]) -> u128, &many] {
+            assert_ne!(hash("t", &[Some("ab"), Some("c")]), hash("t", &[Some("a"), Some("bc")]));
+            assert_ne!(hash("t", &[Some("")]), hash("t", &[None]));
+            assert_eq!(hash("t", &[Some("a"), None]), hash("t", &[Some("a"), None]));
+            assert_ne!(hash("t", &[Some("a")]), hash("u", &[Some("a")]));
+        }
     }
 }

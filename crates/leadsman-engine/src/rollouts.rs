@@ -40,7 +40,7 @@ impl Rollouts {
                 self.0.remove(&oldest);
             }
         }
-        self.0.insert(namespace.into(), Rollout { at: event.event_time, by: event.actor.name.clone() });
+        self.0.insert(namespace.into(), Rollout { at: event.event_time, by: (*event.actor.name).into() });
     }
 
     /// The rollout in the home of a service account, by somebody else, that may explain what is new at `time`.

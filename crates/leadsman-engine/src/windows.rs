@@ -30,10 +30,10 @@ impl OpenWindows {
     /// The window of an actor, opened at `time` if it is not open; never none. Asking for an open one allocates nothing.
     pub(crate) fn of(&mut self, start: Timestamp, actor: &Actor, time: Timestamp) -> Option<&mut OpenWindow> {
         let actors = self.0.entry(start).or_default();
-        if !actors.contains_key(&actor.name) {
-            actors.insert(actor.name.clone(), Box::new(OpenWindow::new(actor.class, time)));
+        if !actors.contains_key(&*actor.name) {
+            actors.insert((*actor.name).into(), Box::new(OpenWindow::new(actor.class, time)));
         }
-        actors.get_mut(&actor.name).map(Box::as_mut)
+        actors.get_mut(&*actor.name).map(Box::as_mut)
     }
 
     pub(crate) fn get(&self, start: Timestamp, entity: &str) -> Option<&OpenWindow> {

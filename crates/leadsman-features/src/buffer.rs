@@ -40,9 +40,9 @@ impl ActivityBuffer {
             write_api(object.group.raw(), object.resource.raw(), subresource, &mut api);
             let start = event.event_time.window(self.length).start;
             let actors = self.open.entry(start).or_default();
-            let activity = match actors.get_mut(&event.actor.name) {
+            let activity = match actors.get_mut(&*event.actor.name) {
                 Some(activity) => activity,
-                None => actors.entry(event.actor.name.clone()).or_default(),
+                None => actors.entry((*event.actor.name).into()).or_default(),
             };
             activity.add(start, event, &api, surprise);
         }

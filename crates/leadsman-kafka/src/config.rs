@@ -89,8 +89,9 @@ pub(crate) const CONSUMER: [(&str, &str); 21] = [
     ("max.partition.fetch.bytes", "1048576"),
     ("queued.max.messages.kbytes", "16384"),
     ("queued.min.messages", "20000"),
-    // The default of 1000 ms stalls the source whenever the queue was full.
-    ("fetch.queue.backoff.ms", "50"),
+    // The default of 1000 ms stalls the source whenever the queue was full. What is queued and under way lasts for some
+    // 50 ms at most, so that as much would, too.
+    ("fetch.queue.backoff.ms", "5"),
     ("check.crcs", "true"),
     ("socket.keepalive.enable", "true"),
     ("metadata.max.age.ms", "180000"),

@@ -145,9 +145,11 @@ impl Reader {
     /// Takes what is there without waiting; at most one batch per partition, so that none starves.
     fn drain(&mut self) -> Result<usize, ClientError> {
         let mut received = 0;
+        // For all of what is there already: asking the clock takes as long as copying a record.
+        let now = Instant::now();
         for topic in &mut self.topics {
             for _ in 0..self.limits.max_records {
-                match topic.poll(Duration::ZERO) {
+                match topic.poll(Duration::ZERO, Some(now)) {
                     Polled::Nothing => break,
                     Polled::Record => {
                         received += 1;
@@ -163,7 +165,7 @@ impl Reader {
     }
 
     fn wait(&mut self, index: usize) -> Result<(), ClientError> {
-        match self.topics.get_mut(index).map(|topic| topic.poll(POLL_WAIT)) {
+        match self.topics.get_mut(index).map(|topic| topic.poll(POLL_WAIT, None)) {
             Some(Polled::Fatal(error)) => Err(error),
             Some(Polled::Nothing | Polled::Record) | None => Ok(()),
         }
@@ -214,7 +216,7 @@ impl Reader {
                 paused = self.topics.iter().map(TopicReader::pause).collect();
                 for topic in &mut self.topics {
                     // One poll each serves a rebalance; records that were on their way stay in the buffers.
-                    if let Polled::Fatal(error) = topic.poll(Duration::ZERO) {
+                    if let Polled::Fatal(error) = topic.poll(Duration::ZERO, None) {
                         PauseError { error: &error }.emit();
                     }
                 }
@@ -241,7 +243,7 @@ impl Reader {
         let deadline = Instant::now() + LEAVE_WITHIN;
         while self.topics.iter().any(|topic| !topic.partitions.is_empty()) && Instant::now() < deadline {
             for topic in &mut self.topics {
-                if let Polled::Fatal(_) = topic.poll(POLL_WAIT) {
+                if let Polled::Fatal(_) = topic.poll(POLL_WAIT, None) {
                     topic.partitions.clear();
                 }
             }
@@ -252,9 +254,10 @@ impl Reader {
 // === impl TopicReader ===
 
 impl TopicReader {
-    fn poll(&mut self, wait: Duration) -> Polled {
+    /// Takes one record, waiting for it as long as `wait`; `now` is the time after that, where it is known.
+    fn poll(&mut self, wait: Duration, now: Option<Instant>) -> Polled {
         let polled = self.consumer.poll(wait);
-        let now = Instant::now();
+        let now = now.unwrap_or_else(Instant::now);
         // First what was gained and lost during the poll: the record may be of a partition that came or went.
         for change in self.consumer.context().take_changes() {
             match change {

@@ -15,19 +15,36 @@ pub(crate) struct Log {
     pub(crate) topic: String,
     pub(crate) events: usize,
     pub(crate) records: u64,
+    pub(crate) bytes: usize,
+}
+
+/// What a log is like.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    /// Events in a record.
+    pub(crate) batched: usize,
+    /// How long it lasts, where that is less than it takes a small cluster.
+    pub(crate) within: Option<Duration>,
+    /// Whether most events have a response body, as a policy of level `RequestResponse` has it.
+    pub(crate) bodies: bool,
 }
 
 impl Log {
-    /// Produces [`lines`]; `within` a time, they follow each other as much faster as it takes.
-    pub(crate) fn produce(topic: &str, events: usize, batched: usize, within: Option<Duration>) -> Result<Self> {
+    /// Produces [`lines`].
+    pub(crate) fn produce(topic: &str, events: usize, kind: Kind) -> Result<Self> {
+        let Kind { batched, within, bodies } = kind;
         shared()?.create_topic(topic, PARTITIONS)?;
         let faster = within.map_or(1, |within| events as u64 * DAY / EVENTS_A_DAY / within.as_secs());
         let mut waiting: Vec<Vec<Vec<u8>>> = vec![Vec::new(); PARTITIONS as usize];
-        let (mut produced, mut records) = (0, 0);
+        let (mut produced, mut records, mut bytes) = (0, 0, 0);
         let broker = shared()?;
         let mut part: Vec<(i32, Vec<u8>)> = Vec::new();
         for line in lines(events, faster)? {
-            let line = line?;
+            let mut line = line?;
+            if bodies {
+                respond(&mut line, produced)?;
+            }
+            bytes += line.len();
             let number = partition(&line);
             let of = &mut waiting[number as usize];
             of.push(line);
@@ -49,7 +66,7 @@ impl Log {
         if produced != events {
             return Err(format!("the simulator gave {produced} of {events} events").into());
         }
-        Ok(Self { topic: topic.to_owned(), events, records })
+        Ok(Self { topic: topic.to_owned(), events, records, bytes })
     }
 }
 
@@ -92,6 +109,32 @@ fn hasten(line: &mut [u8], begin: Timestamp, faster: u64) -> Result<()> {
         }
         line[at..at + length].copy_from_slice(nearer.as_bytes());
     }
+    Ok(())
+}
+
+/// Objects in the response of every tenth event: four of ten have none. With them an event has 2.2 KB in the mean, as in
+/// the design's budget.
+const OBJECTS: [usize; 10] = [0, 1, 0, 2, 5, 0, 1, 2, 0, 3];
+/// An object of a response, as Go writes it.
+const OBJECT: &str = r#"{"metadata":{"name":"cart-7d9c5b8f6d-x2v7k","generateName":"cart-7d9c5b8f6d-","namespace":"shop","uid":"1c0f3c1e-5c55-4d0b-9a53-6c3fd0f5b0aa","resourceVersion":"48213377","creationTimestamp":"2026-03-02T08:00:00Z","labels":{"app":"cart","pod-template-hash":"7d9c5b8f6d"},"managedFields":[{"manager":"kubelet","operation":"Update","apiVersion":"v1","time":"2026-03-02T08:00:05Z","fieldsType":"FieldsV1","fieldsV1":{"f:status":{"f:conditions":{"k:{\"type\":\"Ready\"}":{".":{},"f:lastProbeTime":{},"f:status":{},"f:type":{}}},"f:phase":{}}},"subresource":"status"}]},"spec":{"containers":[{"name":"cart","image":"images.example.com/cart:v4.2.0","ports":[{"containerPort":8080,"protocol":"TCP"}]}],"nodeName":"node-3"},"status":{"phase":"Running"}}"#;
+
+/// Gives an event the response that its place in the log has.
+fn respond(line: &mut Vec<u8>, place: usize) -> Result<()> {
+    let count = OBJECTS[place % OBJECTS.len()];
+    if count == 0 {
+        return Ok(());
+    }
+    const BEHIND: &[u8] = b",\"requestReceivedTimestamp\":";
+    let at = line.windows(BEHIND.len()).position(|w| w == BEHIND).ok_or("an event without its time")?;
+    let items = vec![OBJECT; count].join(",");
+    let body = format!(
+        r#","responseObject":{{"kind":"PodList","apiVersion":"v1","metadata":{{"resourceVersion":"48213400"}},"items":[{items}]}}"#
+    );
+    line.splice(at..at, body.into_bytes());
+    const LEVEL: &[u8] = b"\"level\":\"";
+    let from = line.windows(LEVEL.len()).position(|w| w == LEVEL).ok_or("an event without its level")? + LEVEL.len();
+    let to = line[from..].iter().position(|b| *b == b'"').ok_or("a level without its end")?;
+    line.splice(from..from + to, *b"RequestResponse");
     Ok(())
 }
 

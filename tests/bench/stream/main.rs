@@ -5,6 +5,7 @@
 //!   and the lake on the disk.
 //! - A dense log: the same events within three hours, as a fleet writes them. A log of a small cluster that is read as a
 //!   backlog makes many small files of the lake, a large cluster does not.
+//! - A large log: the dense one with response bodies, 2.2 KB an event in the mean, as the targets were set for.
 //! - Workers: one, two and three processes on one PostgreSQL, with what the processes and the broker had of the cores.
 //! - Webhook: batches of 400 events posted by several clients to a sink that answers 200 and keeps nothing, to one that
 //!   writes each body and waits for the disk, then to the service, which does that, too, and scores meanwhile.
@@ -28,6 +29,7 @@ mod webhook;
 
 use std::time::Duration;
 
+use log::{Kind, Log};
 use report::Row;
 use support::environment;
 
@@ -37,9 +39,12 @@ const FULL: f64 = 0.5;
 const WEBHOOK: f64 = 0.5;
 const MEMORY_LIMIT_MIB: f64 = 256.0;
 /// What can be asked for by name.
-const PARTS: [&str; 5] = ["single", "batched", "dense", "workers", "webhook"];
+const PARTS: [&str; 6] = ["single", "batched", "dense", "large", "workers", "webhook"];
 /// How long the dense log lasts.
 const DENSE: Duration = Duration::from_secs(3 * 3600);
+
+/// The log of a small cluster, one event a record.
+const SINGLE: Kind = Kind { batched: 1, within: None, bodies: false };
 
 fn main() -> support::Result<()> {
     let events = environment("LEADSMAN_BENCH_EVENTS").map_or(Ok(1_000_000), |n| n.parse::<usize>())?;
@@ -55,14 +60,16 @@ fn main() -> support::Result<()> {
     }
     let is_chosen = |part: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == part);
     let mut rows = Vec::new();
-    if is_chosen("single") {
-        rows.extend(paths("one event a record", &log::Log::produce("bench.single", events, 1, None)?)?);
-    }
-    if is_chosen("batched") {
-        rows.extend(paths("twenty events a record", &log::Log::produce("bench.batched", events, 20, None)?)?);
-    }
-    if is_chosen("dense") {
-        rows.extend(paths("dense log", &log::Log::produce("bench.dense", events, 1, Some(DENSE))?)?);
+    let dense = Kind { within: Some(DENSE), ..SINGLE };
+    for (part, form, kind) in [
+        ("single", "one event a record", SINGLE),
+        ("batched", "twenty events a record", Kind { batched: 20, ..SINGLE }),
+        ("dense", "dense log", dense),
+        ("large", "large log", Kind { bodies: true, ..dense }),
+    ] {
+        if is_chosen(part) {
+            rows.extend(paths(form, &Log::produce(&format!("bench.{part}"), events, kind)?)?);
+        }
     }
     if is_chosen("workers") {
         rows.extend(workers(3 * events)?);
@@ -77,7 +84,7 @@ fn main() -> support::Result<()> {
 }
 
 fn workers(events: usize) -> support::Result<Vec<Row>> {
-    let log = log::Log::produce("bench.workers", events, 1, None)?;
+    let log = Log::produce("bench.workers", events, SINGLE)?;
     let mut rows = Vec::new();
     for workers in 1..=3 {
         let measured = kafka::workers(&log, workers)?;
@@ -90,9 +97,12 @@ fn workers(events: usize) -> support::Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn paths(form: &str, log: &log::Log) -> support::Result<Vec<Row>> {
+fn paths(form: &str, log: &Log) -> support::Result<Vec<Row>> {
     let bare = kafka::bare(log)?;
-    let mut rows = vec![Row::alone(format!("{form}: poll and drop"), bare, "events/s, more is better")];
+    let mut rows = vec![
+        Row::alone(format!("{form}: an event"), log.bytes as f64 / log.events as f64, "bytes in the mean"),
+        Row::alone(format!("{form}: poll and drop"), bare, "events/s, more is better"),
+    ];
     for (name, full, limit) in [("scoring path", false, SCORING), ("with store and lake on the disk", true, FULL)] {
         let measured = kafka::service(log, full)?;
         let label = format!("poll and drop, limit {limit}");

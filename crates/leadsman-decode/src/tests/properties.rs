@@ -6,7 +6,7 @@ use leadsman_domain::{Decoded, PayloadKind};
 use proptest::prelude::*;
 
 use super::{EVENT, context, gzip, ids, now, numbered, raw, read_all, zstd};
-use crate::{AuditReader, BatchDecoder, Found, Limits, record};
+use crate::{AuditReader, BatchDecoder, DecodeMemo, Found, Limits, record};
 
 const KINDS: [PayloadKind; 3] = [PayloadKind::K8sAudit, PayloadKind::PrometheusRemoteWrite, PayloadKind::MetricJson];
 
@@ -119,7 +119,7 @@ fn a_batch_is_its_records() {
     let limits = Limits::default();
     for kind in KINDS {
         let ctx = context();
-        let (mut batch, mut alone) = (BatchDecoder::new(&ctx, &limits), Decoded::default());
+        let (mut batch, mut alone) = (BatchDecoder::new(&ctx, &limits, DecodeMemo::default()), Decoded::default());
         for payload in &payloads {
             let raw = raw(kind, payload.clone());
             let of_record = record(&ctx, &limits, &raw);
@@ -127,7 +127,7 @@ fn a_batch_is_its_records() {
             assert_eq!(batch.push(&raw), Found { events, samples, rejects });
             alone.append(of_record);
         }
-        let together = batch.finish();
+        let (together, _) = batch.finish();
         assert_eq!(together, alone);
         let most = if kind == PayloadKind::K8sAudit { 1_000 } else { 5 };
         assert!(together.rejects.len() > most, "{kind:?}: {}", together.rejects.len());

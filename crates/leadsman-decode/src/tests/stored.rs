@@ -61,8 +61,8 @@ fn a_line_looks_like_this() {
     assert_eq!(
         lines,
         concat!(
-            r#"{"apiVersion":"leadsman/v1","kind":"AuditEvent","id":"evt_e849e740b8d140cb185e54d3986aa219","#,
-            r#""request":"req_848d8a15e350bf6a38a014d2420b93df","level":"Metadata","auditID":"0001","#,
+            r#"{"apiVersion":"leadsman/v1","kind":"AuditEvent","id":"evt_5e921624a00312bd0aa21621289abe63","#,
+            r#""request":"req_5e921624a00312bd0aa21621289abe60","level":"Metadata","auditID":"0001","#,
             r#""stage":"ResponseComplete","requestURI":"/api/v1/namespaces/shop/secrets/db","verb":"create","#,
             r#""user":{"username":"jane","class":"human"},"impersonatedUser":{"username":"bob"},"#,
             r#""sourceIPs":["10.0.0.7"],"userAgent":"kubectl/v1.33.0","#,

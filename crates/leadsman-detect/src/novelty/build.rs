@@ -59,7 +59,7 @@ impl NoveltyBuilder {
         let time = event.event_time;
         self.span = Some(self.span.map_or((time, time), |(from, to)| (from.min(time), to.max(time))));
         let keys = Keys::remembering(event, &self.hasher, &mut self.memo);
-        let history = self.actors.entry(event.actor.name.clone()).or_insert_with(|| ActorHistory {
+        let history = self.actors.entry((*event.actor.name).into()).or_insert_with(|| ActorHistory {
             class: event.actor.class,
             days: BTreeSet::new(),
             families: std::array::from_fn(|_| BTreeMap::new()),

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use foldhash::quality::RandomState;
+
 use super::keys::BINS;
 use super::{KeyFamily, KeyHasher};
 
@@ -17,16 +19,19 @@ const BORDER: u8 = 0xff;
 pub struct KeyMemo {
     hasher: Option<KeyHasher>,
     /// Action, place and outcome, by what all three are made of.
-    done: HashMap<Box<[u8]>, [u64; 3]>,
+    done: Known<[u64; 3]>,
     /// The other keys, by family and value.
-    others: HashMap<Box<[u8]>, u64>,
+    others: Known<u64>,
     hours: [Option<u64>; BINS],
     text: Vec<u8>,
 }
 
+/// By text. Its hash has another seed in each process, because clients choose the texts.
+type Known<V> = HashMap<Box<[u8]>, V, RandomState>;
+
 impl Default for KeyMemo {
     fn default() -> Self {
-        let (done, others) = (HashMap::default(), HashMap::default());
+        let (done, others) = (Known::default(), Known::default());
         Self { hasher: None, done, others, hours: [None; BINS], text: Vec::new() }
     }
 }
@@ -87,7 +92,7 @@ fn join(text: &mut Vec<u8>, fields: &[&str]) {
     }
 }
 
-fn recall<V: Copy>(known: &mut HashMap<Box<[u8]>, V>, text: &[u8], value: impl FnOnce() -> V) -> V {
+fn recall<V: Copy>(known: &mut Known<V>, text: &[u8], value: impl FnOnce() -> V) -> V {
     if let Some(value) = known.get(text) {
         return *value;
     }

@@ -111,7 +111,7 @@ impl OpenWindows {
     pub(super) fn push(&mut self, events: &[AuditEvent], surprises: &[Surprise]) {
         for s in surprises {
             let e = &events[s.index];
-            let key = (e.event_time.window(WINDOW).start, e.actor.name.clone());
+            let key = (e.event_time.window(WINDOW).start, (*e.actor.name).into());
             self.0.entry(key).or_default().push((e.clone(), *s));
         }
     }

@@ -3,7 +3,7 @@
 use std::iter::repeat_n;
 
 use anyhow::Result;
-use leadsman_decode::BatchDecoder;
+use leadsman_decode::{BatchDecoder, DecodeMemo};
 use leadsman_domain::{DeadLetter, Finding, RawRecord, SourceId};
 
 use super::Service;
@@ -15,6 +15,7 @@ use crate::pipeline::{Outcome, Shard};
 pub(super) struct Computed {
     pub(super) shard: Shard,
     pub(super) roll: Option<PartitionRoll>,
+    pub(super) memo: DecodeMemo,
     pub(super) findings: Vec<Finding>,
     pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) snapshot: Option<Vec<u8>>,
@@ -37,6 +38,8 @@ pub(super) struct Work {
     pub(super) due: bool,
     /// What the lake gets.
     pub(super) roll: Option<PartitionRoll>,
+    /// What was decoded before.
+    pub(super) memo: DecodeMemo,
 }
 
 /// Decodes and scores a batch. Blocks.
@@ -48,14 +51,14 @@ pub(super) fn compute(service: &Service, mut shard: Shard, records: &[RawRecord]
     // What lies below the stored offset was committed before: it only rebuilds state, and what the lake still lacks.
     let (seen, stored) = (below(work.seen), below(work.stored.max(work.seen)));
     let mut outcome = Outcome::default();
-    let replayed = decode(service, &records[seen..stored], &work);
+    let replayed = decode(service, &records[seen..stored], &mut work);
     let surprises = shard.push_scored(engine, &replayed.rows.events, &replayed.rows.samples, &mut outcome)?;
     if let Some(roll) = &mut work.roll {
         roll.push(replayed.rows, surprises)?;
     }
     let before = shard.state.counts;
     let mut outcome = Outcome::default();
-    let batch = decode(service, &records[stored..], &work);
+    let batch = decode(service, &records[stored..], &mut work);
     let surprises = shard.push_scored(engine, &batch.rows.events, &batch.rows.samples, &mut outcome)?;
     if let Some(roll) = &mut work.roll {
         roll.push(batch.rows, surprises)?;
@@ -71,6 +74,7 @@ pub(super) fn compute(service: &Service, mut shard: Shard, records: &[RawRecord]
         duplicates: after.duplicates - before.duplicates,
         shard,
         roll: work.roll,
+        memo: work.memo,
         findings: outcome.findings.into_values().collect(),
         dead_letters: batch.dead_letters,
         snapshot,
@@ -85,8 +89,10 @@ struct Batch {
     account: Account,
 }
 
-fn decode(service: &Service, records: &[RawRecord], work: &Work) -> Batch {
-    let mut decoder = BatchDecoder::new(&service.scope(&work.source).context, &service.limits);
+fn decode(service: &Service, records: &[RawRecord], work: &mut Work) -> Batch {
+    let memo = std::mem::take(&mut work.memo);
+    let mut decoder = BatchDecoder::new(&service.scope(&work.source).context, &service.limits, memo);
+    decoder.expect(records.len());
     let (mut rows, mut refused) = (Placed::default(), Vec::new());
     for record in records {
         let found = decoder.push(record);
@@ -94,7 +100,8 @@ fn decode(service: &Service, records: &[RawRecord], work: &Work) -> Batch {
         rows.sample_offsets.extend(repeat_n(record.offset, found.samples));
         refused.extend(repeat_n(record.offset, found.rejects));
     }
-    let decoded = decoder.finish();
+    let (decoded, memo) = decoder.finish();
+    work.memo = memo;
     let mut account = Account::default();
     account.add(&decoded);
     (rows.events, rows.samples) = (decoded.events, decoded.samples);

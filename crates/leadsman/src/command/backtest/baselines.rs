@@ -88,7 +88,7 @@ impl Baselines {
             let hash = ContentHash::new("leadsman baseline v1").field(event.actor.name.as_ref());
             let request = hash.field(event.verb.as_str()).field(event.object.api()).field(namespace).finish();
             if self.seen.insert(request) {
-                let key = (event.event_time.window(self.window).start, event.actor.name.clone());
+                let key = (event.event_time.window(self.window).start, Box::<str>::from(&*event.actor.name));
                 let weights = self.open.entry(key).or_default();
                 weights.plain.push(1.0);
                 weights.sensitive.push(1.0 + sensitivity(event));

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use bytes::Bytes;
 use leadsman_domain::{PayloadKind, Timestamp};
 
 const PREFIX: usize = 8;
@@ -38,7 +39,7 @@ pub enum Damage {
 pub(super) struct Frame {
     pub(super) kind: PayloadKind,
     pub(super) received_at: Timestamp,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
 }
 
 fn code(kind: PayloadKind) -> u8 {
@@ -95,8 +96,8 @@ pub(super) fn read(file: &File, at: u64, len: u64) -> io::Result<Result<Frame, D
         return Ok(Err(Damage::Checksum));
     }
     let (Some(kind), micros) = (kind(body[PREFIX]), micros(&body)) else { return Ok(Err(Damage::UnknownKind)) };
-    body.drain(..PREFIX + META);
-    Ok(Ok(Frame { kind, received_at: Timestamp::from_micros(micros), bytes: body }))
+    let bytes = Bytes::from(body).slice(PREFIX + META..);
+    Ok(Ok(Frame { kind, received_at: Timestamp::from_micros(micros), bytes }))
 }
 
 /// Whether an intact frame starts anywhere in `bytes`: then what lies before it is no torn tail.

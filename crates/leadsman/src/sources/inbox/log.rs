@@ -129,7 +129,9 @@ impl Log {
 
     /// Writes a group, one segment's share after the other, and answers each append.
     pub(super) fn append(&mut self, group: Vec<Append>) {
-        let (mut buffer, mut waiting) = (Vec::new(), Vec::new());
+        let size = group.iter().map(|append| frame::size(append.bytes.len())).sum::<u64>();
+        let mut buffer = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let mut waiting = Vec::new();
         for Append { kind, bytes, received_at, reply } in group {
             let size = frame::size(bytes.len());
             let filled = self.last.1 + buffer.len() as u64;

@@ -127,7 +127,7 @@ impl Cursor {
                 offset: self.next,
                 received_at: frame.received_at,
                 kind: frame.kind,
-                bytes: frame.bytes.into(),
+                bytes: frame.bytes,
             });
             self.open = Some(OpenSegment { file, path, at });
             self.next += 1;
