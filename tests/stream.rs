@@ -24,6 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "stream::webhook_findings_survive_a_kill", needs: &[], run: webhook_survives },
     Case { name: "stream::tailed_file_equals_the_file_at_rest", needs: &[], run: tail_equals_file },
     Case { name: "stream::a_log_that_was_removed_unread_is_a_finding", needs: &[], run: removed_log },
+    Case { name: "stream::two_requests_under_one_audit_id_are_read_and_told", needs: &[], run: one_audit_id },
     Case { name: "stream::what_cannot_be_read_is_a_dead_letter", needs: &[], run: dead_letters },
     Case { name: "stream::a_second_process_does_not_end_the_first", needs: &[], run: second_process },
     Case { name: "stream::absurd_measurements_do_not_end_the_service", needs: &[], run: absurd_samples },
@@ -260,6 +261,36 @@ fn removed_log() -> Result<()> {
         assert!(sentence.contains("removed or overwritten") && sentence.contains("live.log"), "{sentence}");
         assert_eq!(service.process.stop()?, 0, "{}", service.process.stderr());
     }
+    Ok(())
+}
+
+/// Who gives a request the id of one that was logged does not hide it, and is told of; who repeats the log is not.
+fn one_audit_id() -> Result<()> {
+    let events: Vec<Vec<u8>> = audit(0, 1)?.into_iter().take(1_000).collect();
+    let mut hidden: Value = serde_json::from_slice(&events[990])?;
+    let id = hidden["auditID"].as_str().ok_or("an event without its id")?.to_owned();
+    hidden["verb"] = "delete".into();
+    let directory = TempDir::new()?;
+    let mut before = serve(directory.path(), &[], "4", &[])?;
+    let has_read = |service: &Serve, count: f64| {
+        wait_until("all is read", LONG, || Ok((metric(&service.http, "leadsman_events_total")? >= count).then_some(())))
+    };
+    post(&before.http, &events)?;
+    has_read(&before, 1_000.0)?;
+    before.process.signal("KILL")?;
+    before.process.wait(DEADLINE)?;
+    let after = serve(directory.path(), &[], "4", &[])?;
+    let told = || -> Result<Vec<Value>> {
+        Ok(online(&after.http)?.into_iter().filter(|f| f["kind"] == "audit_id_collision").collect())
+    };
+    post(&after.http, &events[900..])?;
+    has_read(&after, 100.0)?;
+    assert_eq!(told()?, [] as [Value; 0], "the log again is no other request");
+    post(&after.http, &[hidden.to_string().into_bytes()])?;
+    let told = wait_until("it is told", DEADLINE, || Ok(Some(told()?).filter(|told| !told.is_empty())))?;
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let sentence = told[0]["explanation"]["sentence"].as_str().unwrap_or_default();
+    assert!(sentence.contains(&id), "{sentence}");
     Ok(())
 }
 

@@ -131,6 +131,7 @@ pub fn sensitivity(event: &AuditEvent) -> f64 {
         | FindingKind::AuditSilence
         | FindingKind::DataGap
         | FindingKind::DetectorBlinded
+        | FindingKind::AuditIdCollision
         | FindingKind::UnusualActivity => 0.0,
     };
     action + f64::from(event.risk.count().min(3))

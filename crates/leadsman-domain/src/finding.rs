@@ -139,13 +139,15 @@ pub enum FindingKind {
     DataGap,
     /// What a detector reads is no longer logged.
     DetectorBlinded,
+    /// Two requests came under one audit id, which clients choose.
+    AuditIdCollision,
     /// None of the above dominates.
     UnusualActivity,
 }
 
 impl FindingKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SecretsAccess,
         Self::ExecAttachPortforward,
         Self::RbacBindingChange,
@@ -163,6 +165,7 @@ impl FindingKind {
         Self::AuditSilence,
         Self::DataGap,
         Self::DetectorBlinded,
+        Self::AuditIdCollision,
         Self::UnusualActivity,
     ];
 
@@ -187,6 +190,7 @@ impl FindingKind {
             Self::AuditSilence => "audit_silence",
             Self::DataGap => "data_gap",
             Self::DetectorBlinded => "detector_blinded",
+            Self::AuditIdCollision => "audit_id_collision",
             Self::UnusualActivity => "unusual_activity",
         }
     }

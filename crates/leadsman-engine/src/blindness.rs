@@ -6,15 +6,18 @@ use std::time::Duration;
 use leadsman_detect::FittedModel;
 use leadsman_detect::evidence::score;
 use leadsman_domain::{
-    Baseline, ContentHash, Contribution, Entity, EntityType, EvidenceRef, Explanation, Finding, FindingId, FindingKind,
-    IncidentId, Rarity, Severity, Timestamp, WindowRef, identifier,
+    Baseline, ContentHash, Contribution, Entity, EntityType, EventId, EvidenceRef, Explanation, Finding, FindingId,
+    FindingKind, IncidentId, Rarity, Severity, Timestamp, WindowRef, identifier,
 };
 
+use crate::audit_ids::Collision;
 use crate::report::{Reporter, headline};
 use crate::sight::{Blindness, Silence};
 
 /// Evidence of being blind, in decades: a score of 75, the lowest that is `high`.
 const EVIDENCE: f64 = 4.0;
+/// Evidence of two requests under one id: `medium`, for some logs have such pairs.
+const COLLISION: f64 = 2.0;
 
 /// What the offsets of a log count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +59,36 @@ struct Condition {
     observed: String,
     baseline: Option<Baseline>,
     limit: String,
+    evidence: f64,
+    /// Events that show it, where there are any.
+    events: Vec<EventId>,
 }
 
 impl Reporter {
+    pub(crate) fn collision(&self, collision: &Collision) -> Finding {
+        let Collision { event, audit_id, actor, time } = collision;
+        let (id, actor, cluster) = (identifier(audit_id), identifier(actor), identifier(&self.cluster));
+        self.condition(Condition {
+            kind: FindingKind::AuditIdCollision,
+            reason: "audit_id_collision",
+            subject: audit_id.clone(),
+            since: *time,
+            noticed: *time,
+            days: 1.0,
+            sentence: format!(
+                "A request of {actor} in cluster {cluster} came under the audit id {id}, which another request had within the \
+                 quarter of an hour before. Clients choose these ids; who repeats one may hope that the request is taken for \
+                 a repetition. It was not: both were read."
+            ),
+            observed: format!("audit id {id} of two requests"),
+            baseline: None,
+            limit: "ordinary where a log also holds the events of aggregated API servers, which take over the id; told once a day"
+                .to_owned(),
+            evidence: COLLISION,
+            events: vec![*event],
+        })
+    }
+
     pub(crate) fn silence(&self, silence: Silence, model: &FittedModel) -> Finding {
         let Silence { since, allowed } = silence;
         let longest = model.sight.longest_quiet.unwrap_or_default();
@@ -87,6 +117,8 @@ impl Reporter {
             observed: format!("nothing for {}", spoken(allowed)),
             baseline: Some(baseline),
             limit: "nothing that happened since then was seen".to_owned(),
+            evidence: EVIDENCE,
+            events: Vec::new(),
         })
     }
 
@@ -122,6 +154,8 @@ impl Reporter {
             observed,
             baseline: None,
             limit: limit.to_owned(),
+            evidence: EVIDENCE,
+            events: Vec::new(),
         })
     }
 
@@ -141,11 +175,13 @@ impl Reporter {
             observed: format!("{api} at audit level Metadata"),
             baseline: None,
             limit: format!("risky settings of {api} are unknown: set its audit level to Request again"),
+            evidence: EVIDENCE,
+            events: Vec::new(),
         })
     }
 
     fn condition(&self, c: Condition) -> Finding {
-        let score = score(EVIDENCE);
+        let score = score(c.evidence);
         let id = |context: &str, at: i64| {
             let hash = ContentHash::new(context).field(&self.cluster).field(headline(c.kind)).field(&c.subject);
             hash.field(at.to_le_bytes()).finish()
@@ -158,7 +194,7 @@ impl Reporter {
             points: i32::from(score),
             observed: c.observed,
             baseline: c.baseline,
-            event_ids: Vec::new(),
+            event_ids: c.events.clone(),
         };
         Finding {
             id: FindingId::new(id("leadsman condition v1", since.as_micros())),
@@ -181,7 +217,7 @@ impl Reporter {
             explanation: Explanation { sentence: c.sentence, contributions: vec![contribution], counterfactual: None },
             techniques: Vec::new(),
             model: self.model.clone(),
-            evidence: EvidenceRef { event_ids: Vec::new(), total: 0 },
+            evidence: EvidenceRef { total: c.events.len() as u64, event_ids: c.events },
             window: WindowRef { from: since, to: c.noticed },
             first_seen: since,
             last_seen: since,

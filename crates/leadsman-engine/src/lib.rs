@@ -4,6 +4,7 @@
 //! [`Engine`] turns events and closed windows into findings; [`ShardState`] is everything it remembers of
 //! one partition; [`Trainer`] is the same machinery pointed at a training period.
 
+mod audit_ids;
 mod blindness;
 mod budget;
 mod counterfactual;

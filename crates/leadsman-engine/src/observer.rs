@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use leadsman_detect::novelty::{EventNovelty, NoveltyModel};
+use leadsman_detect::novelty::{EventNovelty, NoveltyModel, NoveltyState, Standing};
 use leadsman_detect::rules::{RuleSet, newness};
 use leadsman_detect::sight::body_logged;
 use leadsman_detect::{Detectors, action};
@@ -23,6 +23,15 @@ pub(crate) struct Observer<'m> {
     action: String,
 }
 
+/// What became of an event.
+pub(crate) enum Seen<'s> {
+    Scored(Observed<'s>),
+    /// It came too late to count; it was not read before, as far as is known.
+    Late,
+    /// Repeated, or never scored.
+    Passed,
+}
+
 /// What became of a scored event.
 pub(crate) struct Observed<'s> {
     pub(crate) surprise: Surprise,
@@ -37,66 +46,102 @@ impl<'m> Observer<'m> {
         Self { novelty, window, detectors, rules, action: String::new() }
     }
 
-    /// Judges one event and adds it to its actor's window; `None` when it is not scored.
-    pub(crate) fn observe<'s>(
-        &mut self,
-        state: &'s mut ShardState,
-        index: usize,
-        event: &AuditEvent,
-    ) -> Option<Observed<'s>> {
+    /// Judges one event and adds it to its actor's window.
+    pub(crate) fn observe<'s>(&mut self, state: &'s mut ShardState, index: usize, event: &AuditEvent) -> Seen<'s> {
         let time = event.event_time;
         let late = state.is_late(time);
         if !late {
             state.saw(time);
         }
         match state.requests.admit(event) {
-            Admission::New => {}
+            Admission::New if late => {}
+            Admission::New => {
+                let watermark = state.watermark();
+                state.audit_ids.see(event, watermark);
+            }
             Admission::Joined => {
                 state.counts.joined += 1;
-                return None;
+                return Seen::Passed;
             }
             Admission::Duplicate => {
                 state.counts.duplicates += 1;
-                return None;
+                return Seen::Passed;
             }
             Admission::NotScored => {
                 state.counts.not_scored += 1;
-                return None;
+                return Seen::Passed;
             }
         }
         if late {
             state.counts.late += 1;
-            return None;
+            return if action::is_routine(event) { Seen::Passed } else { Seen::Late };
         }
         if action::is_routine(event) {
             state.counts.routine += 1;
-            return None;
+            return Seen::Passed;
         }
         state.counts.scored += 1;
         let keys = self.novelty.keys(event, &mut state.memo);
         let actor = self.novelty.standing(event, &state.novelty);
         let judged = self.novelty.judge_by(keys, event, &actor);
         let surprise = self.surprise(index, &judged);
-        let open = state.open.of(time.window(self.window).start, &event.actor, time)?;
+        let Some(open) = state.open.of(time.window(self.window).start, &event.actor, time) else { return Seen::Passed };
+        let mut told_more = self.add(event, &judged, &actor, open);
+        // To an account without history every place is new.
+        open.from_elsewhere |= actor.profile.is_some() && judged.is_from_elsewhere();
+        if open.rollout.is_none() && judged.first_seen() > 0 {
+            open.rollout = state.rollouts.before(&event.actor.name, time).map(|rollout| (rollout.clone(), time));
+        }
+        state.rollouts.see(event);
+        if self.detectors.rules {
+            told_more |= self.match_rules(event, &judged, open);
+        }
+        NoveltyModel::learn_of(actor.profile, event, &judged, &mut state.novelty);
+        Seen::Scored(Observed { surprise, open, told_more })
+    }
+
+    /// A window of a late event alone, by what the model and the rules say of it: neither what was learned since training
+    /// nor what came before has a part in it, so that it is the same whenever and however often the event comes.
+    pub(crate) fn judge_late(&mut self, state: &mut ShardState, event: &AuditEvent) -> OpenWindow {
+        let keys = self.novelty.keys(event, &mut state.memo);
+        let nothing = NoveltyState::default();
+        let actor = self.novelty.standing(event, &nothing);
+        let judged = self.novelty.judge_by(keys, event, &actor);
+        let mut open = OpenWindow::new(event.actor.class, event.event_time);
+        self.add(event, &judged, &actor, &mut open);
+        if self.detectors.rules {
+            self.match_rules(event, &judged, &mut open);
+        }
+        open.detected_at = Some(event.event_time);
+        open
+    }
+
+    /// Adds a judged event to a window; tells whether the window's novelty may be another than before.
+    fn add(
+        &mut self,
+        event: &AuditEvent,
+        judged: &EventNovelty,
+        actor: &Standing<'_, '_>,
+        open: &mut OpenWindow,
+    ) -> bool {
+        let time = event.event_time;
         open.count += 1;
         open.first_seen = open.first_seen.min(time);
         open.last_seen = open.last_seen.max(time);
         open.add_evidence(judged.total, event.id);
         open.bodies_hidden |= body_logged(event) == Some(false);
         if open.is_telling(judged.total) {
-            for link in links::of_event(event, self.novelty.source_sharing(&judged)) {
+            for link in links::of_event(event, self.novelty.source_sharing(judged)) {
                 open.tie(judged.total, link);
             }
         }
         name_action(event, &mut self.action);
         let name = self.action.as_str();
-        let as_judged = || Judged { novelty: judged.clone(), seen: NoveltyModel::telling(event, &judged) };
-        let mut told_more = false;
+        let as_judged = || Judged { novelty: judged.clone(), seen: NoveltyModel::telling(event, judged) };
         if open.would_remember(name, judged.total) {
-            told_more = true;
             let (kind, techniques, parts) = if open.counts(judged.total) {
                 let (kind, techniques) = action::classify(event);
-                (kind, techniques, self.novelty.parts(event, &judged, &actor))
+                (kind, techniques, self.novelty.parts(event, judged, actor))
             } else {
                 (FindingKind::UnusualActivity, Vec::new(), Vec::new())
             };
@@ -109,20 +154,12 @@ impl<'m> Observer<'m> {
                 parts,
                 judged: vec![as_judged()],
             });
-        } else if open.is_telling(judged.total) {
-            open.add_judged(name, &judged, as_judged);
+            return true;
         }
-        // To an account without history every place is new.
-        open.from_elsewhere |= actor.profile.is_some() && judged.is_from_elsewhere();
-        if open.rollout.is_none() && judged.first_seen() > 0 {
-            open.rollout = state.rollouts.before(&event.actor.name, time).map(|rollout| (rollout.clone(), time));
+        if open.is_telling(judged.total) {
+            open.add_judged(name, judged, as_judged);
         }
-        state.rollouts.see(event);
-        if self.detectors.rules {
-            told_more |= self.match_rules(event, &judged, open);
-        }
-        NoveltyModel::learn_of(actor.profile, event, &judged, &mut state.novelty);
-        Some(Observed { surprise, open, told_more })
+        false
     }
 
     /// Whether a rule matched.

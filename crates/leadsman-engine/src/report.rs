@@ -211,6 +211,7 @@ pub(crate) fn headline(kind: FindingKind) -> &'static str {
         FindingKind::AuditSilence => "no audit events",
         FindingKind::DataGap => "audit events lost unread",
         FindingKind::DetectorBlinded => "request bodies are no longer logged",
+        FindingKind::AuditIdCollision => "two requests under one audit id",
         FindingKind::UnusualActivity => "unusual activity",
     }
 }

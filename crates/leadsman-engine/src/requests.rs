@@ -46,7 +46,7 @@ struct Slot {
 }
 
 /// How far behind the watermark identities stay.
-const RETENTION: Duration = Duration::from_secs(600);
+pub(crate) const RETENTION: Duration = Duration::from_secs(600);
 /// Requests are forgotten by so much of their time at once.
 const SLOT: Duration = Duration::from_secs(10);
 /// Most requests remembered.

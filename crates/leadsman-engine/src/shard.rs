@@ -5,6 +5,7 @@ use leadsman_detect::novelty::{KeyMemo, NoveltyState};
 use leadsman_domain::{IncidentId, MetricSample, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::audit_ids::AuditIds;
 use crate::incidents::{Claim, Incidents};
 use crate::requests::Requests;
 use crate::rollouts::Rollouts;
@@ -17,7 +18,7 @@ const MAX_LINKS: usize = 8;
 /// Most bytes a snapshot may unpack to.
 const MAX_SNAPSHOT: u64 = 2 << 30;
 /// Format of the snapshot.
-const SNAPSHOT_FORMAT: u8 = 8;
+const SNAPSHOT_FORMAT: u8 = 9;
 
 /// Everything remembered of one partition of one source. Partitions share nothing that changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,7 @@ pub struct ShardState {
     #[serde(skip)]
     pub(crate) memo: KeyMemo,
     pub(crate) requests: Requests,
+    pub(crate) audit_ids: AuditIds,
     /// Largest event time seen.
     newest: Option<Timestamp>,
     /// Windows that end here or before were closed, by the watermark or because the source fell idle.
@@ -109,6 +111,14 @@ impl ShardState {
     /// before.
     pub(crate) fn is_late(&self, time: Timestamp) -> bool {
         self.watermark().is_some_and(|w| time < w) || self.requests.may_have_forgotten(time)
+    }
+
+    /// Forgets requests that lie too far back.
+    pub(crate) fn forget_requests(&mut self) {
+        if let Some(watermark) = self.watermark() {
+            self.requests.expire(watermark);
+            self.audit_ids.expire(watermark);
+        }
     }
 
     pub(crate) fn saw(&mut self, time: Timestamp) {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::EngineError;
 use crate::budget::{Benign, corroborated, incidents, shared};
-use crate::observer::{Observer, run_length};
+use crate::observer::{Observer, Seen, run_length};
 use crate::requests::Admission;
 use crate::shard::ShardState;
 use crate::summary::DataSummary;
@@ -166,16 +166,14 @@ impl Trainer {
                 Some(novelty) => {
                     let TrainSpec { window, detectors, .. } = self.spec;
                     let mut observer = Observer::new(novelty, window, detectors, &self.rules);
-                    if let Some(observed) = observer.observe(&mut self.state, index, event) {
+                    if let Seen::Scored(observed) = observer.observe(&mut self.state, index, event) {
                         surprises.push(observed.surprise);
                         self.builder.add(event);
                     }
                 }
             }
         }
-        if let Some(w) = self.state.watermark() {
-            self.state.requests.expire(w);
-        }
+        self.state.forget_requests();
         Ok(surprises)
     }
 

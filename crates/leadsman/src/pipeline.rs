@@ -4,6 +4,7 @@
 //! log was cut into batches.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use leadsman_domain::{AuditEvent, FeatureMatrix, Finding, FindingId, MetricSample, Surprise, Timestamp};
@@ -160,7 +161,16 @@ impl Outcome {
 
     fn add(&mut self, findings: Vec<Finding>) {
         for f in findings {
-            self.findings.insert(f.id, f);
+            match self.findings.entry(f.id) {
+                Entry::Vacant(new) => {
+                    new.insert(f);
+                }
+                Entry::Occupied(mut known) if known.get().rev < f.rev => {
+                    known.insert(f);
+                }
+                // As in the store: what a late event shows is no news of a window that was told.
+                Entry::Occupied(_) => {}
+            }
         }
     }
 }

@@ -126,7 +126,8 @@ mirror! {
     FindingKindDto as FindingKind from FindingKind {
         SecretsAccess, ExecAttachPortforward, RbacBindingChange, RbacRoleChange, WorkloadPrivileged,
         WorkloadSensitiveMount, WorkloadChange, PermissionProbe, TokenRequest, Impersonation, MassDelete,
-        DeniedBurst, NewSourceOrClient, ResourceUsage, AuditSilence, DataGap, DetectorBlinded, UnusualActivity,
+        DeniedBurst, NewSourceOrClient, ResourceUsage, AuditSilence, DataGap, DetectorBlinded, AuditIdCollision,
+        UnusualActivity,
     }
 }
 

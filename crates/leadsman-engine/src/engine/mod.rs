@@ -15,7 +15,7 @@ use ndarray::Axis;
 
 use crate::EngineError;
 use crate::blindness::Gap;
-use crate::observer::{Observed, Observer, run_length};
+use crate::observer::{Observed, Observer, Seen, run_length};
 use crate::report::{ActorWindow, Reporter};
 use crate::shard::{EntityKey, ShardState};
 use crate::windows::OpenWindow;
@@ -159,7 +159,14 @@ impl Engine {
         for (index, event) in events.iter().enumerate() {
             let blindness = state.watch.see(event, &model.sight);
             findings.extend(blindness.map(|b| self.reporter.blindness(&b)));
-            let Some(Observed { surprise, open, told_more }) = observer.observe(state, index, event) else { continue };
+            let Observed { surprise, open, told_more } = match observer.observe(state, index, event) {
+                Seen::Scored(observed) => observed,
+                Seen::Late => {
+                    findings.extend(self.late(&observer.judge_late(state, event), event));
+                    continue;
+                }
+                Seen::Passed => continue,
+            };
             surprises.push(surprise);
             if told_more {
                 open.over_line = self.reports(open, self.evidence_open(open));
@@ -180,8 +187,26 @@ impl Engine {
             finding.explanation.counterfactual = self.counterfactual_open(entity, open);
             Some(finding)
         }));
-        state.requests_expire();
+        findings.extend(state.audit_ids.take_found().iter().map(|collision| self.reporter.collision(collision)));
+        state.forget_requests();
         (surprises, findings)
+    }
+
+    /// A finding about a late event by itself, when a rule matches that is always reported: its window is closed, and who
+    /// delays a log must not get round the rules.
+    ///
+    /// It is the finding of its window in the first revision: where there is one already, nothing changes, for the event
+    /// may be one that was read in time and forgotten since.
+    fn late(&self, open: &OpenWindow, event: &AuditEvent) -> Option<Finding> {
+        if self.polarity != Polarity::Normal || !open.hits.always_reports() {
+            return None;
+        }
+        let (actor, start) = (&event.actor.name, event.event_time.window(self.model.window()).start);
+        let mut finding = self.actor_finding(actor, start, open, self.evidence_open(open), None);
+        finding
+            .limits
+            .push("read when its window was closed: judged by itself, by rules and training alone".to_owned());
+        Some(finding)
     }
 
     /// Whether the partition fell silent: nothing came for three times the longest quiet time of training, and at
@@ -320,13 +345,5 @@ impl Engine {
         let habit = self.rareness(&calibration.novelty, open.novelty());
         let window = start.window(self.model.window());
         self.reporter.actor(entity, window, open, evidence, habit, closed, (calibration.novelty.n(), stratum))
-    }
-}
-
-impl ShardState {
-    fn requests_expire(&mut self) {
-        if let Some(watermark) = self.watermark() {
-            self.requests.expire(watermark);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The engine over a small cluster of its own.
 
+mod audit_ids;
 mod broken;
 mod counterfactuals;
 mod detectors;

@@ -51,6 +51,47 @@ fn a_high_hit_is_reported_under_the_smallest_budget() {
     }
 }
 
+/// Who delays a log does not get round the rules; for anything else a late event counts for nothing.
+#[test]
+fn a_high_hit_is_reported_however_late_it_comes() {
+    let rules = with_decoys(&Decoys { secrets: vec!["ns-1/decoy".to_owned()], ..Decoys::default() });
+    let engine = |polarity| engine_with(model(), polarity, SMALLEST, Arc::clone(&rules));
+    let (in_time, late) = (day_with(Vec::new()), touch(200));
+    let log = [in_time.clone(), vec![late.clone()]].concat();
+    let findings = found(&engine(Polarity::Normal), &log, 100);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.rules[0].title, "Decoy secret ns-1/decoy touched");
+    assert_eq!((finding.evidence.event_ids.as_slice(), finding.rev), ([late.id].as_slice(), 1));
+    assert_eq!(finding.detected_at, late.event_time);
+    assert_eq!(finding.explanation.contributions.iter().map(|c| c.points).sum::<i32>(), i32::from(finding.score));
+    assert!(finding.limits.iter().any(|limit| limit.contains("window was closed")), "{:?}", finding.limits);
+    // It comes again, at once and when it was forgotten.
+    let next_day = habits(TRAIN_DAYS + 1, TRAIN_DAYS + 2);
+    let again = [log.clone(), vec![late.clone()], next_day, vec![late.clone()]].concat();
+    for batch in [1, 7, 100_000] {
+        assert_eq!(found(&engine(Polarity::Normal), &again, batch), findings, "batches of {batch}");
+    }
+    let mut runs = [&in_time, &log].map(|log| {
+        let mut run = Run::default();
+        run.push(&engine(Polarity::Normal), log);
+        run.close(&engine(Polarity::Normal), Timestamp::from_micros(i64::MAX));
+        run
+    });
+    let [without, with] = &mut runs;
+    assert_eq!((with.state.counts.late, with.state.counts.scored), (1, without.state.counts.scored));
+    assert_eq!(with.scored, without.scored, "no window knows of it");
+    // What was told in time is not told again when it comes again.
+    let told = day_with(vec![late.clone()]);
+    let next_day = habits(TRAIN_DAYS + 1, TRAIN_DAYS + 2);
+    let replayed = [told.clone(), next_day, vec![late.clone()]].concat();
+    let at_once = found(&engine(Polarity::Normal), &told, 100);
+    assert_eq!((at_once.len(), &found(&engine(Polarity::Normal), &replayed, 100)), (1, &at_once));
+    // Ordinary ones are none, nor is anything to an engine that is broken.
+    let other = AuditEvent { object: event(&account(1), MORNING, Verb::Get, "pods", "ns-1").object, ..late };
+    assert_eq!(found(&engine(Polarity::Normal), &[in_time, vec![other]].concat(), 100), []);
+    assert_eq!(found(&engine(Polarity::Negated), &log, 100), []);
+}
+
 #[test]
 fn a_high_hit_is_reported_of_what_is_usual() {
     let rules = with_decoys(&Decoys { namespaces: vec!["ns-1".to_owned()], ..Decoys::default() });

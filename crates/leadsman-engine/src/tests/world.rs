@@ -29,7 +29,7 @@ pub(super) fn event(actor: &str, second: i64, verb: Verb, api: &str, namespace: 
     AuditEvent {
         id: EventId::new(id),
         request: RequestKey::new(id),
-        audit_id: Untrusted::new("id"),
+        audit_id: Untrusted::new(format!("{id:032x}")),
         stage: Stage::ResponseComplete,
         level: Level::Metadata,
         event_time: Timestamp::from_millis(second * 1000),
@@ -204,7 +204,11 @@ impl Run {
     }
 
     fn add(&mut self, findings: Vec<Finding>) {
-        self.findings.extend(findings.into_iter().map(|f| (f.id, f)));
+        for finding in findings {
+            if self.findings.get(&finding.id).is_none_or(|known| known.rev < finding.rev) {
+                self.findings.insert(finding.id, finding);
+            }
+        }
     }
 }
 
