@@ -74,7 +74,7 @@ const RESERVED: [&str; 16] = [
     "transactional.id",
 ];
 
-pub(crate) const CONSUMER: [(&str, &str); 21] = [
+pub(crate) const CONSUMER: [(&str, &str); 22] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // `earliest` would jump over a gap silently, `latest` would lose data.
@@ -87,6 +87,8 @@ pub(crate) const CONSUMER: [(&str, &str); 21] = [
     // What the client fetches ahead is a third of the memory of a small worker. With four times as much of each
     // partition and twice as much in all, nothing is faster (docs/adr/0012).
     ("max.partition.fetch.bytes", "1048576"),
+    // A response is received into one piece of memory, which must not be a mapping of its own (docs/adr/0012).
+    ("fetch.max.bytes", "3145728"),
     ("queued.max.messages.kbytes", "16384"),
     ("queued.min.messages", "20000"),
     // The default of 1000 ms stalls the source whenever the queue was full. What is queued and under way lasts for some

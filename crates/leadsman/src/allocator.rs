@@ -10,11 +10,11 @@
 /// What Kafka sends at once is received into less: as mappings of their own, a fifth of all time went into pages that the
 /// system had to empty (docs/adr/0012).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const OWN_MAPPING: libc::c_int = 16 << 20;
+const OWN_MAPPING: libc::c_int = 4 << 20;
 
 /// So many free bytes stay at the end of each arena. The default of 128 KiB would give each buffer back when it is free.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const KEPT: libc::c_int = 32 << 20;
+const KEPT: libc::c_int = 8 << 20;
 
 /// Very large allocations go back to the system when they are freed.
 ///
