@@ -291,6 +291,9 @@ fn one_audit_id() -> Result<()> {
     assert_eq!(told.len(), 1, "{told:#?}");
     let sentence = told[0]["explanation"]["sentence"].as_str().unwrap_or_default();
     assert!(sentence.contains(&id), "{sentence}");
+    // Both were read, and what was repeated counted once.
+    has_read(&after, 101.0)?;
+    assert!(metric(&after.http, "leadsman_duplicate_events_total")? >= 90.0);
     Ok(())
 }
 

@@ -39,8 +39,8 @@ impl<'a> BatchDecoder<'a> {
     }
 
     /// Makes room for so many records of one event each.
-    pub fn expect(&mut self, records: usize) {
-        self.out.expect(records);
+    pub fn reserve(&mut self, records: usize) {
+        self.out.reserve(records);
     }
 
     /// Decodes one record; what it held stands last in the lists.
@@ -76,12 +76,14 @@ impl<'a> BatchDecoder<'a> {
 
 fn text(bytes: &[u8], shape: Shape, terms: Terms<'_>, out: &mut Collector) {
     // What is one event of the API server's form has no second line, and needs not be searched for one.
-    if shape == Shape::Audit && bytes.len() <= terms.limits.max_item_bytes && out.quick(bytes, terms) {
+    let quick = shape == Shape::Audit && bytes.len() <= terms.limits.max_item_bytes;
+    if quick && out.quick(bytes.trim_ascii_end(), terms) {
         return;
     }
     if let Some(bytes) = line::only(bytes, terms.limits.max_item_bytes) {
         // Most records of a topic, and every list that the API server posts: nothing of it is copied.
-        return out.line(shape, Item { line: 1, bytes }, terms);
+        let item = Item { line: 1, bytes };
+        return if quick { out.unusual(item, terms) } else { out.line(shape, item, terms) };
     }
     if !inflate::is_compressed(bytes) {
         return drain(Documents::new(bytes, shape, terms.limits), terms, out);

@@ -130,7 +130,7 @@ impl<'w> Collector<'w> {
     }
 
     /// Makes room for so many audit events.
-    pub(crate) fn expect(&mut self, events: usize) {
+    pub(crate) fn reserve(&mut self, events: usize) {
         self.decoded.events.reserve(events);
     }
 
@@ -280,9 +280,13 @@ impl<'w> Collector<'w> {
     /// One whole document: of any format, a list or an array.
     pub(crate) fn document(&mut self, item: Item<'_>, terms: Terms<'_>) {
         // Most documents are the API server's own events: only what is none pays for telling what else it is.
-        if self.quick(item.bytes, terms) {
-            return;
+        if !self.quick(item.bytes, terms) {
+            self.unusual(item, terms);
         }
+    }
+
+    /// One whole document that [`Self::quick`] left.
+    pub(crate) fn unusual(&mut self, item: Item<'_>, terms: Terms<'_>) {
         if let Some(events) = list::items(item.bytes, terms.limits.max_item_bytes) {
             self.format(Format::AuditEventList);
             for bytes in events {
@@ -414,7 +418,7 @@ impl<'w> Collector<'w> {
                     let recurring = self.memo.recall(&event);
                     let is_clean = recurring.is_clean;
                     let event = event.owned(terms.ctx, &mut room, recurring, &mut self.joined)?;
-                    self.keep(event, is_clean, format);
+                    self.push(event, is_clean, format);
                 }
             }
             Ok(())
@@ -423,27 +427,14 @@ impl<'w> Collector<'w> {
         taken
     }
 
-    /// Records an audit event.
-    pub(crate) fn push(&mut self, mut event: AuditEvent, format: Format) {
-        if self.watcher.is_none() {
-            return self.keep(event, false, format);
-        }
-        redact::event(&mut event, false, self.key.as_ref(), &mut self.joined);
+    /// Records an audit event; `recurring_clean` as in [`redact::event`].
+    pub(crate) fn push(&mut self, mut event: AuditEvent, recurring_clean: bool, format: Format) {
+        redact::event(&mut event, recurring_clean, self.key.as_ref(), &mut self.joined);
         self.format(format);
         self.items += 1;
-        if let Some(watcher) = &mut self.watcher {
-            watcher(&EventView::from(&event));
-        }
-    }
-
-    /// Records an audit event where nobody watches. `recurring_clean` as in [`redact::event`].
-    fn keep(&mut self, event: AuditEvent, recurring_clean: bool, format: Format) {
-        self.format(format);
-        self.items += 1;
-        // It is large: where it stands it stays.
-        self.decoded.events.push(event);
-        if let Some(event) = self.decoded.events.last_mut() {
-            redact::event(event, recurring_clean, self.key.as_ref(), &mut self.joined);
+        match &mut self.watcher {
+            Some(watcher) => watcher(&EventView::from(&event)),
+            None => self.decoded.events.push(event),
         }
     }
 

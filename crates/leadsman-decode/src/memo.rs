@@ -1,17 +1,14 @@
 //! What comes again from event to event: who asks, with which client and from where, and for what kind of object.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use foldhash::quality::RandomState;
-use leadsman_domain::{ObjectRef, Untrusted};
+use leadsman_domain::{Memo, ObjectRef, Untrusted};
 
 use crate::event::Checked;
 use crate::redact;
 
-/// Most entries of a kind. When there are more, all are forgotten: a client that invents texts costs what it would cost
-/// without a memory.
+/// Most entries of a kind.
 pub(crate) const MAX_KNOWN: usize = 4_096;
 /// Longest entry that is remembered, in bytes over all of its texts.
 const MAX_TEXT: usize = 1_024;
@@ -21,19 +18,21 @@ const BORDER: &[u8] = b"\xff\n";
 /// Stands for a text that is not there.
 const ABSENT: u8 = 0xff;
 
-/// Texts that were seen in earlier events and hold no secret. Logs repeat themselves: what is remembered is neither
-/// searched nor copied again.
+/// Texts that were seen in earlier events and hold no secret: what is remembered is neither searched nor copied again.
 ///
 /// It changes no event and belongs to no context: everything in it follows from the texts.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct DecodeMemo {
-    callers: Known<Caller>,
-    objects: Known<ObjectRef>,
+    callers: Memo<Caller>,
+    objects: Memo<ObjectRef>,
     text: Vec<u8>,
 }
 
-/// By text. Its hash has another seed in each process, because clients choose the texts.
-type Known<V> = HashMap<Box<[u8]>, V, RandomState>;
+impl Default for DecodeMemo {
+    fn default() -> Self {
+        Self { callers: Memo::new(MAX_KNOWN), objects: Memo::new(MAX_KNOWN), text: Vec::new() }
+    }
+}
 
 /// Shows nothing that a client sent.
 impl fmt::Debug for DecodeMemo {
@@ -79,15 +78,10 @@ impl DecodeMemo {
         Recurring { caller, object, is_clean: known_caller && known_object }
     }
 
+    /// Texts of each kind.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.callers.len().max(self.objects.len())
-    }
-
-    /// Bytes of the longest entry.
-    #[cfg(test)]
-    pub(crate) fn longest(&self) -> usize {
-        self.callers.keys().chain(self.objects.keys()).map(|text| text.len()).fold(0, usize::max)
+    pub(crate) fn texts(&self) -> [Vec<&[u8]>; 2] {
+        [self.callers.texts().collect(), self.objects.texts().collect()]
     }
 }
 
@@ -103,17 +97,14 @@ fn write(text: &mut Vec<u8>, fields: [Option<&str>; 4]) {
 }
 
 /// The value of a text, and whether it is known to hold no secret.
-fn recall<V: Clone>(known: &mut Known<V>, text: &[u8], value: impl FnOnce() -> V) -> (V, bool) {
+fn recall<V: Clone>(known: &mut Memo<V>, text: &[u8], value: impl FnOnce() -> V) -> (V, bool) {
     if let Some(value) = known.get(text) {
         return (value.clone(), true);
     }
     let value = value();
-    if text.len() > MAX_TEXT || redact::may_hold_secret(text) {
-        return (value, false);
+    let is_clean = text.len() <= MAX_TEXT && !redact::may_hold_secret(text);
+    if is_clean {
+        known.insert(text, value.clone());
     }
-    if known.len() >= MAX_KNOWN {
-        known.clear();
-    }
-    known.insert(text.into(), value.clone());
-    (value, true)
+    (value, is_clean)
 }

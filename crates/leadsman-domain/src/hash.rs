@@ -38,7 +38,7 @@ impl ContentHash {
 }
 
 /// Hashes many short sequences for one purpose. Its hashes are as good as those of [`ContentHash`], and others; they take
-/// a third of the time, because nothing is set up for each.
+/// less time, because nothing is set up for each.
 #[derive(Clone)]
 pub struct ContentHasher {
     key: [u8; 32],

@@ -1,5 +1,5 @@
-//! Findings about what can no longer be seen. They are facts, not scores: nothing suppresses them, and they have fixed
-//! evidence.
+//! Findings about the log itself: what can no longer be seen in it, and what somebody may have tried to hide. They are
+//! facts, not scores: nothing suppresses them, and they have fixed evidence.
 
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ use leadsman_detect::{Detectors, action};
 use leadsman_domain::{AuditEvent, FindingKind, Surprise, Timestamp, Untrusted, write_api};
 
 use crate::ALLOWED_LATENESS;
+use crate::audit_ids::Collision;
 use crate::hits::Matched;
 use crate::links;
 use crate::requests::Admission;
@@ -21,6 +22,8 @@ pub(crate) struct Observer<'m> {
     pub(crate) rules: &'m RuleSet,
     /// Name of the action of the event in hand.
     action: String,
+    /// Requests that came under the audit id of another one, so far.
+    pub(crate) collisions: Vec<Collision>,
 }
 
 /// What became of an event.
@@ -43,7 +46,7 @@ pub(crate) struct Observed<'s> {
 
 impl<'m> Observer<'m> {
     pub(crate) fn new(novelty: &'m NoveltyModel, window: Duration, detectors: Detectors, rules: &'m RuleSet) -> Self {
-        Self { novelty, window, detectors, rules, action: String::new() }
+        Self { novelty, window, detectors, rules, action: String::new(), collisions: Vec::new() }
     }
 
     /// Judges one event and adds it to its actor's window.
@@ -57,7 +60,7 @@ impl<'m> Observer<'m> {
             Admission::New if late => {}
             Admission::New => {
                 let watermark = state.watermark();
-                state.audit_ids.see(event, watermark);
+                self.collisions.extend(state.audit_ids.see(event, watermark));
             }
             Admission::Joined => {
                 state.counts.joined += 1;
@@ -100,20 +103,22 @@ impl<'m> Observer<'m> {
         Seen::Scored(Observed { surprise, open, told_more })
     }
 
-    /// A window of a late event alone, by what the model and the rules say of it: neither what was learned since training
-    /// nor what came before has a part in it, so that it is the same whenever and however often the event comes.
-    pub(crate) fn judge_late(&mut self, state: &mut ShardState, event: &AuditEvent) -> OpenWindow {
+    /// A window of a late event alone, when a rule matches that is always reported; by what the model and the rules say of
+    /// it: neither what was learned since training nor what came before has a part in it, so that it is the same whenever
+    /// and however often the event comes.
+    pub(crate) fn judge_late(&mut self, state: &mut ShardState, event: &AuditEvent) -> Option<OpenWindow> {
+        if !self.detectors.rules || !self.rules.matching(event).any(|rule| rule.level.always_reports()) {
+            return None;
+        }
         let keys = self.novelty.keys(event, &mut state.memo);
         let nothing = NoveltyState::default();
         let actor = self.novelty.standing(event, &nothing);
         let judged = self.novelty.judge_by(keys, event, &actor);
         let mut open = OpenWindow::new(event.actor.class, event.event_time);
         self.add(event, &judged, &actor, &mut open);
-        if self.detectors.rules {
-            self.match_rules(event, &judged, &mut open);
-        }
+        self.match_rules(event, &judged, &mut open);
         open.detected_at = Some(event.event_time);
-        open
+        Some(open)
     }
 
     /// Adds a judged event to a window; tells whether the window's novelty may be another than before.

@@ -91,8 +91,8 @@ pub(crate) const CONSUMER: [(&str, &str); 22] = [
     ("fetch.max.bytes", "3145728"),
     ("queued.max.messages.kbytes", "16384"),
     ("queued.min.messages", "20000"),
-    // The default of 1000 ms stalls the source whenever the queue was full. What is queued and under way lasts for some
-    // 50 ms at most, so that as much would, too.
+    // The default of 1000 ms stalls the source whenever the queue was full, and so do 50: what is queued and under way
+    // may last no longer than that.
     ("fetch.queue.backoff.ms", "5"),
     ("check.crcs", "true"),
     ("socket.keepalive.enable", "true"),

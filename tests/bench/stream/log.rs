@@ -112,8 +112,7 @@ fn hasten(line: &mut [u8], begin: Timestamp, faster: u64) -> Result<()> {
     Ok(())
 }
 
-/// Objects in the response of every tenth event: four of ten have none. With them an event has 2.2 KB in the mean, as in
-/// the design's budget.
+/// Objects in the responses of ten events in turn; four have no response.
 const OBJECTS: [usize; 10] = [0, 1, 0, 2, 5, 0, 1, 2, 0, 3];
 /// An object of a response, as Go writes it.
 const OBJECT: &str = r#"{"metadata":{"name":"cart-7d9c5b8f6d-x2v7k","generateName":"cart-7d9c5b8f6d-","namespace":"shop","uid":"1c0f3c1e-5c55-4d0b-9a53-6c3fd0f5b0aa","resourceVersion":"48213377","creationTimestamp":"2026-03-02T08:00:00Z","labels":{"app":"cart","pod-template-hash":"7d9c5b8f6d"},"managedFields":[{"manager":"kubelet","operation":"Update","apiVersion":"v1","time":"2026-03-02T08:00:05Z","fieldsType":"FieldsV1","fieldsV1":{"f:status":{"f:conditions":{"k:{\"type\":\"Ready\"}":{".":{},"f:lastProbeTime":{},"f:status":{},"f:type":{}}},"f:phase":{}}},"subresource":"status"}]},"spec":{"containers":[{"name":"cart","image":"images.example.com/cart:v4.2.0","ports":[{"containerPort":8080,"protocol":"TCP"}]}],"nodeName":"node-3"},"status":{"phase":"Running"}}"#;

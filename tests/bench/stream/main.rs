@@ -5,7 +5,7 @@
 //!   and the lake on the disk.
 //! - A dense log: the same events within three hours, as a fleet writes them. A log of a small cluster that is read as a
 //!   backlog makes many small files of the lake, a large cluster does not.
-//! - A large log: the dense one with response bodies, 2.2 KB an event in the mean, as the targets were set for.
+//! - A large log: the dense one with response bodies, so that an event is about as large as those that the targets were set for.
 //! - Workers: one, two and three processes on one PostgreSQL, with what the processes and the broker had of the cores.
 //! - Webhook: batches of 400 events posted by several clients to a sink that answers 200 and keeps nothing, to one that
 //!   writes each body and waits for the disk, then to the service, which does that, too, and scores meanwhile.

@@ -112,7 +112,7 @@ fn take(document: Document<'_>, out: &mut Collector) -> Result<(), Refusal> {
         Kind::AuditEvent => {
             let event = parse::<audit::Body<'_>>(document.json)?.event(terms.ctx);
             terms.plausible(terms.after_1970(event.event_time, "requestReceivedTimestamp")?)?;
-            out.push(event, Format::Canonical);
+            out.push(event, false, Format::Canonical);
         }
         Kind::MetricSample => {
             let sample = parse::<sample::Body<'_>>(document.json)?.sample(terms)?;

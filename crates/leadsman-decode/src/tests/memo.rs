@@ -1,8 +1,8 @@
 //! What a batch remembers of earlier events changes none.
 
-use leadsman_domain::PayloadKind;
+use leadsman_domain::{AuditEvent, PayloadKind};
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
 use super::{EVENT, context, one, raw};
@@ -61,23 +61,35 @@ fn keyed() -> DecodeContext {
     DecodeContext { redaction_key: Some(RedactionKey::new("a test's key")), ..context() }
 }
 
+/// What batches hold that are decoded one after the other, and what each of their events is by itself.
+fn decode(batches: impl Iterator<Item = Vec<Vec<u8>>>) -> Vec<(Vec<AuditEvent>, Vec<AuditEvent>)> {
+    let (ctx, limits) = (keyed(), Limits::default());
+    let mut memo = DecodeMemo::default();
+    let batch = |lines: Vec<Vec<u8>>| {
+        let mut decoder = BatchDecoder::new(&ctx, &limits, std::mem::take(&mut memo));
+        let mut alone = Vec::new();
+        for line in lines {
+            let raw = raw(PayloadKind::K8sAudit, line);
+            decoder.push(&raw);
+            alone.extend(record(&ctx, &limits, &raw).events);
+        }
+        let decoded;
+        (decoded, memo) = decoder.finish();
+        assert_eq!(decoded.rejects, []);
+        (decoded.events, alone)
+    };
+    batches.map(batch).collect()
+}
+
 proptest! {
     #[test]
-    fn what_is_remembered_changes_no_event(batches in prop::collection::vec(prop::collection::vec(event(), 1..20), 1..4)) {
-        let (ctx, limits) = (keyed(), Limits::default());
-        let mut memo = DecodeMemo::default();
-        for batch in batches {
-            let mut decoder = BatchDecoder::new(&ctx, &limits, memo);
-            let mut alone = Vec::new();
-            for line in batch {
-                let raw = raw(PayloadKind::K8sAudit, line);
-                decoder.push(&raw);
-                alone.extend(record(&ctx, &limits, &raw).events);
-            }
-            let (decoded, left) = decoder.finish();
-            prop_assert_eq!(decoded.rejects, vec![]);
-            prop_assert_eq!(decoded.events, alone);
-            memo = left;
+    fn what_is_remembered_changes_no_event(
+        events in prop::collection::vec(event(), 1..6),
+        batches in prop::collection::vec(prop::collection::vec(any::<Index>(), 1..20), 1..4),
+    ) {
+        let batches = batches.iter().map(|batch| batch.iter().map(|i| i.get(&events).clone()).collect());
+        for (decoded, alone) in decode(batches) {
+            prop_assert_eq!(decoded, alone);
         }
     }
 
@@ -85,6 +97,23 @@ proptest! {
     #[test]
     fn no_rule_applies_to_what_looks_like_a_uuid(text in "[0-9a-fA-F-]{0,80}") {
         prop_assert!(!redact::may_hold_secret(text.as_bytes()));
+    }
+}
+
+/// Where one text ends and the next one begins, whatever is in them.
+#[test]
+fn texts_are_told_apart() {
+    let [one, other] = [["a\nb", "a", "b", "a"], ["a", "b", "a\nb", "a"]].map(|[user, other, source, agent]| {
+        let event = EVENT.replace("\"user\":", &format!(r#""impersonatedUser":{{"username":{other:?}}},"user":"#));
+        let event = event.replace("\"jane\"", &format!("{user:?}")).replace("\"10.0.0.7\"", &format!("{source:?}"));
+        event.replace("\"kubectl/v1.33.0\"", &format!("{agent:?}")).into_bytes()
+    });
+    let [empty, none] =
+        [r#"[""]"#, "[]"].map(|sources| EVENT.replace(r#"["203.0.113.9","10.0.0.7"]"#, sources).into_bytes());
+    for (decoded, alone) in decode(std::iter::once(vec![one, other, empty, none])) {
+        assert_eq!(decoded, alone);
+        assert_ne!(decoded[2].source_ip, decoded[3].source_ip);
+        assert_eq!((&*decoded[0].actor.name, &*decoded[1].actor.name), ("a\nb", "a"));
     }
 }
 
@@ -101,8 +130,10 @@ fn callers_that_are_made_up_do_not_fill_memory() {
     decoder.push(&raw(PayloadKind::K8sAudit, EVENT.replace("jane", &long)));
     let (decoded, memo) = decoder.finish();
     assert!(decoded.events.iter().map(|e| e.actor.name.to_string()).eq(names.chain([long])));
-    assert!((1..=MAX_KNOWN).contains(&memo.len()), "{}", memo.len());
-    assert!(memo.longest() < 2_000, "{}", memo.longest());
+    for texts in memo.texts() {
+        assert!((1..=MAX_KNOWN).contains(&texts.len()), "{}", texts.len());
+        assert!(texts.iter().all(|text| text.len() < 2_000));
+    }
 }
 
 /// Events of a request have its identity, but for the last digit.

@@ -1,13 +1,11 @@
-use std::collections::HashMap;
 use std::fmt;
 
-use foldhash::quality::RandomState;
+use leadsman_domain::Memo;
 
 use super::keys::BINS;
 use super::{KeyFamily, KeyHasher};
 
-/// Most texts remembered of a kind. When there are more, all are forgotten: a client that invents texts costs what it
-/// would cost without a memory.
+/// Most texts remembered of a kind.
 pub(super) const MAX_TEXTS: usize = 16_384;
 /// No text holds this byte, because it stands nowhere in UTF-8.
 const BORDER: u8 = 0xff;
@@ -19,19 +17,16 @@ const BORDER: u8 = 0xff;
 pub struct KeyMemo {
     hasher: Option<KeyHasher>,
     /// Action, place and outcome, by what all three are made of.
-    done: Known<[u64; 3]>,
+    done: Memo<[u64; 3]>,
     /// The other keys, by family and value.
-    others: Known<u64>,
+    others: Memo<u64>,
     hours: [Option<u64>; BINS],
     text: Vec<u8>,
 }
 
-/// By text. Its hash has another seed in each process, because clients choose the texts.
-type Known<V> = HashMap<Box<[u8]>, V, RandomState>;
-
 impl Default for KeyMemo {
     fn default() -> Self {
-        let (done, others) = (Known::default(), Known::default());
+        let (done, others) = (Memo::new(MAX_TEXTS), Memo::new(MAX_TEXTS));
         Self { hasher: None, done, others, hours: [None; BINS], text: Vec::new() }
     }
 }
@@ -80,7 +75,7 @@ impl KeyMemo {
 #[cfg(test)]
 impl KeyMemo {
     pub(super) fn len(&self) -> usize {
-        self.done.len() + self.others.len()
+        self.done.texts().len() + self.others.texts().len()
     }
 }
 
@@ -92,14 +87,11 @@ fn join(text: &mut Vec<u8>, fields: &[&str]) {
     }
 }
 
-fn recall<V: Copy>(known: &mut Known<V>, text: &[u8], value: impl FnOnce() -> V) -> V {
+fn recall<V: Copy>(known: &mut Memo<V>, text: &[u8], value: impl FnOnce() -> V) -> V {
     if let Some(value) = known.get(text) {
         return *value;
     }
-    if known.len() >= MAX_TEXTS {
-        known.clear();
-    }
     let value = value();
-    known.insert(text.into(), value);
+    known.insert(text, value);
     value
 }

@@ -162,7 +162,7 @@ impl Engine {
             let Observed { surprise, open, told_more } = match observer.observe(state, index, event) {
                 Seen::Scored(observed) => observed,
                 Seen::Late => {
-                    findings.extend(self.late(&observer.judge_late(state, event), event));
+                    findings.extend(observer.judge_late(state, event).and_then(|open| self.late(&open, event)));
                     continue;
                 }
                 Seen::Passed => continue,
@@ -187,7 +187,7 @@ impl Engine {
             finding.explanation.counterfactual = self.counterfactual_open(entity, open);
             Some(finding)
         }));
-        findings.extend(state.audit_ids.take_found().iter().map(|collision| self.reporter.collision(collision)));
+        findings.extend(observer.collisions.iter().map(|collision| self.reporter.collision(collision)));
         state.forget_requests();
         (surprises, findings)
     }
@@ -198,7 +198,7 @@ impl Engine {
     /// It is the finding of its window in the first revision: where there is one already, nothing changes, for the event
     /// may be one that was read in time and forgotten since.
     fn late(&self, open: &OpenWindow, event: &AuditEvent) -> Option<Finding> {
-        if self.polarity != Polarity::Normal || !open.hits.always_reports() {
+        if self.polarity != Polarity::Normal {
             return None;
         }
         let (actor, start) = (&event.actor.name, event.event_time.window(self.model.window()).start);

@@ -75,7 +75,7 @@ fn what_is_late_is_not_told() {
 fn a_flood_of_ids_is_bounded() {
     let mut ids = AuditIds::default();
     for n in 0..MAX_REQUESTS + 1_000 {
-        ids.see(&request(n as u128, n as i64 / 2_000, &n.to_string()), None);
+        assert_eq!(ids.see(&request(n as u128, n as i64 / 2_000, &n.to_string()), None), None, "{n}");
     }
     assert!((1..=MAX_REQUESTS).contains(&ids.len()), "{}", ids.len());
     ids.expire(Timestamp::from_millis(500_000).plus(Duration::from_secs(3_600)));

@@ -15,7 +15,6 @@ use crate::pipeline::{Outcome, Shard};
 pub(super) struct Computed {
     pub(super) shard: Shard,
     pub(super) roll: Option<PartitionRoll>,
-    pub(super) memo: DecodeMemo,
     pub(super) findings: Vec<Finding>,
     pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) snapshot: Option<Vec<u8>>,
@@ -38,8 +37,6 @@ pub(super) struct Work {
     pub(super) due: bool,
     /// What the lake gets.
     pub(super) roll: Option<PartitionRoll>,
-    /// What was decoded before.
-    pub(super) memo: DecodeMemo,
 }
 
 /// Decodes and scores a batch. Blocks.
@@ -51,14 +48,14 @@ pub(super) fn compute(service: &Service, mut shard: Shard, records: &[RawRecord]
     // What lies below the stored offset was committed before: it only rebuilds state, and what the lake still lacks.
     let (seen, stored) = (below(work.seen), below(work.stored.max(work.seen)));
     let mut outcome = Outcome::default();
-    let replayed = decode(service, &records[seen..stored], &mut work);
+    let replayed = decode(service, &records[seen..stored], &work, &mut shard.decoded);
     let surprises = shard.push_scored(engine, &replayed.rows.events, &replayed.rows.samples, &mut outcome)?;
     if let Some(roll) = &mut work.roll {
         roll.push(replayed.rows, surprises)?;
     }
     let before = shard.state.counts;
     let mut outcome = Outcome::default();
-    let batch = decode(service, &records[stored..], &mut work);
+    let batch = decode(service, &records[stored..], &work, &mut shard.decoded);
     let surprises = shard.push_scored(engine, &batch.rows.events, &batch.rows.samples, &mut outcome)?;
     if let Some(roll) = &mut work.roll {
         roll.push(batch.rows, surprises)?;
@@ -74,7 +71,6 @@ pub(super) fn compute(service: &Service, mut shard: Shard, records: &[RawRecord]
         duplicates: after.duplicates - before.duplicates,
         shard,
         roll: work.roll,
-        memo: work.memo,
         findings: outcome.findings.into_values().collect(),
         dead_letters: batch.dead_letters,
         snapshot,
@@ -89,10 +85,10 @@ struct Batch {
     account: Account,
 }
 
-fn decode(service: &Service, records: &[RawRecord], work: &mut Work) -> Batch {
-    let memo = std::mem::take(&mut work.memo);
-    let mut decoder = BatchDecoder::new(&service.scope(&work.source).context, &service.limits, memo);
-    decoder.expect(records.len());
+fn decode(service: &Service, records: &[RawRecord], work: &Work, memo: &mut DecodeMemo) -> Batch {
+    let context = &service.scope(&work.source).context;
+    let mut decoder = BatchDecoder::new(context, &service.limits, std::mem::take(memo));
+    decoder.reserve(records.len());
     let (mut rows, mut refused) = (Placed::default(), Vec::new());
     for record in records {
         let found = decoder.push(record);
@@ -100,8 +96,8 @@ fn decode(service: &Service, records: &[RawRecord], work: &mut Work) -> Batch {
         rows.sample_offsets.extend(repeat_n(record.offset, found.samples));
         refused.extend(repeat_n(record.offset, found.rejects));
     }
-    let (decoded, memo) = decoder.finish();
-    work.memo = memo;
+    let decoded;
+    (decoded, *memo) = decoder.finish();
     let mut account = Account::default();
     account.add(&decoded);
     (rows.events, rows.samples) = (decoded.events, decoded.samples);

@@ -7,7 +7,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use leadsman_decode::DecodeMemo;
 use leadsman_domain::{Commit, Finding, RawBatch, Snapshot, SourceId, Span, Store, StoreError};
 use leadsman_engine::{Gap, Unit};
 use leadsman_store::failpoint::reach;
@@ -56,8 +55,6 @@ pub struct Partition {
     roll: Option<PartitionRoll>,
     /// Where the last owner decided that the roll ends, if it did not come to write it.
     roll_to: Option<u64>,
-    /// What was decoded before.
-    memo: DecodeMemo,
 }
 
 /// What became durable.
@@ -129,7 +126,6 @@ impl Partition {
             heard_at: Instant::now(),
             roll_to: checkpoint.roll_to.filter(|_| roll.is_some()),
             roll,
-            memo: DecodeMemo::default(),
         };
         Ok(Claimed { partition, start: state_offset, next_offset, source_tag: checkpoint.source_tag })
     }
@@ -182,8 +178,7 @@ impl Partition {
         let RawBatch { span, records: raw } = batch;
         let heard = raw.last().map(|record| record.received_at);
         let (source, number, seen) = (self.source.clone(), self.number, self.position);
-        let (roll, memo) = (self.roll.take(), std::mem::take(&mut self.memo));
-        let work = Work { source, number, seen, stored, idle, due, roll, memo };
+        let work = Work { source, number, seen, stored, idle, due, roll: self.roll.take() };
         // Scoring never runs on the reactor.
         let core = self.service.cores.acquire().await?;
         let done = tokio::task::spawn_blocking(move || compute(&worker, shard, &raw, work))
@@ -192,7 +187,7 @@ impl Partition {
         drop(core);
         let newest = done.shard.state.newest_event();
         self.shard = Some(done.shard);
-        (self.roll, self.memo) = (done.roll, done.memo);
+        self.roll = done.roll;
         // Metrics that go on do not stand for an audit log that stopped.
         if done.account.events > 0 {
             self.heard_at = Instant::now();
