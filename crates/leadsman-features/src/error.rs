@@ -1,3 +1,5 @@
+use std::io;
+
 use leadsman_domain::{ErrorKind, MatrixError};
 
 /// Why features could not be built, or a table not be read.
@@ -9,10 +11,13 @@ pub enum FeatureError {
     /// The values do not make a matrix.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
-    /// A table is damaged in a way that the reader cannot describe.
-    #[error("the table is damaged: restore the file, or remove it")]
+    /// A table cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The checksum of a table is not that of its content.
+    #[error("it is damaged, or not a file that Leadsman wrote: restore it, or remove it")]
     Damaged,
-    /// A table was not written by us, or was changed since.
+    /// A table has other columns than are read.
     #[error("its column {0} is missing or holds what was never written there: restore the file, or remove it")]
     Column(&'static str),
 }
@@ -23,6 +28,7 @@ impl FeatureError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Frame(_) | Self::Matrix(_) => ErrorKind::Internal,
+            Self::Io(_) => ErrorKind::Unavailable,
             Self::Damaged | Self::Column(_) => ErrorKind::InvalidInput,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Seek};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use leadsman_domain::{Actor, AuditEvent, MetricSample, ObjectRef, RiskFlags, Timestamp, Untrusted};
@@ -11,6 +10,7 @@ use polars::prelude::*;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
+use super::checksum;
 use super::lake::{LogPlace, PlacedSample, ScoredEvent};
 use crate::FeatureError;
 
@@ -35,9 +35,10 @@ pub struct TableReader<R, T> {
 impl<R: Read + Seek + MmapBytesReader, T: StoredRow> TableReader<R, T> {
     /// Begins to read.
     ///
-    /// Errors: [`FeatureError`] when `input` cannot be read or is no Parquet file.
+    /// Errors: [`FeatureError`] when `input` cannot be read, or is not what a [`TableWriter`](super::TableWriter) wrote.
     pub fn new(mut input: R) -> Result<Self, FeatureError> {
-        let metadata = guarded(|| Ok(Arc::clone(ParquetReader::new(&mut input).get_metadata()?)))?;
+        checksum::verify(&mut input)?;
+        let metadata = Arc::clone(ParquetReader::new(&mut input).get_metadata()?);
         Ok(Self { input, metadata, next: 0, row: 0, rows: PhantomData })
     }
 
@@ -55,12 +56,12 @@ impl<R: Read + Seek + MmapBytesReader, T: StoredRow> TableReader<R, T> {
 
     /// The rows of the next row group; `None` at the end.
     ///
-    /// Errors: [`FeatureError`] when the file is damaged or not one of ours.
+    /// Errors: [`FeatureError`] when the file cannot be read or has other columns.
     pub fn next_group(&mut self) -> Result<Option<Vec<T>>, FeatureError> {
         let Some(group) = self.metadata.row_groups.get(self.next) else { return Ok(None) };
         let mut reader = ParquetReader::new(&mut self.input).with_slice(Some((self.row, group.num_rows())));
         reader.set_metadata(Arc::clone(&self.metadata));
-        let rows = guarded(|| T::read(&reader.finish()?))?;
+        let rows = T::read(&reader.finish()?)?;
         self.next += 1;
         self.row += group.num_rows();
         Ok(Some(rows))
@@ -179,11 +180,6 @@ fn events(frame: &DataFrame) -> Result<Vec<AuditEvent>, FeatureError> {
         })
     };
     (0..frame.height()).map(event).collect()
-}
-
-/// Polars asserts what some damaged files do not keep, on threads of its own: that is an error of the file.
-fn guarded<T>(work: impl FnOnce() -> Result<T, FeatureError>) -> Result<T, FeatureError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(FeatureError::Damaged))
 }
 
 /// The column `name`, if it is of the type that `typed` asks for.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
-use std::io::BufWriter;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -179,14 +178,14 @@ impl<T: LakeRow> Hours<T> {
 /// A file that has no name yet.
 pub(super) struct Draft<T: LakeRow> {
     file: NamedTempFile,
-    table: TableWriter<BufWriter<File>, T>,
+    table: TableWriter<File, T>,
 }
 
 impl<T: LakeRow> Draft<T> {
     pub(super) fn begin(storage: &Arc<dyn Storage>) -> Result<Self, LakeError> {
         let file = storage.draft()?;
         let to = file.reopen().map_err(LakeError::io("write", file.path()))?;
-        Ok(Self { file, table: TableWriter::new(BufWriter::new(to)) })
+        Ok(Self { file, table: TableWriter::new(to) })
     }
 
     pub(super) fn push(&mut self, row: T) -> Result<(), LakeError> {
