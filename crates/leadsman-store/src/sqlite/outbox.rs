@@ -1,5 +1,5 @@
 use leadsman_domain::{OutboxItem, StoreError, Timestamp};
-use rusqlite::{Connection, Statement, Transaction, params};
+use rusqlite::{CachedStatement, Connection, Statement, Transaction, params};
 
 use super::error::sql_error;
 use super::write::begin;
@@ -7,14 +7,14 @@ use crate::convert::row_limit;
 use crate::rows::{FindingRow, OutboxKey, outbox_item};
 
 /// Puts findings on their way, within a commit.
-pub(super) struct Enqueue<'t>(Statement<'t>);
+pub(super) struct Enqueue<'t>(CachedStatement<'t>);
 
 impl<'t> Enqueue<'t> {
     pub(super) fn prepare(tx: &'t Transaction<'_>) -> Result<Self, StoreError> {
         // A sink named twice gets the finding once.
         const ENQUEUE: &str = "INSERT INTO outbox(item_id, rev, sink, commit_seq, key, body)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(item_id, rev, sink) DO NOTHING";
-        Ok(Self(tx.prepare(ENQUEUE).map_err(sql_error)?))
+        Ok(Self(tx.prepare_cached(ENQUEUE).map_err(sql_error)?))
     }
 
     pub(super) fn row(&mut self, row: &FindingRow<'_>, seq: i64, sinks: &[String]) -> Result<(), StoreError> {
@@ -40,7 +40,7 @@ pub(super) fn lease(
     let tx = begin(conn)?;
     let mut items = Vec::new();
     {
-        let mut free = tx.prepare(FREE).map_err(sql_error)?;
+        let mut free = tx.prepare_cached(FREE).map_err(sql_error)?;
         let mut rows = free.query(params![sink, now.as_micros(), row_limit(limit)]).map_err(sql_error)?;
         while let Some(row) = rows.next().map_err(sql_error)? {
             let read = || Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
@@ -87,7 +87,7 @@ fn each(
     keys: &[OutboxKey],
     run: impl Fn(&mut Statement<'_>, &OutboxKey) -> rusqlite::Result<usize>,
 ) -> Result<(), StoreError> {
-    let mut statement = tx.prepare(sql).map_err(sql_error)?;
+    let mut statement = tx.prepare_cached(sql).map_err(sql_error)?;
     for key in keys {
         run(&mut statement, key).map_err(sql_error)?;
     }

@@ -93,11 +93,13 @@ fn advance(tx: &Transaction<'_>, commit: &Commit, step: &Step) -> Result<(), Sto
     let (source, part) = (span.source.as_str(), span.partition);
     let values =
         params![step.to, step.state_offset, step.roll_to, commit.source_tag, source, part, commit.epoch, step.from];
-    if tx.execute(sql::ADVANCE, values).map_err(sql_error)? == 0 {
+    let mut advance = tx.prepare_cached(sql::ADVANCE).map_err(sql_error)?;
+    if advance.execute(values).map_err(sql_error)? == 0 {
         return Err(fenced(span));
     }
     if let Some(snapshot) = &commit.snapshot {
-        tx.execute(sql::WRITE_SNAPSHOT, params![source, part, snapshot.body]).map_err(sql_error)?;
+        let mut write = tx.prepare_cached(sql::WRITE_SNAPSHOT).map_err(sql_error)?;
+        write.execute(params![source, part, snapshot.body]).map_err(sql_error)?;
     }
     Ok(())
 }
@@ -109,10 +111,10 @@ fn upsert_findings(tx: &Transaction<'_>, rows: &[FindingRow<'_>], sinks: &[Strin
         return Ok(());
     }
     // The write lock is held from here to the end: sequence numbers become visible in their order.
-    let drawn: i64 =
-        tx.query_row("SELECT value FROM counter WHERE name = 'commit_seq'", (), |row| row.get(0)).map_err(sql_error)?;
-    let mut stored = tx.prepare("SELECT commit_seq FROM finding WHERE id = ?1").map_err(sql_error)?;
-    let mut upsert = tx.prepare(UPSERT).map_err(sql_error)?;
+    let mut counter = tx.prepare_cached("SELECT value FROM counter WHERE name = 'commit_seq'").map_err(sql_error)?;
+    let drawn: i64 = counter.query_row((), |row| row.get(0)).map_err(sql_error)?;
+    let mut stored = tx.prepare_cached("SELECT commit_seq FROM finding WHERE id = ?1").map_err(sql_error)?;
+    let mut upsert = tx.prepare_cached(UPSERT).map_err(sql_error)?;
     let mut enqueue = Enqueue::prepare(tx)?;
     let mut index = WordIndex::prepare(tx)?;
     let mut last = drawn;
@@ -145,7 +147,8 @@ fn upsert_findings(tx: &Transaction<'_>, rows: &[FindingRow<'_>], sinks: &[Strin
         enqueue.row(row, seq, sinks)?;
     }
     if last > drawn {
-        tx.execute("UPDATE counter SET value = ?1 WHERE name = 'commit_seq'", [last]).map_err(sql_error)?;
+        let count = "UPDATE counter SET value = ?1 WHERE name = 'commit_seq'";
+        tx.prepare_cached(count).and_then(|mut count| count.execute([last])).map_err(sql_error)?;
     }
     Ok(())
 }
@@ -170,7 +173,7 @@ fn insert_dead_letters(tx: &Transaction<'_>, letters: &[DeadLetterRow]) -> Resul
     const INSERT: &str = "INSERT INTO dead_letter(source, part, off, item, line, reason, detail, payload, stored_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) ON CONFLICT(source, part, off, item) DO NOTHING";
 
-    let mut insert = tx.prepare(INSERT).map_err(sql_error)?;
+    let mut insert = tx.prepare_cached(INSERT).map_err(sql_error)?;
     for l in letters {
         let values = params![l.source, l.partition, l.offset, l.item, l.line, l.reason, l.detail, l.payload];
         insert.execute(values).map_err(sql_error)?;
