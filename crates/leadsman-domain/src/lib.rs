@@ -36,7 +36,7 @@ pub use finding::{
 };
 pub use flow::{FlowDirection, FlowEndpoint, FlowEvent, FlowProtocol, FlowVerdict};
 pub use format::{Format, SkipReason, Tally};
-pub use hash::{ContentHash, ContentHasher};
+pub use hash::{ContentHash, ContentHasher, TableHash, short_hash};
 pub use id::{EventId, FindingId, IdError, IncidentId, RequestKey};
 pub use matrix::{FeatureMatrix, FeatureSchema, MatrixError, RowKey};
 pub use memo::Memo;

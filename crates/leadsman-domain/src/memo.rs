@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use foldhash::quality::RandomState;
+use crate::TableHash;
 
 /// What follows from texts and was worked out before. Logs repeat themselves: looking up takes a fraction of what working
 /// out takes.
@@ -10,7 +10,7 @@ use foldhash::quality::RandomState;
 /// hash has another seed in each process, because clients choose the texts.
 #[derive(Clone)]
 pub struct Memo<V> {
-    known: HashMap<Box<[u8]>, V, RandomState>,
+    known: HashMap<Box<[u8]>, V, TableHash>,
     most: usize,
 }
 

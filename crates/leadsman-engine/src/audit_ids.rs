@@ -1,10 +1,9 @@
 //! Audit ids that requests had lately.
 
 use std::collections::{BTreeMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use leadsman_domain::{AuditEvent, EventId, Timestamp};
+use leadsman_domain::{AuditEvent, EventId, TableHash, Timestamp, short_hash};
 use serde::{Deserialize, Serialize};
 
 use crate::requests::{MAX_REQUESTS, RETENTION};
@@ -25,10 +24,10 @@ pub(crate) struct AuditIds {
     told: Option<i64>,
 }
 
-/// Digests of ids. Written in their order, so that equal states give equal bytes.
+/// Hashes of ids. Written in their order, so that equal states give equal bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Vec<u64>", into = "Vec<u64>")]
-struct Generation(HashSet<u64>);
+struct Generation(HashSet<u64, TableHash>);
 
 impl From<Vec<u64>> for Generation {
     fn from(ids: Vec<u64>) -> Self {
@@ -59,7 +58,8 @@ const GENERATION: Duration = Duration::from_secs(300);
 impl AuditIds {
     /// Takes the first event of a request into account, which is not late; the collision, if it is to be told.
     pub(crate) fn see(&mut self, event: &AuditEvent, watermark: Option<Timestamp>) -> Option<Collision> {
-        let (id, time) = (digest(event.audit_id.raw()), event.event_time);
+        // Who makes up two ids of one hash tells on themselves alone.
+        let (id, time) = (short_hash(event.audit_id.raw()), event.event_time);
         let from = watermark.map_or(i64::MIN, horizon);
         let is_known = self.generations.range(from..).any(|(_, ids)| ids.0.contains(&id));
         if self.len() >= MAX_REQUESTS {
@@ -87,11 +87,4 @@ impl AuditIds {
 /// Where the first generation begins of which all requests are remembered: a repetition of theirs is known for one.
 fn horizon(watermark: Timestamp) -> i64 {
     watermark.minus(RETENTION).as_micros()
-}
-
-/// 64 bits of an id, without a seed: states are handed over. Who makes up two ids of one digest tells on themselves alone.
-fn digest(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
 }
