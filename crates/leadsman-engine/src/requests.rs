@@ -1,9 +1,8 @@
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use leadsman_domain::{AuditEvent, EventId, RequestKey, Stage, Timestamp};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use leadsman_domain::{AuditEvent, Stage, TableHash, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// What became of an event before scoring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,24 +25,27 @@ pub enum Admission {
 ///
 /// A request has one time, which its identity holds, so that all of its events meet in one slot. To forget is to drop a
 /// slot: every event passes here, and what has an order of its own would be a tenth of the cost of the whole line.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written")]
 pub(crate) struct Requests {
     /// By [`SLOT`] of their time.
     slots: BTreeMap<i64, Slot>,
     /// How many requests there are in all.
+    #[serde(skip_serializing)]
     count: usize,
     /// What comes of a time before this may have been forgotten for want of room.
     forgotten: Option<Timestamp>,
 }
 
-/// The requests of one slot. Never iterated but to be sorted: their order is another in every process.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Slot {
-    /// The first event of each request.
-    first: HashMap<RequestKey, EventId>,
-    /// Its later ones, where there are any: most requests are logged in one stage.
-    later: HashMap<RequestKey, Vec<EventId>>,
-}
+/// The requests of one slot. Written in their order, so that equal states give equal bytes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<(Key, Stages)>", into = "Vec<(Key, Stages)>")]
+struct Slot(HashMap<Key, Stages, TableHash>);
+
+/// Identity of a request, in bytes: with what stands beside it a number of 128 bits would take twice the room.
+type Key = [u8; 16];
+/// Those of a request's stages that came, a bit each.
+type Stages = u8;
 
 /// How far behind the watermark identities stay.
 pub(crate) const RETENTION: Duration = Duration::from_secs(600);
@@ -55,30 +57,25 @@ pub(crate) const MAX_REQUESTS: usize = 1_000_000;
 impl Requests {
     /// Admits an event. Exec, attach, port-forward and watch log `ResponseStarted` first: that one counts.
     pub(crate) fn admit(&mut self, event: &AuditEvent) -> Admission {
-        match event.stage {
+        let stage: Stages = match event.stage {
             Stage::RequestReceived => return Admission::NotScored,
-            Stage::ResponseStarted | Stage::ResponseComplete | Stage::Panic => {}
-        }
+            Stage::ResponseStarted => 1,
+            Stage::ResponseComplete => 2,
+            Stage::Panic => 4,
+        };
         if self.count >= MAX_REQUESTS && !self.knows(event) {
             self.make_room(event.event_time);
         }
-        let Slot { first, later } = self.slots.entry(slot(event.event_time)).or_default();
-        match first.entry(event.request) {
-            Entry::Occupied(seen) if *seen.get() == event.id => Admission::Duplicate,
-            Entry::Occupied(_) => {
-                let later = later.entry(event.request).or_default();
-                if later.contains(&event.id) {
-                    return Admission::Duplicate;
-                }
-                later.push(event.id);
-                Admission::Joined
-            }
-            Entry::Vacant(new) => {
-                new.insert(event.id);
-                self.count += 1;
-                Admission::New
-            }
-        }
+        let slot = self.slots.entry(slot(event.event_time)).or_default();
+        let stages = slot.0.entry(key(event)).or_default();
+        let admission = match *stages {
+            0 => Admission::New,
+            seen if seen & stage == 0 => Admission::Joined,
+            _ => Admission::Duplicate,
+        };
+        *stages |= stage;
+        self.count += usize::from(admission == Admission::New);
+        admission
     }
 
     /// Forgets what lies too far behind `watermark`.
@@ -102,7 +99,7 @@ impl Requests {
     }
 
     fn knows(&self, event: &AuditEvent) -> bool {
-        self.slots.get(&slot(event.event_time)).is_some_and(|slot| slot.first.contains_key(&event.request))
+        self.slots.get(&slot(event.event_time)).is_some_and(|slot| slot.0.contains_key(&key(event)))
     }
 
     /// Forgets the oldest for an event of this time.
@@ -117,52 +114,43 @@ impl Requests {
 
     fn forget_oldest(&mut self) -> Option<i64> {
         let (start, slot) = self.slots.pop_first()?;
-        self.count -= slot.first.len();
+        self.count -= slot.0.len();
         Some(start)
     }
+}
+
+fn key(event: &AuditEvent) -> Key {
+    event.request.get().to_be_bytes()
 }
 
 fn slot(time: Timestamp) -> i64 {
     time.window(SLOT).start.as_micros()
 }
 
-/// A request as it is written: its first event and the later ones.
-type Written<L> = (RequestKey, EventId, L);
+/// As it is written: what is counted follows from the rest.
+#[derive(Deserialize)]
+struct Written {
+    slots: BTreeMap<i64, Slot>,
+    forgotten: Option<Timestamp>,
+}
 
-impl Serialize for Requests {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        (self.forgotten, InOrder(&self.slots)).serialize(s)
+impl From<Written> for Requests {
+    fn from(Written { slots, forgotten }: Written) -> Self {
+        let count = slots.values().map(|slot| slot.0.len()).sum();
+        Self { slots, count, forgotten }
     }
 }
 
-/// In the order of the requests, so that equal states give equal bytes.
-struct InOrder<'a>(&'a BTreeMap<i64, Slot>);
-
-impl Serialize for InOrder<'_> {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.0.iter().map(|(slot, Slot { first, later })| {
-            let later = |request| later.get(request).map_or(&[][..], Vec::as_slice);
-            let mut all: Vec<Written<&[EventId]>> = first.iter().map(|(r, id)| (*r, *id, later(r))).collect();
-            all.sort_unstable();
-            (slot, all)
-        }))
+impl From<Vec<(Key, Stages)>> for Slot {
+    fn from(requests: Vec<(Key, Stages)>) -> Self {
+        Self(requests.into_iter().collect())
     }
 }
 
-impl<'de> Deserialize<'de> for Requests {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let (forgotten, slots) = <(_, Vec<(i64, Vec<Written<Vec<EventId>>>)>)>::deserialize(d)?;
-        let mut requests = Self { forgotten, ..Self::default() };
-        for (at, seen) in slots {
-            let slot = requests.slots.entry(at).or_default();
-            for (request, first, later) in seen {
-                slot.first.insert(request, first);
-                if !later.is_empty() {
-                    slot.later.insert(request, later);
-                }
-            }
-        }
-        requests.count = requests.slots.values().map(|slot| slot.first.len()).sum();
-        Ok(requests)
+impl From<Slot> for Vec<(Key, Stages)> {
+    fn from(slot: Slot) -> Self {
+        let mut requests: Self = slot.0.into_iter().collect();
+        requests.sort_unstable();
+        requests
     }
 }

@@ -18,7 +18,7 @@ const MAX_LINKS: usize = 8;
 /// Most bytes a snapshot may unpack to.
 const MAX_SNAPSHOT: u64 = 2 << 30;
 /// Format of the snapshot.
-const SNAPSHOT_FORMAT: u8 = 9;
+const SNAPSHOT_FORMAT: u8 = 10;
 
 /// Everything remembered of one partition of one source. Partitions share nothing that changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
