@@ -6,6 +6,7 @@ use std::time::Duration;
 use leadsman_domain::{AuditEvent, EventId, TableHash, Timestamp, short_hash};
 use serde::{Deserialize, Serialize};
 
+use crate::in_order;
 use crate::requests::{MAX_REQUESTS, RETENTION};
 
 /// Tells when a request comes under the audit id of another one.
@@ -24,24 +25,9 @@ pub(crate) struct AuditIds {
     told: Option<i64>,
 }
 
-/// Hashes of ids. Written in their order, so that equal states give equal bytes.
+/// Hashes of ids.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Vec<u64>", into = "Vec<u64>")]
-struct Generation(HashSet<u64, TableHash>);
-
-impl From<Vec<u64>> for Generation {
-    fn from(ids: Vec<u64>) -> Self {
-        Self(ids.into_iter().collect())
-    }
-}
-
-impl From<Generation> for Vec<u64> {
-    fn from(ids: Generation) -> Self {
-        let mut ids: Self = ids.0.into_iter().collect();
-        ids.sort_unstable();
-        ids
-    }
-}
+struct Generation(#[serde(with = "in_order")] HashSet<u64, TableHash>);
 
 /// A request that came under the audit id of another one.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,6 +11,7 @@ mod counterfactual;
 mod engine;
 mod error;
 mod hits;
+mod in_order;
 mod incidents;
 mod links;
 mod observer;

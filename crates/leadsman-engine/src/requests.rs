@@ -4,6 +4,8 @@ use std::time::Duration;
 use leadsman_domain::{AuditEvent, Stage, TableHash, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::in_order;
+
 /// What became of an event before scoring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
@@ -37,10 +39,9 @@ pub(crate) struct Requests {
     forgotten: Option<Timestamp>,
 }
 
-/// The requests of one slot. Written in their order, so that equal states give equal bytes.
+/// The requests of one slot.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Vec<(Key, Stages)>", into = "Vec<(Key, Stages)>")]
-struct Slot(HashMap<Key, Stages, TableHash>);
+struct Slot(#[serde(with = "in_order")] HashMap<Key, Stages, TableHash>);
 
 /// Identity of a request, in bytes: with what stands beside it a number of 128 bits would take twice the room.
 type Key = [u8; 16];
@@ -138,19 +139,5 @@ impl From<Written> for Requests {
     fn from(Written { slots, forgotten }: Written) -> Self {
         let count = slots.values().map(|slot| slot.0.len()).sum();
         Self { slots, count, forgotten }
-    }
-}
-
-impl From<Vec<(Key, Stages)>> for Slot {
-    fn from(requests: Vec<(Key, Stages)>) -> Self {
-        Self(requests.into_iter().collect())
-    }
-}
-
-impl From<Slot> for Vec<(Key, Stages)> {
-    fn from(slot: Slot) -> Self {
-        let mut requests: Self = slot.0.into_iter().collect();
-        requests.sort_unstable();
-        requests
     }
 }

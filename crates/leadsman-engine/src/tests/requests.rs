@@ -15,7 +15,7 @@ fn request(n: usize, second: i64) -> AuditEvent {
 fn a_request_is_one_observation_however_often_it_comes() {
     let mut requests = Requests::default();
     let first = request(1, 0);
-    let later = AuditEvent { id: EventId::new(2), stage: Stage::Panic, ..first.clone() };
+    let later = AuditEvent { stage: Stage::Panic, ..first.clone() };
     let received = AuditEvent { stage: Stage::RequestReceived, ..request(3, 0) };
     for (event, admission) in [
         (&received, Admission::NotScored),
