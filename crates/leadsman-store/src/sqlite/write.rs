@@ -1,5 +1,5 @@
 use leadsman_domain::{Checkpoint, Commit, DeadLetterKey, SourceId, StoreError};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
 use super::error::sql_error;
 use super::outbox::Enqueue;
@@ -88,18 +88,21 @@ pub(super) fn begin(conn: &mut Connection) -> Result<Transaction<'_>, StoreError
     conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql_error)
 }
 
+/// Runs a statement that every commit has; it is prepared the first time.
+fn execute(tx: &Transaction<'_>, sql: &str, values: impl Params) -> Result<usize, StoreError> {
+    tx.prepare_cached(sql).and_then(|mut statement| statement.execute(values)).map_err(sql_error)
+}
+
 fn advance(tx: &Transaction<'_>, commit: &Commit, step: &Step) -> Result<(), StoreError> {
     let span = &commit.span;
     let (source, part) = (span.source.as_str(), span.partition);
     let values =
         params![step.to, step.state_offset, step.roll_to, commit.source_tag, source, part, commit.epoch, step.from];
-    let mut advance = tx.prepare_cached(sql::ADVANCE).map_err(sql_error)?;
-    if advance.execute(values).map_err(sql_error)? == 0 {
+    if execute(tx, sql::ADVANCE, values)? == 0 {
         return Err(fenced(span));
     }
     if let Some(snapshot) = &commit.snapshot {
-        let mut write = tx.prepare_cached(sql::WRITE_SNAPSHOT).map_err(sql_error)?;
-        write.execute(params![source, part, snapshot.body]).map_err(sql_error)?;
+        execute(tx, sql::WRITE_SNAPSHOT, params![source, part, snapshot.body])?;
     }
     Ok(())
 }
@@ -147,8 +150,7 @@ fn upsert_findings(tx: &Transaction<'_>, rows: &[FindingRow<'_>], sinks: &[Strin
         enqueue.row(row, seq, sinks)?;
     }
     if last > drawn {
-        let count = "UPDATE counter SET value = ?1 WHERE name = 'commit_seq'";
-        tx.prepare_cached(count).and_then(|mut count| count.execute([last])).map_err(sql_error)?;
+        execute(tx, "UPDATE counter SET value = ?1 WHERE name = 'commit_seq'", [last])?;
     }
     Ok(())
 }
