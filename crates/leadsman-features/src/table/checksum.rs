@@ -8,6 +8,8 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use polars::prelude::PolarsError;
+
 use crate::FeatureError;
 
 /// Bytes of a checksum.
@@ -45,7 +47,8 @@ impl<W: Write> SummedWriter<W> {
     /// Writes `end`, which ends with the footer.
     pub(super) fn finish(mut self, end: &[u8]) -> Result<(), FeatureError> {
         let footer = end.last_chunk().map(|trailer| footer_length(*trailer));
-        let border = footer.and_then(|footer| end.len().checked_sub(footer)).ok_or(FeatureError::Damaged)?;
+        let border = footer.and_then(|footer| end.len().checked_sub(footer));
+        let border = border.ok_or_else(|| PolarsError::ComputeError("polars wrote a table without a footer".into()))?;
         let (data, footer) = end.split_at(border);
         self.write(data)?;
         self.hash.update(footer);
