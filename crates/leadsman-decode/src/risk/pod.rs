@@ -10,9 +10,10 @@ use super::{Found, Risks, is_true, texts};
 use crate::asked::pod_specs;
 use crate::body::{Value, elements, fields};
 
-const HOST_PATHS: [&str; 10] =
-    ["/", "/etc", "/root", "/proc", "/run", "/var", "/var/run", "/var/lib", "/var/lib/kubelet", "/var/lib/docker"];
-const HOST_TREES: [&str; 3] = ["/etc/", "/root/", "/var/lib/kubelet/"];
+/// Directories of a node that are sensitive by themselves.
+const HOST_PATHS: [&str; 7] = ["/", "/proc", "/run", "/var", "/var/run", "/var/lib", "/var/lib/docker"];
+/// Directories of a node that are, with everything in them.
+const HOST_TREES: [&str; 3] = ["/etc", "/root", "/var/lib/kubelet"];
 const RUNTIME_DIRS: [&str; 4] = ["/containerd", "/crio", "/k3s", "/k3s/containerd"];
 const RUNTIME_SOCKETS: [&str; 6] = [
     "/docker.sock",
@@ -206,7 +207,9 @@ fn is_sensitive_path(path: &str) -> bool {
     // `/var/run` is a link to `/run` on every current distribution.
     let runtime = path.strip_prefix("/var").unwrap_or(&path).strip_prefix("/run");
     HOST_PATHS.contains(&path.as_str())
-        || HOST_TREES.iter().any(|tree| path.starts_with(tree))
+        || HOST_TREES
+            .iter()
+            .any(|tree| path.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
         || runtime.is_some_and(|rest| RUNTIME_DIRS.contains(&rest) || RUNTIME_SOCKETS.contains(&rest))
 }
 

@@ -175,7 +175,6 @@ fn host_paths() {
         "/etc/",
         "/etc/kubernetes/pki",
         "/root",
-        "/root/.ssh",
         "/proc",
         "/var/run/docker.sock",
         "/run",
@@ -191,6 +190,10 @@ fn host_paths() {
         "\\/etc",
     ] {
         assert!(sensitive(path), "{path}");
+    }
+    for tree in ["/etc", "/root", "/var/lib/kubelet"] {
+        let inside = format!("{tree}/.ssh");
+        assert!(sensitive(&inside), "{inside}");
     }
     for path in
         ["/var/log", "/data", "/etcd", "/rootfs", "/var/lib/mysql", "/opt/etc", "/run/udev", "/var/lib/kubelets"]
