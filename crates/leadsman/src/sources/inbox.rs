@@ -2,7 +2,8 @@
 //!
 //! Records are numbered from 0 without holes; a segment's file name is the number of its first record. An
 //! append is answered after `fdatasync`, so a 2xx of the receiver means that the body survives a crash. On
-//! open, a torn tail is cut, because nobody was told that it is safe; any other damage is an error.
+//! open, a torn group of appends is cut where it is torn, because nobody was told that it is safe; any other damage is an
+//! error.
 
 mod error;
 mod frame;

@@ -1,5 +1,6 @@
-//! One frame: `length u32 | crc32c u32 | kind u8 | received_at i64 | bytes`, little-endian. `length` counts what
-//! follows the checksum; the checksum covers `length` and all that it counts.
+//! One frame: `length u32 | crc32c u32 | kind u8 | received_at i64 | durable u64 | bytes`, little-endian. `length` counts
+//! what follows the checksum; the checksum covers `length` and all that it counts. `durable` says how much of the file
+//! was on the disk when the frame was written: the frames of one group have one, and may reach the disk in any order.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use leadsman_domain::{PayloadKind, Timestamp};
 
 const PREFIX: usize = 8;
-const META: usize = 9;
+const META: usize = 17;
 
 /// Most bytes that `length` can count.
 pub(super) const MAX_BYTES: usize = u32::MAX as usize - META;
@@ -42,19 +43,20 @@ pub(super) struct Frame {
     pub(super) bytes: Bytes,
 }
 
+/// Codes of kinds; lower ones stood in frames that had no `durable`.
 fn code(kind: PayloadKind) -> u8 {
     match kind {
-        PayloadKind::K8sAudit => 0,
-        PayloadKind::PrometheusRemoteWrite => 1,
-        PayloadKind::MetricJson => 2,
-        PayloadKind::Canonical => 3,
+        PayloadKind::K8sAudit => 16,
+        PayloadKind::PrometheusRemoteWrite => 17,
+        PayloadKind::MetricJson => 18,
+        PayloadKind::Canonical => 19,
     }
 }
 
-fn kind(code: u8) -> Option<PayloadKind> {
+fn kind(of: u8) -> Option<PayloadKind> {
     const KINDS: [PayloadKind; 4] =
         [PayloadKind::K8sAudit, PayloadKind::PrometheusRemoteWrite, PayloadKind::MetricJson, PayloadKind::Canonical];
-    KINDS.get(usize::from(code)).copied()
+    KINDS.into_iter().find(|kind| code(*kind) == of)
 }
 
 /// Size on disk of a frame around `bytes` bytes.
@@ -63,13 +65,14 @@ pub(super) fn size(bytes: usize) -> u64 {
 }
 
 /// Appends a frame to `out`. `bytes` is at most [`MAX_BYTES`] long; the writer checks.
-pub(super) fn encode(out: &mut Vec<u8>, kind: PayloadKind, received_at: Timestamp, bytes: &[u8]) {
+pub(super) fn encode(out: &mut Vec<u8>, kind: PayloadKind, received_at: Timestamp, durable: u64, bytes: &[u8]) {
     let start = out.len();
     let length = ((META + bytes.len()) as u32).to_le_bytes();
     out.extend_from_slice(&length);
     out.extend_from_slice(&[0; 4]);
     out.push(code(kind));
     out.extend_from_slice(&received_at.as_micros().to_le_bytes());
+    out.extend_from_slice(&durable.to_le_bytes());
     out.extend_from_slice(bytes);
     let checksum = crc32c::crc32c_append(crc32c::crc32c(&length), &out[start + PREFIX..]);
     out[start + 4..start + PREFIX].copy_from_slice(&checksum.to_le_bytes());
@@ -100,15 +103,17 @@ pub(super) fn read(file: &File, at: u64, len: u64) -> io::Result<Result<Frame, D
     Ok(Ok(Frame { kind, received_at: Timestamp::from_micros(micros), bytes }))
 }
 
-/// Whether an intact frame starts anywhere in `bytes`: then what lies before it is no torn tail.
-pub(super) fn any_within(bytes: &[u8]) -> bool {
-    (0..bytes.len().saturating_sub(PREFIX + META - 1)).any(|at| {
-        let rest = &bytes[at..];
+/// Whether an intact frame starts anywhere in `bytes` that was written when more of the file was durable than the `at`
+/// bytes before them: then they begin with no torn tail, but with what was acknowledged.
+pub(super) fn proves_durable(bytes: &[u8], at: u64) -> bool {
+    (1..bytes.len().saturating_sub(PREFIX + META - 1)).any(|offset| {
+        let rest = &bytes[offset..];
         let length = word(rest, 0) as usize;
         length >= META
             && length <= rest.len() - PREFIX
             && kind(rest[PREFIX]).is_some()
             && PLAUSIBLE_MICROS.contains(&micros(rest))
+            && (at + 1..=at + offset as u64).contains(&durable(rest))
             && intact(&rest[..PREFIX + length])
     })
 }
@@ -125,7 +130,15 @@ fn word(frame: &[u8], at: usize) -> u32 {
 }
 
 fn micros(frame: &[u8]) -> i64 {
-    let mut micros = [0; 8];
-    micros.copy_from_slice(&frame[PREFIX + 1..PREFIX + META]);
-    i64::from_le_bytes(micros)
+    i64::from_le_bytes(long(frame, PREFIX + 1))
+}
+
+fn durable(frame: &[u8]) -> u64 {
+    u64::from_le_bytes(long(frame, PREFIX + 9))
+}
+
+fn long(frame: &[u8], at: usize) -> [u8; 8] {
+    let mut long = [0; 8];
+    long.copy_from_slice(&frame[at..at + 8]);
+    long
 }

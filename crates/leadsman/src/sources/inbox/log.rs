@@ -100,9 +100,11 @@ impl Log {
                 let file = options.map_err(InboxError::io("open", &path))?;
                 let scan = segment::scan(&path, &file)?;
                 if scan.torn > 0 {
-                    file.set_len(scan.len).and_then(|()| file.sync_all()).map_err(InboxError::io("cut", &path))?;
+                    file.set_len(scan.len).map_err(InboxError::io("cut", &path))?;
                     TornTailCut { path: &path, bytes: scan.torn, record: first + scan.records }.emit();
                 }
+                // A process that was killed may have left intact frames that the disk has not seen yet.
+                file.sync_all().map_err(InboxError::io("sync", &path))?;
                 (first, file, scan)
             }
         };
@@ -147,7 +149,7 @@ impl Log {
             } else if self.held() + buffer.len() as u64 + size > self.limits.max_bytes {
                 answer(reply, Err(self.full()));
             } else {
-                frame::encode(&mut buffer, kind, received_at, &bytes);
+                frame::encode(&mut buffer, kind, received_at, self.last.1, &bytes);
                 waiting.push(reply);
             }
         }

@@ -79,8 +79,10 @@ pub(super) fn count(path: &Path) -> Result<(u64, u64), InboxError> {
 
 /// Checks every frame of the last segment.
 ///
-/// Errors: [`InboxError::Corrupt`] when an intact frame follows a damaged one, because then the damaged one
-/// may have been acknowledged.
+/// What breaks in the last group of appends is taken for torn: nothing behind it says that the group was durable.
+///
+/// Errors: [`InboxError::Corrupt`] when a later frame proves that the damaged one had been durable, because then it may have
+/// been acknowledged.
 pub(super) fn scan(path: &Path, file: &File) -> Result<Scan, InboxError> {
     let failed = |e| InboxError::io("read", path)(e);
     let size = file.metadata().map_err(failed)?.len();
@@ -95,7 +97,7 @@ pub(super) fn scan(path: &Path, file: &File) -> Result<Scan, InboxError> {
                 let mut rest = vec![0; (size - at) as usize];
                 file.read_exact_at(&mut rest, at).map_err(failed)?;
                 // An intact frame of a newer release is no torn tail either.
-                if damage == Damage::UnknownKind || frame::any_within(&rest[1..]) {
+                if damage == Damage::UnknownKind || frame::proves_durable(&rest, at) {
                     return Err(InboxError::Corrupt { path: path.to_owned(), offset: at, damage });
                 }
                 break;

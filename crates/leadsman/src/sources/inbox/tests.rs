@@ -16,7 +16,7 @@ const AT: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 const SOON: Duration = Duration::from_millis(50);
 const NEVER: Duration = Duration::from_secs(3600);
 const DEADLINE: Duration = Duration::from_secs(20);
-const TINY: InboxLimits = InboxLimits { segment_bytes: 100, max_bytes: 1 << 20, max_record: 4096 };
+const TINY: InboxLimits = InboxLimits { segment_bytes: 132, max_bytes: 1 << 20, max_record: 4096 };
 
 fn open(dir: &Path) -> InboxWriter {
     Inbox::open(dir, InboxLimits::default()).unwrap()
@@ -91,7 +91,8 @@ async fn an_answered_append_is_in_the_file() {
     put(&writer, "second").await;
     let mut expected = Vec::new();
     for body in ["first", "second"] {
-        frame::encode(&mut expected, PayloadKind::K8sAudit, AT, body.as_bytes());
+        let durable = expected.len() as u64;
+        frame::encode(&mut expected, PayloadKind::K8sAudit, AT, durable, body.as_bytes());
     }
     assert_eq!(fs::read(segment::path(dir.path(), 0)).unwrap(), expected);
 }
@@ -186,7 +187,7 @@ async fn deletes_whole_segments_only_and_refuses_to_read_what_is_gone() {
 #[tokio::test]
 async fn a_full_inbox_refuses_until_segments_are_deleted() {
     let dir = TempDir::new().unwrap();
-    let writer = Inbox::open(dir.path(), InboxLimits { max_bytes: 200, ..TINY }).unwrap();
+    let writer = Inbox::open(dir.path(), InboxLimits { max_bytes: 300, ..TINY }).unwrap();
     let append = |n: usize| writer.append(PayloadKind::K8sAudit, vec![b'x'; n], AT);
     let (mut taken, mut full) = (0, None);
     while full.is_none() && taken < 50 {
@@ -195,7 +196,7 @@ async fn a_full_inbox_refuses_until_segments_are_deleted() {
             Err(error) => full = Some(error),
         }
     }
-    assert!(matches!(full, Some(InboxError::Full { held, .. }) if held <= 200), "{full:?}");
+    assert!(matches!(full, Some(InboxError::Full { held, .. }) if held <= 300), "{full:?}");
     assert!(matches!(append(4097).await, Err(InboxError::TooLarge { bytes: 4097, limit: 4096 })));
     writer.delete_before(taken).await.unwrap();
     assert_eq!(append(20).await.unwrap(), taken);

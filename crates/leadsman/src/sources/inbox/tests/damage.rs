@@ -56,12 +56,37 @@ async fn a_flipped_byte_before_the_tail_is_corrupt() {
     }
 }
 
+/// When the power fails, any pages of a group may be on the disk, and others not.
+#[test]
+fn a_group_of_which_anything_is_missing_is_cut_there() {
+    let dir = TempDir::new().unwrap();
+    let path = segment::path(dir.path(), 0);
+    let mut log = Log::open(dir.path(), InboxLimits::default()).unwrap();
+    group(&mut log, &["acknowledged"]);
+    group(&mut log, &["one", "two", "three"]);
+    drop(log);
+    let whole = fs::read(&path).unwrap();
+    let before = frame::size("acknowledged".len()) as usize;
+    for (torn, kept) in [(before, 1), (before + frame::size(3) as usize, 2)] {
+        let mut damaged = whole.clone();
+        damaged[torn..torn + frame::size(3) as usize].fill(0);
+        fs::write(&path, &damaged).unwrap();
+        assert_eq!(open(dir.path()).end(), kept, "torn at {torn}");
+        assert_eq!(fs::read(&path).unwrap(), whole[..torn]);
+    }
+    let mut damaged = whole;
+    damaged[before - 1] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let error = Inbox::open(dir.path(), InboxLimits::default()).unwrap_err();
+    assert!(matches!(error, InboxError::Corrupt { offset: 0, damage: Damage::Checksum, .. }), "{error}");
+}
+
 #[tokio::test]
 async fn an_intact_frame_of_a_newer_release_is_no_torn_tail() {
     let dir = TempDir::new().unwrap();
     let mut newer = Vec::new();
-    frame::encode(&mut newer, PayloadKind::K8sAudit, AT, b"new");
-    newer[8] = 9;
+    frame::encode(&mut newer, PayloadKind::K8sAudit, AT, 0, b"new");
+    newer[8] = 99;
     let checksum = crc32c::crc32c_append(crc32c::crc32c(&newer[..4]), &newer[8..]);
     newer[4..8].copy_from_slice(&checksum.to_le_bytes());
     fs::write(segment::path(dir.path(), 0), newer).unwrap();
