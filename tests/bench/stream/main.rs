@@ -3,6 +3,7 @@
 //! - Kafka: a bare consumer with our settings that polls and drops, then the service, over the same topic, one event a
 //!   record and twenty. The scoring path keeps its store in memory (`/dev/shm`) and no lake; the full path keeps SQLite
 //!   and the lake on the disk.
+//! - Between the two, what reading as the service does and decoding leave of the bare consumer's rate by themselves.
 //! - A dense log: the same events within three hours, as a fleet writes them. A log of a small cluster that is read as a
 //!   backlog makes many small files of the lake, a large cluster does not.
 //! - A large log: the dense one with response bodies, so that an event is about as large as those that the targets were set for.
@@ -18,6 +19,7 @@
 
 #![allow(dead_code, reason = "the support code is shared with the end-to-end tests, which use the rest of it")]
 
+mod floor;
 mod kafka;
 mod log;
 #[path = "../report.rs"]
@@ -103,6 +105,11 @@ fn paths(form: &str, log: &Log) -> support::Result<Vec<Row>> {
         Row::alone(format!("{form}: an event"), log.bytes as f64 / log.events as f64, "bytes in the mean"),
         Row::alone(format!("{form}: poll and drop"), bare, "events/s, more is better"),
     ];
+    for (name, decoding) in [("read as the service reads", false), ("read and decoded, and no more", true)] {
+        let rate = floor::rate(log, decoding)?;
+        let name = format!("{form}: {name}");
+        rows.push(Row::beside(name, rate, "events/s, more is better", "poll and drop", bare));
+    }
     for (name, full, limit) in [("scoring path", false, SCORING), ("with store and lake on the disk", true, FULL)] {
         let measured = kafka::service(log, full)?;
         let label = format!("poll and drop, limit {limit}");
