@@ -17,6 +17,7 @@ use crate::support::{Case, DEADLINE, Result, wait_until};
 pub(crate) const CASES: &[Case] = &[
     Case { name: "receiver::a_kill_before_the_answer_doubles_nothing", needs: &[], run: killed_when_durable },
     Case { name: "receiver::a_kill_amid_writing_loses_nothing", needs: &[], run: killed_when_torn },
+    Case { name: "receiver::an_inbox_without_what_was_scored_is_refused", needs: &[], run: scored_and_gone },
     Case { name: "receiver::a_storm_of_repeated_posts_counts_once", needs: &[], run: storm },
     Case { name: "receiver::clients_that_dawdle_hold_nobody_up", needs: &[], run: dawdlers },
 ];
@@ -46,6 +47,29 @@ fn killed_when_torn() -> Result<()> {
     let duplicates = metric(&service.http, "leadsman_duplicate_events_total")?;
     assert!(duplicates < 1.0, "what was torn is no batch: {duplicates}");
     assert!(service.process.stderr().contains("torn"), "{}", service.process.stderr());
+    Ok(())
+}
+
+/// The disk lost what was scored since the last state: what comes under the same numbers must not be taken for it.
+fn scored_and_gone() -> Result<()> {
+    const IDLE: &str = "3600";
+    let events: Vec<Vec<u8>> = audit(ATTACK_DAY, 1)?.into_iter().take(2 * BATCH).collect();
+    let here = TempDir::new()?;
+    let mut service = serve(here.path(), &[], IDLE, &[])?;
+    post(&service.http, &events)?;
+    wait_until("both posts are scored", DEADLINE, || {
+        Ok((metric(&service.http, "leadsman_position_records{source=\"inbox\"")? >= 2.0).then_some(()))
+    })?;
+    service.process.signal("KILL")?;
+    assert_eq!(service.process.wait(DEADLINE)?, 137, "{}", service.process.stderr());
+    let segment = newest_segment(&here.path().join("state/inbox"))?;
+    let mut bytes = std::fs::read(&segment)?;
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
+    std::fs::write(&segment, bytes)?;
+    let refused = format!("{:?}", serve(here.path(), &[], IDLE, &[]).err().ok_or("it must not start")?);
+    assert!(refused.contains("record 2 lies beyond the end 1"), "{refused}");
     Ok(())
 }
 

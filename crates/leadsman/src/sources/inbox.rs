@@ -2,8 +2,8 @@
 //!
 //! Records are numbered from 0 without holes; a segment's file name is the number of its first record. An
 //! append is answered after `fdatasync`, so a 2xx of the receiver means that the body survives a crash. On
-//! open, a torn group of appends is cut where it is torn, because nobody was told that it is safe; any other damage is an
-//! error.
+//! open, the last group of appends is cut where it is damaged: it is taken for torn, and torn groups were never answered.
+//! Any other damage is an error, and so is it when records are gone that were committed.
 
 mod error;
 mod frame;
@@ -120,26 +120,38 @@ impl InboxWriter {
         self.inner.kept.borrow().end
     }
 
+    /// Whether everything below `committed` is there, when `end` was the end.
+    ///
+    /// Errors: [`SourceError::Gap`] when it is not: numbers that were committed must not be given to other records.
+    pub fn holds(&self, committed: u64, end: u64) -> Result<(), SourceError> {
+        if committed <= end {
+            return Ok(());
+        }
+        self.gap(format!(
+            "record {committed} lies beyond the end {end} of {}: restore that directory, or remove the checkpoint to start \
+             over",
+            self.inner.dir.display()
+        ))
+    }
+
     /// Reads from record `from` on; says once that it is idle when nothing came for `idle_after`.
     ///
     /// Errors: [`SourceError::Gap`] when `from` lies beyond the end or was deleted.
     pub fn reader(&self, from: u64, idle_after: Duration) -> Result<InboxReader, SourceError> {
         let Kept { first, end } = *self.inner.kept.borrow();
-        let gap = |detail| Err(SourceError::Gap { source_id: SourceId::new(SOURCE), detail });
-        let dir = self.inner.dir.display();
-        if from > end {
-            return gap(format!(
-                "record {from} lies beyond the end {end} of {dir}: restore that directory, or remove the checkpoint \
-                 to start over"
-            ));
-        }
+        self.holds(from, end)?;
         if from < first {
-            return gap(format!(
-                "record {from} was deleted, {dir} starts at {first}: restore the older segments, or remove the \
-                 checkpoint to start over"
+            return self.gap(format!(
+                "record {from} was deleted, {} starts at {first}: restore the older segments, or remove the \
+                 checkpoint to start over",
+                self.inner.dir.display()
             ));
         }
         Ok(InboxReader::new(self.inner.dir.clone(), self.inner.kept.clone(), from, idle_after))
+    }
+
+    fn gap<T>(&self, detail: String) -> Result<T, SourceError> {
+        Err(SourceError::Gap { source_id: SourceId::new(SOURCE), detail })
     }
 
     async fn ask<T>(

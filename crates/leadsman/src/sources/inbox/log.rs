@@ -98,13 +98,14 @@ impl Log {
                 let path = segment::path(dir, first);
                 let options = OpenOptions::new().read(true).write(true).open(&path);
                 let file = options.map_err(InboxError::io("open", &path))?;
+                // A process that was killed may have left names and frames that the disk has not seen yet.
+                segment::sync_dir(dir)?;
+                file.sync_all().map_err(InboxError::io("sync", &path))?;
                 let scan = segment::scan(&path, &file)?;
                 if scan.torn > 0 {
-                    file.set_len(scan.len).map_err(InboxError::io("cut", &path))?;
+                    file.set_len(scan.len).and_then(|()| file.sync_all()).map_err(InboxError::io("cut", &path))?;
                     TornTailCut { path: &path, bytes: scan.torn, record: first + scan.records }.emit();
                 }
-                // A process that was killed may have left intact frames that the disk has not seen yet.
-                file.sync_all().map_err(InboxError::io("sync", &path))?;
                 (first, file, scan)
             }
         };
@@ -185,9 +186,13 @@ impl Log {
         }
         reach("inbox-written");
         self.file.sync_data().map_err(|error| {
-            // After a failed sync the kernel may have dropped the pages: a later sync that succeeds proves nothing.
+            // After a failed sync the kernel may take the pages for written: a later sync that succeeds proves nothing. Cut
+            // off, they are not found there after a restart.
             self.refused = true;
-            AppendError { path: &path, error: &error, refused: true }.emit();
+            let kept = self.file.set_len(self.last.1).err();
+            for error in [&error].into_iter().chain(&kept) {
+                AppendError { path: &path, error, refused: true }.emit();
+            }
             InboxError::io("sync", &path)(error)
         })?;
         reach("inbox-durable");
@@ -253,7 +258,7 @@ fn lock(dir: &Path) -> Result<File, InboxError> {
     }
 }
 
-/// Half a frame behind the last good one was cut: a crash came before its append was answered.
+/// What lies behind the last good frame was cut: nothing proves that its append was answered.
 struct TornTailCut<'a> {
     path: &'a Path,
     bytes: u64,
@@ -263,7 +268,7 @@ struct TornTailCut<'a> {
 impl TornTailCut<'_> {
     fn emit(&self) {
         let Self { path, bytes, record } = self;
-        tracing::warn!(path = %path.display(), bytes, record, "cut a torn tail that was never acknowledged");
+        tracing::warn!(path = %path.display(), bytes, record, "cut a torn tail, which nothing proves to have been acknowledged");
     }
 }
 

@@ -59,26 +59,46 @@ async fn a_flipped_byte_before_the_tail_is_corrupt() {
 /// When the power fails, any pages of a group may be on the disk, and others not.
 #[test]
 fn a_group_of_which_anything_is_missing_is_cut_there() {
-    let dir = TempDir::new().unwrap();
-    let path = segment::path(dir.path(), 0);
-    let mut log = Log::open(dir.path(), InboxLimits::default()).unwrap();
-    group(&mut log, &["acknowledged"]);
-    group(&mut log, &["one", "two", "three"]);
-    drop(log);
-    let whole = fs::read(&path).unwrap();
-    let before = frame::size("acknowledged".len()) as usize;
-    for (torn, kept) in [(before, 1), (before + frame::size(3) as usize, 2)] {
-        let mut damaged = whole.clone();
-        damaged[torn..torn + frame::size(3) as usize].fill(0);
-        fs::write(&path, &damaged).unwrap();
-        assert_eq!(open(dir.path()).end(), kept, "torn at {torn}");
-        assert_eq!(fs::read(&path).unwrap(), whole[..torn]);
+    for before in [&[][..], &["acknowledged", "as well"]] {
+        let dir = TempDir::new().unwrap();
+        let path = segment::path(dir.path(), 0);
+        let reopened = || Log::open(dir.path(), InboxLimits::default());
+        let mut log = reopened().unwrap();
+        group(&mut log, before);
+        let start = log.last.1 as usize;
+        let torn = ["one", "two", "three"];
+        group(&mut log, &torn);
+        drop(log);
+        let whole = fs::read(&path).unwrap();
+        let starts: Vec<usize> = torn
+            .iter()
+            .scan(start, |at, body| Some(std::mem::replace(at, *at + frame::size(body.len()) as usize)))
+            .collect();
+        for from in start..whole.len() {
+            let ends = [1, 8, 40, whole.len()].map(|n| whole.len().min(from + n));
+            for to in ends.into_iter().filter(|to| whole[from..*to].iter().any(|byte| *byte != 0)) {
+                let mut damaged = whole.clone();
+                damaged[from..to].fill(0);
+                let changed = from + whole[from..].iter().position(|byte| *byte != 0).unwrap();
+                let cut = starts.iter().copied().rfind(|start| *start <= changed).unwrap();
+                fs::write(&path, &damaged).unwrap();
+                drop(reopened().unwrap());
+                assert_eq!(fs::read(&path).unwrap(), whole[..cut], "without {from}..{to}");
+            }
+        }
+        // What was written behind the cut proves what lies before it, and is no part of it.
+        let mut log = reopened().unwrap();
+        let kept = log.last.1 as usize;
+        group(&mut log, &["later"]);
+        drop(log);
+        let later = fs::read(&path).unwrap();
+        for at in 0..kept {
+            let mut damaged = later.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            assert!(matches!(reopened().unwrap_err(), InboxError::Corrupt { .. }), "byte {at}");
+        }
     }
-    let mut damaged = whole;
-    damaged[before - 1] ^= 1;
-    fs::write(&path, &damaged).unwrap();
-    let error = Inbox::open(dir.path(), InboxLimits::default()).unwrap_err();
-    assert!(matches!(error, InboxError::Corrupt { offset: 0, damage: Damage::Checksum, .. }), "{error}");
 }
 
 #[tokio::test]
