@@ -56,8 +56,7 @@ bench NAME="" *PARTS:
         stream)
             cargo build --release --workspace
             export LEADSMAN_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release/leadsman"
-            # Of the bare consumer, too, memory is handed back as the service has it (leadsman::allocator): it is a tenth
-            # faster so.
+            # The bare consumer gets the allocator settings that the service gives itself (leadsman::allocator).
             export GLIBC_TUNABLES=glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=8388608
             cargo bench --workspace --bench stream -- {{PARTS}}
             ;;

@@ -2,7 +2,7 @@
 //! as well, and nothing else: no scoring, no store.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,21 @@ use leadsman_decode::{BatchDecoder, DecodeContext, DecodeMemo, Limits, Redaction
 use leadsman_domain::{ActorRules, PayloadKind, RawRecord};
 use leadsman_kafka::{BatchLimits, GroupEvent, KafkaConfig, KafkaSource, StartOffset};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::log::Log;
 use crate::support::Result;
 use crate::support::broker::shared;
 
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 /// As the service has it.
 const BYTES_UNDER_WAY: usize = 16 << 20;
 /// Longer than any run.
 const NEVER: Duration = Duration::from_secs(3_600);
+/// How long the last records of a partition wait for more: the service's quarter of a second would be a sixth of a run.
+const MAX_WAIT: Duration = Duration::from_millis(10);
 
 /// Events per second of the service's reader, by itself or with the decoder on every core.
 pub(crate) fn rate(log: &Log, decoding: bool) -> Result<f64> {
@@ -32,7 +36,7 @@ async fn read(log: &Log, decoding: bool) -> Result<f64> {
         bootstrap_servers: shared()?.bootstrap().to_owned(),
         group_id: format!("floor-{}-{decoding}", log.topic),
         topics: vec![(log.topic.clone(), PayloadKind::K8sAudit)],
-        batch: BatchLimits::default(),
+        batch: BatchLimits { max_wait: MAX_WAIT, ..BatchLimits::default() },
         idle_after: NEVER,
         max_bytes_under_way: BYTES_UNDER_WAY,
         extra: BTreeMap::new(),
@@ -51,12 +55,15 @@ async fn read(log: &Log, decoding: bool) -> Result<f64> {
                 let (batch, room) = batch.into_parts();
                 read += batch.records.len() as u64;
                 if decoding {
-                    let core = Arc::clone(&cores).acquire_owned().await?;
+                    let cores = Arc::clone(&cores);
                     let memory = Arc::clone(memories.entry(batch.span.partition).or_default());
-                    decoded.spawn_blocking(move || {
-                        let events = decode(&batch.records, &memory);
-                        drop((room, core));
-                        events
+                    // A partition asks for a core when it has what it needs, as in the service.
+                    decoded.spawn(async move {
+                        let mut memory = memory.lock_owned().await;
+                        let core = cores.acquire_owned().await?;
+                        let work = move || (decode(&batch.records, &mut memory), room, core);
+                        let (events, ..) = tokio::task::spawn_blocking(work).await?;
+                        Ok::<_, Failure>(events)
                     });
                 }
             }
@@ -65,7 +72,7 @@ async fn read(log: &Log, decoding: bool) -> Result<f64> {
             }
         }
     }
-    let events = decoded.join_all().await.into_iter().sum::<usize>();
+    let events: usize = decoded.join_all().await.into_iter().sum::<std::result::Result<usize, Failure>>()?;
     let seconds = begun.ok_or("nothing was read")?.elapsed().as_secs_f64();
     if decoding && events != log.events {
         return Err(format!("{events} of {} events were decoded", log.events).into());
@@ -74,15 +81,14 @@ async fn read(log: &Log, decoding: bool) -> Result<f64> {
 }
 
 /// How many events the records hold; they are decoded as the service does it, and dropped.
-fn decode(records: &[RawRecord], memory: &Mutex<DecodeMemo>) -> usize {
+fn decode(records: &[RawRecord], memory: &mut DecodeMemo) -> usize {
     let context = DecodeContext {
         cluster: "bench".to_owned(),
         rules: ActorRules::default(),
         redaction_key: Some(RedactionKey::new("of a benchmark")),
     };
     let limits = Limits::default();
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut decoder = BatchDecoder::new(&context, &limits, std::mem::take(&mut *memory));
+    let mut decoder = BatchDecoder::new(&context, &limits, std::mem::take(memory));
     decoder.reserve(records.len());
     for record in records {
         decoder.push(record);
