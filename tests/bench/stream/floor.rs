@@ -17,8 +17,6 @@ use crate::log::Log;
 use crate::support::Result;
 use crate::support::broker::shared;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
 /// As the service has it.
 const BYTES_UNDER_WAY: usize = 16 << 20;
 /// Longer than any run.
@@ -43,7 +41,7 @@ async fn read(log: &Log, decoding: bool) -> Result<f64> {
     })?;
     let cores = Arc::new(Semaphore::new(available_parallelism()?.get()));
     let mut memories: BTreeMap<i32, Arc<Mutex<DecodeMemo>>> = BTreeMap::new();
-    let (mut read, mut begun, mut decoded) = (0, None, JoinSet::new());
+    let (mut read, mut begun, mut decoded) = (0, None, JoinSet::<Result<usize>>::new());
     while read < log.records {
         match source.next().await.ok_or("the reader ended")? {
             GroupEvent::Assigned(assigned) => {
@@ -63,7 +61,7 @@ async fn read(log: &Log, decoding: bool) -> Result<f64> {
                         let core = cores.acquire_owned().await?;
                         let work = move || (decode(&batch.records, &mut memory), room, core);
                         let (events, ..) = tokio::task::spawn_blocking(work).await?;
-                        Ok::<_, Failure>(events)
+                        Ok(events)
                     });
                 }
             }
@@ -72,7 +70,7 @@ async fn read(log: &Log, decoding: bool) -> Result<f64> {
             }
         }
     }
-    let events: usize = decoded.join_all().await.into_iter().sum::<std::result::Result<usize, Failure>>()?;
+    let events = decoded.join_all().await.into_iter().sum::<Result<usize>>()?;
     let seconds = begun.ok_or("nothing was read")?.elapsed().as_secs_f64();
     if decoding && events != log.events {
         return Err(format!("{events} of {} events were decoded", log.events).into());

@@ -157,12 +157,8 @@ pub async fn start(setup: Setup) -> Result<Running> {
     let instance = instance(&setup)?;
     let inbox = instance.own(SourceId::new(INBOX));
     let (records, idle_after) = (writer.clone(), setup.idle_after);
-    // Only of what was there before this process took anything.
-    let mut before = Some(writer.end());
     let open = move |claimed: &Claimed| {
-        if let Some(end) = before.take() {
-            records.holds(claimed.next_offset, end)?;
-        }
+        records.held(claimed.next_offset)?;
         Ok(records.reader(claimed.start, idle_after)?)
     };
     let hooks = InboxHooks(writer.clone());

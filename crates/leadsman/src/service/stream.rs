@@ -27,7 +27,7 @@ pub trait Hooks<S>: Send {
 pub async fn run<S: EventSource>(
     service: Service,
     source: SourceId,
-    mut open: impl FnMut(&Claimed) -> Result<S>,
+    open: impl Fn(&Claimed) -> Result<S>,
     policy: SnapshotPolicy,
     mut hooks: impl Hooks<S>,
     mut stop: watch::Receiver<bool>,

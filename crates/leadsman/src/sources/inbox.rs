@@ -8,6 +8,7 @@
 mod error;
 mod frame;
 mod log;
+mod opened;
 mod reader;
 mod segment;
 #[cfg(test)]
@@ -64,6 +65,7 @@ impl Inbox {
     pub fn open(dir: &Path, limits: InboxLimits) -> Result<InboxWriter, InboxError> {
         let log = Log::open(dir, limits)?;
         let kept = log.kept();
+        opened::note(dir, kept.borrow().end)?;
         let (commands, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new()
             .name("inbox-writer".to_owned())
@@ -120,16 +122,27 @@ impl InboxWriter {
         self.inner.kept.borrow().end
     }
 
-    /// Whether everything below `committed` is there, when `end` was the end.
+    /// Makes sure that everything below `committed` was there when the inbox was opened.
     ///
-    /// Errors: [`SourceError::Gap`] when it is not: numbers that were committed must not be given to other records.
-    pub fn holds(&self, committed: u64, end: u64) -> Result<(), SourceError> {
-        if committed <= end {
+    /// Errors: [`SourceError::Gap`] when it was not: numbers that were committed must not be given to other records.
+    pub fn held(&self, committed: u64) -> Result<(), SourceError> {
+        let dir = &self.inner.dir;
+        let unavailable = |error: InboxError| SourceError::Unavailable {
+            source_id: SourceId::new(SOURCE),
+            detail: error.to_string(),
+        };
+        let opened = opened::read(dir).map_err(unavailable)?;
+        self.reaches(committed, opened.unwrap_or_else(|| self.end()))?;
+        opened::forget(dir).map_err(unavailable)
+    }
+
+    fn reaches(&self, record: u64, end: u64) -> Result<(), SourceError> {
+        if record <= end {
             return Ok(());
         }
         self.gap(format!(
-            "record {committed} lies beyond the end {end} of {}: restore that directory, or remove the checkpoint to start \
-             over",
+            "record {record} lies beyond the end {end} of {}: restore that directory as a whole, or remove the checkpoint \
+             to start over",
             self.inner.dir.display()
         ))
     }
@@ -139,7 +152,7 @@ impl InboxWriter {
     /// Errors: [`SourceError::Gap`] when `from` lies beyond the end or was deleted.
     pub fn reader(&self, from: u64, idle_after: Duration) -> Result<InboxReader, SourceError> {
         let Kept { first, end } = *self.inner.kept.borrow();
-        self.holds(from, end)?;
+        self.reaches(from, end)?;
         if from < first {
             return self.gap(format!(
                 "record {from} was deleted, {} starts at {first}: restore the older segments, or remove the \

@@ -102,6 +102,28 @@ fn a_group_of_which_anything_is_missing_is_cut_there() {
 }
 
 #[tokio::test]
+async fn what_was_committed_is_compared_with_what_was_there_at_first() {
+    let dir = TempDir::new().unwrap();
+    let writer = open(dir.path());
+    put(&writer, "one").await;
+    put(&writer, "two").await;
+    writer.held(2).unwrap_err();
+    writer.held(0).unwrap();
+    writer.held(2).unwrap();
+    drop(writer);
+    let path = segment::path(dir.path(), 0);
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    for _ in 0..3 {
+        let writer = open(dir.path());
+        put(&writer, "under a number that was another's").await;
+        assert!(matches!(writer.held(2), Err(SourceError::Gap { .. })));
+    }
+    open(dir.path()).held(1).unwrap();
+    open(dir.path()).held(4).unwrap();
+}
+
+#[tokio::test]
 async fn an_intact_frame_of_a_newer_release_is_no_torn_tail() {
     let dir = TempDir::new().unwrap();
     let mut newer = Vec::new();
